@@ -1,0 +1,1 @@
+"""Lowering, and everything that is written for other tools: HLS C++, ONNX."""

@@ -1,0 +1,7 @@
+"""The typed intermediate representation: values, nodes, graphs, their files."""
+
+from qfx.ir.graph import Graph, GraphBuilder, Node
+from qfx.ir.storage import load_graph, save_graph
+from qfx.ir.value import Value
+
+__all__ = ["Graph", "GraphBuilder", "Node", "Value", "load_graph", "save_graph"]

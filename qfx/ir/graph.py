@@ -1,0 +1,169 @@
+"""The typed graph: nodes in topological order over named values, and the builder that makes one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from qfx.errors import GraphError, QfxError
+from qfx.fixed import FixedType, IntArray
+from qfx.ir.value import Value
+
+if TYPE_CHECKING:
+    from qfx.ops.base import Op
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation. Its result is the value of the same name.
+
+    Attributes:
+        name: unique; the module path it came from, such as `layer1.bn`, with a suffix for inner steps.
+        op: what it computes, with attributes.
+        inputs: names of the operands.
+        source: where it came from, for error messages: a module path or a source line.
+    """
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...]
+    source: str = ""
+
+
+@dataclass
+class Graph:
+    """A network on integers.
+
+    Attributes:
+        name: of the network; a C identifier.
+        values: every value by name, constants included.
+        nodes: in topological order.
+        inputs: names of the input values.
+        outputs: names of the output values.
+    """
+
+    name: str
+    values: dict[str, Value] = field(default_factory=dict[str, Value])
+    nodes: list[Node] = field(default_factory=list[Node])
+    inputs: list[str] = field(default_factory=list[str])
+    outputs: list[str] = field(default_factory=list[str])
+
+    def operands(self, node: Node) -> tuple[Value, ...]:
+        """The operand values of `node`, in order."""
+        return tuple(self.values[name] for name in node.inputs)
+
+    def consumers(self, name: str) -> list[Node]:
+        """Nodes that read value `name`, in topological order; one that reads it twice is listed twice."""
+        return [node for node in self.nodes for operand in node.inputs if operand == name]
+
+    def activations(self) -> list[str]:
+        """Names of inputs and computed values, in topological order."""
+        return [*self.inputs, *(node.name for node in self.nodes)]
+
+    def node(self, name: str) -> Node:
+        """The node that computes value `name`.
+
+        Raises:
+            GraphError: there is none.
+        """
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise GraphError(f"graph {self.name!r} has no node {name!r}")
+
+    def verify(self, after: str = "construction") -> Graph:
+        """Check order, names, operand kinds, and every inferred type and shape against the one stored.
+
+        Args:
+            after: the step that made the graph; named in the error.
+
+        Returns:
+            the graph itself.
+
+        Raises:
+            GraphError: the first violation, naming the step, the node, the type found and the type wanted.
+        """
+        known = set(self.inputs) | {name for name, value in self.values.items() if value.constant is not None}
+        for node in self.nodes:
+            where = f"after {after}: node {node.name!r} ({node.op.kind})"
+            for name in node.inputs:
+                if name not in known:
+                    raise GraphError(f"{where} reads {name!r}, which is not defined before it")
+            if node.name in known:
+                raise GraphError(f"{where} defines a value that exists already")
+            found = self.values[node.name]
+            try:
+                node.op.check_operands(self.operands(node))
+                wanted, shape = node.op.infer(self.operands(node))
+            except QfxError as error:
+                raise GraphError(f"{where}: {error}") from error
+            if (found.type, found.shape) != (wanted, shape):
+                raise GraphError(f"{where} has {found.type!r} {list(found.shape)}, wanted {wanted!r} {list(shape)}")
+            known.add(node.name)
+        self._verify_constants(after)
+        for name in self.outputs:
+            if name not in known:
+                raise GraphError(f"after {after}: output {name!r} is not defined")
+        if not self.outputs:
+            raise GraphError(f"after {after}: graph {self.name!r} has no outputs")
+        return self
+
+    def _verify_constants(self, after: str) -> None:
+        for value in self.values.values():
+            if value.constant is None:
+                continue
+            if value.constant.shape != value.shape:
+                raise GraphError(f"after {after}: constant {value.name!r} has shape {value.constant.shape}, wanted {value.shape}")
+            if not value.type.contains(value.constant):
+                worst = max(abs(int(value.constant.min())), abs(int(value.constant.max())))
+                raise GraphError(f"after {after}: constant {value.name!r} has a code of magnitude {worst} outside {value.type!r}")
+
+    def text(self) -> str:
+        """The graph on a page: one line per input, node and output."""
+        lines = [f"graph {self.name}"]
+        lines += [f"  input  {self.values[name]}" for name in self.inputs]
+        for node in self.nodes:
+            lines.append(f"  {self.values[node.name]} = {node.op.describe()} {', '.join(node.inputs)}")
+        return "\n".join([*lines, f"  output {', '.join(self.outputs)}"])
+
+
+class GraphBuilder:
+    """Builds a graph node by node; every node's type is inferred, never given."""
+
+    def __init__(self, name: str) -> None:
+        self._graph = Graph(name)
+
+    def input(self, name: str, type: FixedType, shape: tuple[int, ...]) -> Value:
+        """Add a graph input of `shape` (without the batch axis)."""
+        self._graph.inputs.append(name)
+        return self._define(Value(name, type, shape))
+
+    def constant(self, name: str, type: FixedType, codes: IntArray) -> Value:
+        """Add a constant."""
+        return self._define(Value(name, type, codes.shape, codes))
+
+    def add(self, name: str, op: Op, *operands: Value, source: str = "") -> Value:
+        """Add a node; returns the value it computes.
+
+        Raises:
+            GraphError: operands that do not fit, naming the node and its source.
+        """
+        try:
+            op.check_operands(operands)
+            type, shape = op.infer(operands)
+        except QfxError as error:
+            raise GraphError(f"node {name!r} ({op.kind}){f' from {source}' if source else ''}: {error}") from error
+        value = self._define(Value(name, type, shape))
+        self._graph.nodes.append(Node(name, op, tuple(operand.name for operand in operands), source))
+        return value
+
+    def build(self, *outputs: Value) -> Graph:
+        """Finish with these outputs; the graph is verified."""
+        self._graph.outputs = [value.name for value in outputs]
+        return self._graph.verify("construction")
+
+    def _define(self, value: Value) -> Value:
+        if value.name in self._graph.values:
+            raise GraphError(f"value {value.name!r} is defined twice")
+        self._graph.values[value.name] = value
+        return value

@@ -146,6 +146,11 @@ def check_digits(kind: str, value: Value, digits: int | None) -> None:
         raise GraphError(f"{kind} declares {digits}-hot constants, but {value.name!r} has a code with {most} signed digits")
 
 
+def channelwise(codes: IntArray, x: Value) -> IntArray:
+    """Per-channel codes (channel,) shaped to broadcast against (batch, *x.shape)."""
+    return codes.reshape(-1, *(1,) * (len(x.shape) - 1))
+
+
 def align(codes: IntArray, frac: int, to: int) -> IntArray:
     """Codes on a finer grid; `to >= frac`, and the caller has proved that the result fits."""
     return codes << (to - frac)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,7 +30,7 @@ def save_graph(graph: Graph, folder: Path) -> tuple[Path, Path]:
         "inputs": graph.inputs,
         "outputs": graph.outputs,
         "values": [
-            {"name": v.name, "type": _encode(v.type), "shape": v.shape, "constant": v.constant is not None}
+            {"name": v.name, "type": dataclasses.asdict(v.type), "shape": v.shape, "constant": v.constant is not None}
             for v in graph.values.values()
         ],
         "nodes": [
@@ -81,7 +82,7 @@ def _decode_graph(document: dict[str, Any], npz_path: Path) -> Graph:
             if item["constant"]:
                 codes = arrays[f"constant_{constants}"].astype(np.int64, casting="safe")
                 constants += 1
-            graph.values[item["name"]] = Value(item["name"], cast(FixedType, _decode(item["type"])), tuple(item["shape"]), codes)
+            graph.values[item["name"]] = Value(item["name"], _decode_type(item["type"]), tuple(item["shape"]), codes)
     graph.nodes = [_decode_node(item) for item in document["nodes"]]
     return graph
 
@@ -112,6 +113,12 @@ def _decode(item: object) -> object:
         return tuple(cast("list[object]", item))
     if isinstance(item, dict):
         ((tag, content),) = cast("dict[str, Any]", item).items()
-        decoders = {"fixed": lambda c: FixedType(**c), "rounding": Rounding, "overflow": Overflow}
-        return decoders[tag](content)
+        return _DECODERS[tag](content)
     return item
+
+
+def _decode_type(fields: Any) -> FixedType:
+    return FixedType(bool(fields["signed"]), int(fields["width"]), int(fields["frac"]))
+
+
+_DECODERS: dict[str, Callable[[Any], object]] = {"fixed": _decode_type, "rounding": Rounding, "overflow": Overflow}

@@ -90,8 +90,7 @@ class AvgPool2d(Op):
     def onnx(self, form: OnnxForm, operands: Sequence[Value]) -> str:
         (x,) = operands
         ones = np.ones((x.channels, 1, *self.kernel), np.int64)
-        pads = [*self.padding, *self.padding]
-        total = conv_form(form, x.type, ones, {"strides": list(self.stride), "pads": pads, "group": x.channels})
+        total = conv_form(form, x.type, ones, {"strides": self.stride, "pads": self.padding * 2, "group": x.channels})
         total = form.cast(total, form.carrier)
         if self.reciprocal is None:
             return total

@@ -19,7 +19,7 @@ from qfx.ir.value import Value
 from qfx.ops.base import Cost, Op, Pair, Sample, Shape, align, check_digits, signed_digits
 from qfx.ops.onnx_conv import conv_form
 from qfx.ops.onnx_form import OnnxForm
-from qfx.ops.ranges import carrier, output_frac, sum_of_products_bound, sum_of_products_type
+from qfx.ops.ranges import carrier_dtype, output_frac, sum_of_products_bound, sum_of_products_type
 from qfx.ops.sampling import activation, constant, khot_constant
 from qfx.ops.windows import output_size, windows
 
@@ -63,14 +63,14 @@ class Conv2d(Op):
 
     def evaluate(self, arrays: Sequence[IntArray], operands: Sequence[Value]) -> IntArray:
         x, weight, bias = _split(operands)
-        dtype = np.dtype(carrier(self.bound(operands)))
+        dtype = carrier_dtype(self.bound(operands))
         out, per_group, kh, kw = weight.shape
         view = windows(arrays[0].astype(dtype), (kh, kw), self.stride, self.padding, self.dilation)
         batch, _, oh, ow = view.shape[:4]
-        columns = view.reshape(batch, self.groups, per_group, oh, ow, kh, kw).transpose(0, 1, 2, 5, 6, 3, 4)
+        columns = np.moveaxis(view.reshape(batch, self.groups, per_group, oh, ow, kh, kw), (5, 6), (3, 4))
         matrix = columns.reshape(batch, self.groups, per_group * kh * kw, oh * ow)
         rows = weight.codes.astype(dtype).reshape(self.groups, out // self.groups, per_group * kh * kw)
-        products = np.matmul(rows, matrix).reshape(batch, out, oh, ow).astype(np.int64)
+        products: IntArray = np.matmul(rows, matrix).reshape(batch, out, oh, ow).astype(np.int64)
         frac = output_frac(x, weight, bias)
         total = align(products, x.type.frac + weight.type.frac, frac)
         return total if bias is None else total + align(bias.codes, bias.type.frac, frac)[:, None, None]
@@ -87,9 +87,9 @@ class Conv2d(Op):
         x, weight, bias = _split(operands)
         shift = output_frac(x, weight, bias) - x.type.frac - weight.type.frac
         attributes = {
-            "strides": list(self.stride),
-            "pads": [*self.padding, *self.padding],
-            "dilations": list(self.dilation),
+            "strides": self.stride,
+            "pads": self.padding * 2,
+            "dilations": self.dilation,
             "group": self.groups,
         }
         result = conv_form(form, x.type, weight.codes, attributes)

@@ -16,7 +16,7 @@ from qfx.fixed import FixedType, IntArray
 from qfx.ir.value import Value
 from qfx.ops.base import Cost, Op, Sample, Shape, align, check_digits, signed_digits
 from qfx.ops.onnx_form import OnnxForm
-from qfx.ops.ranges import carrier, output_frac, sum_of_products_bound, sum_of_products_type
+from qfx.ops.ranges import carrier_dtype, output_frac, sum_of_products_bound, sum_of_products_type
 from qfx.ops.sampling import activation, constant, khot_constant
 
 
@@ -49,8 +49,8 @@ class Linear(Op):
 
     def evaluate(self, arrays: Sequence[IntArray], operands: Sequence[Value]) -> IntArray:
         x, weight, bias = _split(operands)
-        dtype = np.dtype(carrier(self.bound(operands)))
-        products = (arrays[0].astype(dtype) @ weight.codes.astype(dtype).T).astype(np.int64)
+        dtype = carrier_dtype(self.bound(operands))
+        products: IntArray = np.matmul(arrays[0].astype(dtype), np.swapaxes(weight.codes, 0, 1).astype(dtype)).astype(np.int64)
         frac = output_frac(x, weight, bias)
         total = align(products, x.type.frac + weight.type.frac, frac)
         return total if bias is None else total + align(bias.codes, bias.type.frac, frac)
@@ -64,7 +64,7 @@ class Linear(Op):
     def onnx(self, form: OnnxForm, operands: Sequence[Value]) -> str:
         x, weight, bias = _split(operands)
         frac = output_frac(x, weight, bias)
-        result = form.node("MatMul", form.operand(0), form.constant(weight.codes.T, form.carrier))
+        result = form.node("MatMul", form.operand(0), form.constant(np.swapaxes(weight.codes, 0, 1), form.carrier))
         result = form.scale(result, frac - x.type.frac - weight.type.frac)
         if bias is None:
             return result

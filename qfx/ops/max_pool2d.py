@@ -50,9 +50,7 @@ class MaxPool2d(Op):
         return form.node(
             "MaxPool",
             form.operand(0),
-            kernel_shape=list(self.kernel),
-            strides=list(self.stride),
-            pads=[*self.padding, *self.padding],
+            attributes={"kernel_shape": self.kernel, "strides": self.stride, "pads": self.padding * 2},
         )
 
     @classmethod

@@ -31,13 +31,13 @@ def conv_form(form: OnnxForm, x: FixedType, weight: IntArray, attributes: Mappin
     """
     if largest_sum(weight, x.max_abs) < LIMITS["float32"]:
         narrow = form.cast(form.inputs[0], "float32")
-        return form.node("Conv", narrow, form.constant(weight, "float32"), **attributes)
+        return form.node("Conv", narrow, form.constant(weight, "float32"), attributes=attributes)
     x_bits, w_bits = limb_widths(x, weight, form.name)
     total = ""
     for (i, x_limb), (j, w_limb) in itertools.product(
         enumerate(_input_limbs(form, x, x_bits)), enumerate(weight_limbs(weight, w_bits))
     ):
-        part = form.node("Conv", x_limb, form.constant(w_limb, "float32"), **attributes)
+        part = form.node("Conv", x_limb, form.constant(w_limb, "float32"), attributes=attributes)
         part = form.scale(form.cast(part, "float64"), i * x_bits + j * w_bits)
         total = form.node("Add", total, part) if total else part
     return total

@@ -6,7 +6,7 @@ of DESIGN law 4 allows for it: `export/onnx.py` chooses it and turns the form in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,14 +48,14 @@ class OnnxForm:
     nodes: list[OnnxNode] = field(default_factory=list[OnnxNode])
     constants: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict[str, npt.NDArray[np.generic]])
 
-    def node(self, op_type: str, *inputs: str, dtype: str | None = None, **attributes: Attribute) -> str:
+    def node(self, op_type: str, *inputs: str, attributes: Mapping[str, Attribute] | None = None, dtype: str | None = None) -> str:
         """Append an operator; the result has the dtype of the first input unless `dtype` is given."""
         output = f"{self.name}/{op_type.lower()}{len(self.nodes)}"
-        self.nodes.append(OnnxNode(op_type, inputs, output, attributes))
+        self.nodes.append(OnnxNode(op_type, inputs, output, dict(attributes or {})))
         self.dtypes[output] = dtype or self.dtypes[inputs[0]]
         return output
 
-    def constant(self, array: npt.NDArray[np.generic] | int | float, dtype: str) -> str:
+    def constant(self, array: npt.ArrayLike, dtype: str) -> str:
         """A constant tensor in `dtype` (`float32`, `float64` or `int64`)."""
         name = f"{self.name}/const{len(self.constants)}"
         data = np.asarray(array)
@@ -70,7 +70,7 @@ class OnnxForm:
         """`tensor` in `dtype`; the caller has proved that its values fit."""
         if self.dtypes[tensor] == dtype:
             return tensor
-        return self.node("Cast", tensor, dtype=dtype, to=dtype)
+        return self.node("Cast", tensor, attributes={"to": dtype}, dtype=dtype)
 
     def operand(self, index: int) -> str:
         """Operand `index` in the carrier dtype."""

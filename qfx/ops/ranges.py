@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,11 @@ def carrier(bound: int) -> str:
     raise ExactnessError(
         f"an intermediate reaches {bound.bit_length()} bits, above the 63 of the widest carrier; narrow the operands"
     )
+
+
+def carrier_dtype(bound: int) -> np.dtype[Any]:
+    """`carrier` as a NumPy dtype, in which matrix products up to `bound` are exact."""
+    return np.dtype(carrier(bound))
 
 
 def dot_range(weight: IntArray, x: FixedType) -> tuple[list[int], list[int]]:

@@ -1,0 +1,56 @@
+"""What holds for every test: one thread per worker, long tests only on request, no silent skips."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before the first import of numpy or torch
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+
+ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
+"""Node ids that may be skipped in CI, one a line, each after a comment that says why."""
+
+_skipped: set[str] = set()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="run the tests marked `full` too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--full"):
+        return
+    long = [item for item in items if item.get_closest_marker("full")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped:  # an expected failure counts as skipped, too
+        _skipped.add(report.nodeid)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.skipped:
+        _skipped.add(report.nodeid)
+
+
+def unexpected_skips() -> list[str]:
+    """Skipped tests that the committed list does not name; empty outside CI."""
+    if os.environ.get("CI") != "true" or "PYTEST_XDIST_WORKER" in os.environ:
+        return []
+    lines = ALLOWED_SKIPS.read_text().splitlines() if ALLOWED_SKIPS.exists() else []
+    return sorted(_skipped - {line.strip() for line in lines})
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if unexpected_skips() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for name in unexpected_skips():
+        terminalreporter.write_line(f"skipped, but not listed in tests/{ALLOWED_SKIPS.name}: {name}", red=True)

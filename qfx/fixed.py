@@ -92,7 +92,7 @@ class FixedType:
         if low > high:
             raise FormatError(f"an empty code range: low {low} is above high {high}")
         signed = low < 0
-        width = max(high.bit_length(), (~low).bit_length()) + 1 if signed else max(1, high.bit_length())
+        width = max(max(high, 0).bit_length(), (~low).bit_length()) + 1 if signed else max(1, high.bit_length())
         if width > MAX_WIDTH:
             raise FormatError(f"codes from {low} to {high} need {width} bits, above the limit of {MAX_WIDTH}; narrow the operands")
         return cls(signed, width, frac)

@@ -83,6 +83,7 @@ class Graph:
         Raises:
             GraphError: the first violation, naming the step, the node, the type found and the type wanted.
         """
+        self._verify_constants(after)
         known = set(self.inputs) | {name for name, value in self.values.items() if value.constant is not None}
         for node in self.nodes:
             where = f"after {after}: node {node.name!r} ({node.op.kind})"
@@ -100,7 +101,6 @@ class Graph:
             if (found.type, found.shape) != (wanted, shape):
                 raise GraphError(f"{where} has {found.type!r} {list(found.shape)}, wanted {wanted!r} {list(shape)}")
             known.add(node.name)
-        self._verify_constants(after)
         for name in self.outputs:
             if name not in known:
                 raise GraphError(f"after {after}: output {name!r} is not defined")

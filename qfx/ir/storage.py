@@ -76,7 +76,7 @@ def load_graph(folder: Path) -> Graph:
 def _decode_graph(document: dict[str, Any], npz_path: Path) -> Graph:
     graph = Graph(str(document["name"]), inputs=list(document["inputs"]), outputs=list(document["outputs"]))
     constants = 0
-    with np.load(npz_path, allow_pickle=False) as arrays:
+    with npz_path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         for item in document["values"]:
             codes = None
             if item["constant"]:

@@ -7,6 +7,7 @@ here; the arithmetic of torch and of the C++ is written elsewhere, on purpose (D
 from __future__ import annotations
 
 import dataclasses
+import enum
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ class Op(ABC):
     def describe(self) -> str:
         """`conv2d(stride=(1, 1), ...)`, without the attributes at their defaults."""
         shown = [
-            f"{f.name}={getattr(self, f.name)}"
+            f"{f.name}={_shown(getattr(self, f.name))}"
             for f in dataclasses.fields(self)  # type: ignore[arg-type]
             if getattr(self, f.name) != f.default
         ]
@@ -124,6 +125,12 @@ class Op(ABC):
         for name, value in zip(self.operand_names, operands, strict=False):
             if name.rstrip("?") in self.constant_operands and value.constant is None:
                 raise GraphError(f"operand {name.rstrip('?')} of {self.kind} must be a constant, but {value.name!r} is computed")
+
+
+def _shown(attribute: object) -> str:
+    if isinstance(attribute, FixedType):
+        return attribute.ap_name
+    return str(attribute.value) if isinstance(attribute, enum.Enum) else str(attribute)
 
 
 def signed_digits(codes: IntArray) -> IntArray:

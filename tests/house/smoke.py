@@ -13,10 +13,9 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 import qfx
-from qfx.fixed import FixedType, cast
+from qfx.fixed import FixedType, IntArray, cast
 from qfx.ir import GraphBuilder, load_graph, save_graph
 from qfx.ops import Linear, ReLU, Requantize
 from qfx.sim.engine import Simulator
@@ -36,7 +35,8 @@ def check_simulation() -> None:
         graph = load_graph(Path(folder))
     codes = np.arange(-12, 12, dtype=np.int64).reshape(8, 3)
     found = Simulator(graph).run({"x": codes})
-    wanted: npt.NDArray[np.int64] = np.maximum(codes @ weight.T, 0)
+    products: IntArray = np.matmul(codes, np.swapaxes(weight, 0, 1))
+    wanted = np.maximum(products, 0)
     np.testing.assert_array_equal(found["relu"], wanted)
     np.testing.assert_array_equal(found["out"], cast(wanted, FixedType(True, 20, 6), EIGHT))
 

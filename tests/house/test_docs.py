@@ -1,0 +1,91 @@
+"""What the documentation says, held against the code."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qfx.fixed import Overflow, Rounding
+from qfx.ops import OPS
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
+IR = (ROOT / "docs" / "ir.md").read_text()
+
+
+def page_id(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def section(kind: str) -> str:
+    """The text under `## kind` of docs/ir.md."""
+    found = re.search(rf"^## {kind}\n(.*?)(?=^## |\Z)", IR, re.M | re.S)
+    assert found, f"docs/ir.md has no section '## {kind}'"
+    return found.group(1)
+
+
+@pytest.mark.parametrize("kind", OPS)
+def test_every_op_is_on_the_page(kind: str) -> None:
+    op, text = OPS[kind], section(kind)
+    fields = [field.name for field in dataclasses.fields(op)]  # type: ignore[arg-type]
+    operands = [name.rstrip("?") for name in op.operand_names]
+    assert [name for name in (*fields, *operands) if f"`{name}`" not in text] == []
+
+
+def test_the_page_has_no_op_too_many() -> None:
+    sections = re.findall(r"^## ([a-z0-9_]+)$", IR, re.M)
+    assert sections == sorted(OPS)
+
+
+def test_modes_are_on_the_page() -> None:
+    rows = re.findall(r"^\| `(AP_\w+)` \|", section("requantize"), re.M)
+    assert rows == [mode.value for mode in (*Rounding, *Overflow)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+    local = [target for target in targets if not target.startswith(("http://", "https://"))]
+    assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_named_files_exist(page: Path) -> None:
+    folders = r"(?:qfx|export|sim|hls_templates|boards|tests|benchmarks|examples|docs)"
+    named = re.findall(rf"`({folders}/[\w./-]*\w)/?`", page.read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_make_targets_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"(?:`|^ {4}|^)make ([a-z-]+)", page.read_text(), re.M)) - targets == set()
+
+
+def test_commands_exist() -> None:
+    program = "import sys; from qfx.cli import main; sys.argv = ['qfx', '--help']; main()"
+    text = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    named = {name for page in PAGES for name in re.findall(r"(?:`|^ {4}|bin/)qfx ([a-z]+)\b", page.read_text(), re.M)}
+    assert {"demo", "export", "verify"} <= named
+    assert [name for name in named if not re.search(rf"\b{name}\b", text)] == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if EXAMPLE.search(page.read_text())], ids=page_id)
+def test_python_examples_run(page: Path, tmp_path: Path) -> None:
+    """The ```python blocks of a page, one after the other, in an empty folder."""
+    program = "\n".join(EXAMPLE.findall(page.read_text()))
+    command = [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", program]
+    result = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+def test_results_name_command_and_date() -> None:
+    entries = re.split(r"^## ", (ROOT / "docs" / "results.md").read_text(), flags=re.M)[1:]
+    faulty = [entry.splitlines()[0] for entry in entries if not re.search(r"\d{4}-\d{2}-\d{2}", entry) or "`" not in entry]
+    assert faulty == []

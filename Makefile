@@ -55,7 +55,7 @@ types: $(READY)  ## pyright, strict
 	$(BIN)/pyright
 
 docs: $(READY)  ## build the documentation into site/, links checked
-	$(BIN)/properdocs build --strict --quiet
+	$(BIN)/properdocs build --strict
 
 # The wheel made from the sdist, in a fresh environment with its declared dependencies and nothing else.
 wheel: $(READY)  ## build sdist and wheel, install the wheel in a fresh environment, try it

@@ -65,7 +65,7 @@ class Requantize(Op):
         u = activation("x", FixedType(False, 11, 9), (40,))
         s6, u4 = FixedType(True, 6, 3), FixedType(False, 4, 2)
         modes = tuple(
-            Sample(f"{rounding.name}, {overflow.name}", cls(target, rounding, overflow), (x,))
+            Sample(f"{rounding.name}, {overflow.name}, to {target.ap_name}", cls(target, rounding, overflow), (x,))
             for rounding in (Rounding.TRN, Rounding.RND, Rounding.RND_CONV)
             for overflow in (Overflow.WRAP, Overflow.SAT)
             for target in (s6, u4)

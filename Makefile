@@ -15,6 +15,7 @@ PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help venv demo test test-full check lint types format wheel docs bench-env bench lock clean
 
 help:  ## list the targets

@@ -1,4 +1,4 @@
-"""What holds for every test: one thread per worker, long tests only on request, no silent skips."""
+"""What holds for every test: one thread per worker, fixed examples, long tests only on request, no silent skips."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before the first import of numpy or torch
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+
+settings.register_profile("qfx", deadline=None, derandomize=True)  # the same examples on every machine, loaded or not
+settings.load_profile("qfx")
 
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 """Node ids that may be skipped in CI, one a line, each after a comment that says why."""

@@ -1,0 +1,154 @@
+"""The command line: argument parsing only.
+
+Exit codes: 0 done and agreed, 1 a mismatch or a target missed, 2 bad input or usage, 3 an engine or tool that was asked
+for is unavailable.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qfx import __version__
+from qfx.errors import QfxError
+
+app = typer.Typer(
+    name="qfx",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Directory = Annotated[Path, typer.Argument(help="A project, as `qfx export` writes it.", show_default=False)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and mismatches only.")]
+Seed = Annotated[int | None, typer.Option(help="Of random inputs; with --inputs, of the samples picked.", show_default=False)]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"qfx {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)] = False,
+) -> None:
+    """Fixed-point and multiplier-free networks, from PyTorch to an FPGA, bit exact on the way."""
+
+
+@app.command()
+def demo(out: Annotated[Path, typer.Option(help="Run directory; cleared first.")] = Path("out/demo"), quiet: Quiet = False) -> None:
+    """Train, export, compile and verify two networks on handwritten digits."""
+    from qfx import commands
+
+    _finish(lambda: commands.demo(out, quiet))
+
+
+@app.command()
+def export(
+    model: Annotated[
+        str, typer.Argument(help="module:factory, a function without arguments that makes the model.", show_default=False)
+    ],
+    weights: Annotated[Path, typer.Option(help="State dict, as torch.save writes it.", show_default=False)],
+    sample: Annotated[Path, typer.Option(help="Raw integer inputs (count, ...) as .npy.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Project directory to make.", show_default=False)],
+    name: Annotated[str, typer.Option(help="Of the network: a C identifier.")] = "network",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a project that lies there.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the inputs added to fewer than 100 samples.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Write a trained model as a project: graph, ONNX model, HLS C++ and golden vectors."""
+    from qfx import commands
+
+    _finish(lambda: commands.export(model, weights, sample, out, name, overwrite, seed, quiet))
+
+
+@app.command()
+def simulate(
+    directory: Directory,
+    inputs: Annotated[Path, typer.Option(help="Input codes (count, ...) as .npy.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Output codes as .npy.", show_default=False)],
+    quiet: Quiet = False,
+) -> None:
+    """Run the bit-exact simulator on integer inputs."""
+    from qfx import commands
+
+    _finish(lambda: commands.simulate_project(directory, inputs, out, quiet))
+
+
+@app.command()
+def verify(
+    directory: Directory,
+    engines: Annotated[str | None, typer.Option(help="Such as sim,csim; the first is the reference.", show_default=False)] = None,
+    inputs: Annotated[Path | None, typer.Option(help="Input codes (count, ...) as .npy.", show_default=False)] = None,
+    samples: Annotated[int | None, typer.Option(help="How many.", show_default=False)] = None,
+    seed: Seed = None,
+    model: Annotated[str | None, typer.Option(help="module:factory of the model, to run torch live.", show_default=False)] = None,
+    weights: Annotated[Path | None, typer.Option(help="State dict of --model.", show_default=False)] = None,
+    json: Annotated[
+        str | None, typer.Option(help="Write JSON to a .json file; without one to standard output.", show_default=False)
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compare torch, simulator, ONNX Runtime and the compiled C++ at every value of every layer."""
+    from qfx import commands
+
+    names = None if engines is None else [name.strip() for name in engines.split(",")]
+    _finish(lambda: commands.verify_project(directory, names, inputs, samples, seed, model, weights, json, quiet))
+
+
+@app.command()
+def info(directory: Directory) -> None:
+    """Print a project: the network, formats, exactness and costs."""
+    from qfx import commands
+
+    _finish(lambda: commands.info(directory))
+
+
+def _finish(command: Callable[[], int]) -> None:
+    """Run a command and exit with its code; errors that a user can cause become messages."""
+    try:
+        code = command()
+    except QfxError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    raise typer.Exit(code)
+
+
+def with_json_target(arguments: list[str]) -> list[str]:
+    """`--json` without a file name after it gets `-`, standard output."""
+    result: list[str] = []
+    for position, argument in enumerate(arguments):
+        result.append(argument)
+        following = arguments[position + 1 :]
+        if argument == "--json" and not (following and (following[0] == "-" or following[0].endswith(".json"))):
+            result.append("-")
+    return result
+
+
+def _terminate(signum: int, frame: object) -> None:
+    """Ends by an exception, so that what is half-written is removed."""
+    sys.exit(128 + signum)
+
+
+def main() -> None:
+    """The console script."""
+    signal.signal(signal.SIGTERM, _terminate)
+    app(with_json_target(sys.argv[1:]), prog_name="qfx")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What people see: tables on standard output, progress and messages on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from qfx.progress import Progress as Report
+from qfx.progress import silent
+
+_WIDTH = 140
+"""Columns where the output goes to a file or a pipe."""
+
+
+def out() -> Console:
+    """Standard output."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
+
+
+def err() -> Console:
+    """Standard error."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def message(text: str) -> None:
+    """A line or more on standard error, taken literally."""
+    err().print(text, markup=False)
+
+
+@contextlib.contextmanager
+def progress_bars(quiet: bool) -> Generator[Report]:
+    """Shows a bar for every task it is told of, on a terminal and unless `quiet`; gone at the end."""
+    console = err()
+    if quiet or not console.is_terminal:
+        yield silent
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(task: str, done: int, total: int) -> None:
+            if task not in tasks:
+                tasks[task] = bars.add_task(task, total=total)
+            bars.update(tasks[task], completed=done, total=total)
+
+        yield report
+
+
+def table(title: str, *columns: str, numbers: int = 0) -> Table:
+    """A table whose last `numbers` columns are aligned right."""
+    made = Table(title=title, title_justify="left")
+    for position, name in enumerate(columns):
+        made.add_column(name, justify="right" if position >= len(columns) - numbers else "left", overflow="fold")
+    return made
+
+
+def write_json(document: dict[str, Any], target: str) -> None:
+    """Write JSON to the file `target`, complete or not at all; `-` is standard output."""
+    text = json.dumps(document, indent=1) + "\n"
+    if target == "-":
+        print(text, end="")
+        return
+    file = Path(target)
+    work = file.with_name(f".{file.name}.partial")
+    try:
+        work.write_text(text)
+        work.replace(file)
+    finally:
+        work.unlink(missing_ok=True)

@@ -1,0 +1,276 @@
+"""Project directories: what `qfx export` writes and `qfx verify` judges.
+
+    manifest.json          what the project is, its engines, the hash of every file
+    graph.json, graph.npz  the network (qfx.ir)
+    model.onnx             the network for ONNX Runtime
+    golden/                inputs.npy, outputs.npy: recorded codes; torch.npz: every value as torch computed it
+    hls/                   the C++ project
+    README.md              how to use it
+
+A project appears complete or not at all: it is written beside its place and renamed. Nothing in it is pickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import platform
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import metadata, resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qfx import __version__
+from qfx.atomic import new_directory
+from qfx.errors import ExportError, ProjectError
+from qfx.fixed import IntArray
+from qfx.golden import read_codes, recorded_samples, write_codes
+from qfx.ir import Graph, load_graph, save_graph
+from qfx.manifest import MANIFEST, Manifest, read_manifest
+from qfx.progress import Progress, silent
+from qfx.sim.engine import check_input, chunk_size, simulate
+
+if TYPE_CHECKING:
+    import torch
+
+JUDGED = "hls"
+"""The folder whose files are judged as they lie: a hash that differs is reported, not refused."""
+
+BOARD = "ultra96"
+"""The board that the C++ is written for."""
+
+REQUIRED = ("graph.json", "graph.npz", "model.onnx", "golden/inputs.npy", "golden/outputs.npy")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project directory whose files have been checked against its manifest.
+
+    Attributes:
+        path: the directory.
+        manifest: what it states.
+        changed: files of `hls/` that differ from the manifest, relative paths.
+    """
+
+    path: Path
+    manifest: Manifest
+    changed: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The network."""
+        return load_graph(self.path)
+
+    @cached_property
+    def inputs(self) -> npt.NDArray[np.integer]:
+        """Recorded input codes (samples, *shape)."""
+        return read_codes(self.path / "golden/inputs.npy")
+
+    @property
+    def onnx_file(self) -> Path:
+        """The ONNX model."""
+        return self.path / "model.onnx"
+
+    @property
+    def torch_file(self) -> Path | None:
+        """The recorded torch values; None if the project has none."""
+        return self.path / "golden/torch.npz" if "golden/torch.npz" in self.manifest.files else None
+
+
+def load_project(path: Path) -> Project:
+    """Open a project and check its files.
+
+    Raises:
+        ProjectError: no directory, no or a bad manifest, another version, a path that leaves the directory, a missing
+            file, or a graph, ONNX or golden file that differs from the manifest.
+    """
+    if not path.is_dir():
+        raise ProjectError(f"{path} is no directory; give the folder that `qfx export` wrote")
+    manifest = read_manifest(path)
+    for name in REQUIRED:
+        if name not in manifest.files:
+            raise ProjectError(f"{path / MANIFEST} does not list {name}; the project is incomplete, export it again")
+    changed: list[str] = []
+    for name, digest in manifest.files.items():
+        file = _inside(path, name)
+        if not file.is_file():
+            raise ProjectError(f"{path}: {name} is missing; the project is incomplete, export it again")
+        if file_hash(file) == digest:
+            continue
+        if Path(name).parts[0] != JUDGED:
+            raise ProjectError(f"{path}: {name} differs from the manifest: it was altered or cut short; export the project again")
+        changed.append(name)
+    return Project(path, manifest, tuple(changed))
+
+
+def _inside(path: Path, name: str) -> Path:
+    """File `name` of the project at `path`.
+
+    Raises:
+        ProjectError: it lies elsewhere.
+    """
+    file = path / name
+    if Path(name).is_absolute() or ".." in Path(name).parts or not file.resolve().is_relative_to(path.resolve()):
+        raise ProjectError(f"{path / MANIFEST} lists {name!r}, which lies outside the project")
+    return file
+
+
+def file_hash(file: Path) -> str:
+    """sha256 of a file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that made a project."""
+    versions = {"qfx": __version__, "python": platform.python_version()}
+    for package in ("numpy", "torch", "onnx"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Relative path -> sha256 of every file below `folder`, sorted."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): file_hash(path) for path in files}
+
+
+def is_project(path: Path) -> bool:
+    """Whether `path` is recognisably a project directory, whatever its state."""
+    return path.is_dir() and (path / MANIFEST).is_file() and (path / "graph.json").is_file()
+
+
+def write_project(
+    graph: Graph,
+    directory: Path,
+    inputs: npt.NDArray[np.integer],
+    *,
+    model: torch.nn.Module | None = None,
+    model_name: str | None = None,
+    overwrite: bool = False,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Project:
+    """Write a project; the directory appears complete or not at all.
+
+    Args:
+        graph: a network of one input and one output.
+        directory: to make.
+        inputs: sample codes (count, *shape), any integer dtype; the project records them all. If there are fewer than
+            `RECORDED`, corners of the input format and random codes are added.
+        model: the torch model that `graph` was lowered from; its values are recorded.
+        model_name: `module:factory` of the model, for the manifest.
+        overwrite: replace a project that lies at `directory`.
+        seed: of the added random codes.
+        progress: told what is done.
+
+    Raises:
+        ProjectError: `directory` exists and may not be replaced.
+        ExportError, ExactnessError: the graph cannot be written as C++ or ONNX.
+        UsageError: inputs that do not fit the network.
+    """
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise ExportError(
+            f"graph {graph.name!r} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; a project takes 1 of each"
+        )
+    codes = check_input(graph, graph.inputs[0], {graph.inputs[0]: inputs})
+    with new_directory(directory, is_project if overwrite else None) as work:
+        samples = recorded_samples(graph, codes, seed)
+        outputs = _write_golden(graph, work / "golden", samples)
+        progress("write project", 1, 4)
+        if model is not None:
+            _record_torch(graph, model, samples, work / "golden/torch.npz")
+        progress("write project", 2, 4)
+        _write_graph(graph, work)
+        progress("write project", 3, 4)
+        _write_cpp(graph, work / JUDGED, samples, outputs)
+        (work / "README.md").write_text(_readme(graph, model_name))
+        _manifest(graph, work, model is not None, model_name).write(work)
+        progress("write project", 4, 4)
+    return load_project(directory)
+
+
+def _write_golden(graph: Graph, folder: Path, samples: IntArray) -> IntArray:
+    """Write recorded inputs and outputs; returns the outputs."""
+    folder.mkdir()
+    (source,), (result,) = graph.inputs, graph.outputs
+    outputs = np.concatenate([chunk[result] for chunk in simulate(graph, {source: samples})])
+    write_codes(folder / "inputs.npy", samples, graph.values[source].type)
+    write_codes(folder / "outputs.npy", outputs, graph.values[result].type)
+    return outputs
+
+
+def _record_torch(graph: Graph, model: torch.nn.Module, samples: IntArray, file: Path) -> None:
+    from qfx.verify.recorded import record
+    from qfx.verify.torch_engine import TorchEngine
+
+    record(graph, TorchEngine(model, graph), samples, chunk_size(graph), file)
+
+
+def _write_graph(graph: Graph, folder: Path) -> None:
+    from qfx.export.onnx import onnx_model
+
+    save_graph(graph, folder)
+    (folder / "model.onnx").write_bytes(onnx_model(graph).SerializeToString(deterministic=True))
+
+
+def _write_cpp(graph: Graph, folder: Path, samples: IntArray, outputs: IntArray) -> None:
+    from qfx.export.hls import write_hls
+
+    write_hls(graph, folder, samples, outputs)
+
+
+def _manifest(graph: Graph, folder: Path, recorded: bool, model_name: str | None) -> Manifest:
+    board: dict[str, Any] = json.loads((resources.files("qfx") / "boards" / BOARD / "board.json").read_text())
+    return Manifest(
+        name=graph.name,
+        qfx_version=__version__,
+        engines=("torch", "sim", "onnx", "csim") if recorded else ("sim", "onnx", "csim"),
+        inputs={name: graph.values[name].type.ap_name for name in graph.inputs},
+        outputs={name: graph.values[name].type.ap_name for name in graph.outputs},
+        files=hashes(folder),
+        board=board["name"],
+        part=board["part"],
+        clock_ns=round(1000 / board["clock_mhz"], 3),
+        created_by=tool_versions(),
+        model=model_name,
+    )
+
+
+def _readme(graph: Graph, model_name: str | None) -> str:
+    origin = f", from the model `{model_name}`" if model_name else ""
+    formats = [(kind, name) for kind, names in (("input", graph.inputs), ("output", graph.outputs)) for name in names]
+    rows = [
+        f"| {kind} | {name} | {list(graph.values[name].shape)} | `{graph.values[name].type.ap_name}` |" for kind, name in formats
+    ]
+    return "\n".join(
+        [
+            f"# {graph.name}",
+            "",
+            f"Written by QFX {__version__}{origin}. `qfx verify .` compares all engines, `qfx info .` prints the network.",
+            "",
+            "|  | value | shape | format |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            "| file | holds |",
+            "|---|---|",
+            "| `hls/` | the C++ project for Vitis HLS; see its README |",
+            "| `model.onnx` | the network for ONNX Runtime: integer codes in, integer codes out |",
+            "| `graph.json`, `graph.npz` | the network: every format, every constant |",
+            "| `golden/` | recorded inputs and outputs, and every value as PyTorch computed it |",
+            "| `manifest.json` | versions, and the hash of every file |",
+            "",
+            "A code is an integer; its value is `code * 2**-frac`, with `frac = W - I` of `ap_fixed<W, I>`.",
+            "",
+        ]
+    )

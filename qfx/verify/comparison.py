@@ -1,0 +1,112 @@
+"""Engines side by side: every value of every layer against the reference, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from qfx.errors import ProjectError
+from qfx.fixed import IntArray
+from qfx.ir import Graph, Node
+from qfx.progress import Progress, silent
+from qfx.sim.compare import differs
+from qfx.verify.engine import Engine, Values
+from qfx.verify.report import Difference, LayerReport, Report
+
+CHUNK_BYTES = 1 << 27
+"""Memory that the values of one chunk may take, all engines together."""
+
+
+def compare_engines(
+    graph: Graph, engines: Sequence[Engine], inputs: npt.NDArray[np.integer], progress: Progress = silent, notes: Sequence[str] = ()
+) -> Report:
+    """Run all engines on the same inputs and compare them, exactly.
+
+    Args:
+        graph: a network of one input.
+        engines: two or more; the first is the reference.
+        inputs: codes (samples, *shape).
+        progress: told after every chunk.
+        notes: passed on into the report.
+
+    Raises:
+        ProjectError: an engine gave no value for a layer, or one of another shape.
+    """
+    state = _State(graph, engines)
+    step = chunk_size(graph, len(engines))
+    for start in range(0, len(inputs), step):
+        chunk = inputs[start : start + step].astype(np.int64)
+        state.compare({engine.name: engine.run({graph.inputs[0]: chunk}) for engine in engines}, chunk, start)
+        progress("compare", min(start + step, len(inputs)), len(inputs))
+    return Report(tuple(engine.name for engine in engines), len(inputs), state.layers(), state.first, tuple(notes))
+
+
+def chunk_size(graph: Graph, engines: int) -> int:
+    """Samples whose values in all engines fit `CHUNK_BYTES`; at least 1."""
+    per_sample = 8 * engines * sum(graph.values[name].size for name in graph.activations())
+    return max(1, CHUNK_BYTES // per_sample)
+
+
+@dataclass
+class _State:
+    """What the chunks so far have shown."""
+
+    graph: Graph
+    engines: Sequence[Engine]
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    first: Difference | None = None
+    first_layer: int | None = None
+
+    def compare(self, results: dict[str, Values], chunk: IntArray, start: int) -> None:
+        """Count the differences of one chunk whose first sample has the index `start`."""
+        reference = self.engines[0].name
+        for position, node in enumerate(self.graph.nodes):
+            wanted = (len(chunk), *self.graph.values[node.name].shape)
+            found = {name: _value(name, node.name, values, wanted) for name, values in results.items()}
+            wrong = {name: differs(found[reference], codes) for name, codes in found.items() if name != reference}
+            count = sum(int(mask.sum()) for mask in wrong.values())
+            self.counts[node.name] = self.counts.get(node.name, 0) + count
+            if count and (self.first_layer is None or position < self.first_layer):
+                self.first_layer = position
+                self.first = self._difference(node, found, wrong, start)
+
+    def _difference(self, node: Node, found: Values, wrong: dict[str, npt.NDArray[np.bool_]], start: int) -> Difference:
+        either = np.logical_or.reduce(list(wrong.values()))
+        where = tuple(int(i) for i in np.unravel_index(int(np.argmax(either)), either.shape))
+        return Difference(
+            layer=node.name,
+            op=node.op.kind,
+            sample=start + where[0],
+            index=where[1:],
+            engines=tuple(name for name, mask in wrong.items() if mask[where]),
+            codes={name: _number(codes[where]) for name, codes in found.items()},
+            type=self.graph.values[node.name].type,
+            operands={value.name: value.type for value in self.graph.operands(node)},
+        )
+
+    def layers(self) -> tuple[LayerReport, ...]:
+        """The report of every layer."""
+        values = self.graph.values
+        return tuple(
+            LayerReport(
+                node.name, node.op.kind, values[node.name].type.ap_name, values[node.name].size, self.counts.get(node.name, 0)
+            )
+            for node in self.graph.nodes
+        )
+
+
+def _value(engine: str, name: str, values: Values, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+    if name not in values:
+        raise ProjectError(f"engine {engine} gave no value for layer {name!r}; the project and its engines do not belong together")
+    if values[name].shape != shape:
+        raise ProjectError(f"engine {engine} gave layer {name!r} the shape {values[name].shape}, wanted {shape}")
+    return values[name]
+
+
+def _number(code: np.generic) -> int | float:
+    """A code as a Python number: an int where it is one."""
+    number = code.item()
+    return int(number) if isinstance(number, float) and number.is_integer() else number

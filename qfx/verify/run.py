@@ -1,0 +1,142 @@
+"""`verify`: choose the engines and the inputs of a project, and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qfx.errors import EngineUnavailable, UsageError
+from qfx.fixed import IntArray
+from qfx.golden import RECORDED, corner_codes, random_codes
+from qfx.progress import Progress, silent
+from qfx.project import Project
+from qfx.sim.engine import Simulator, check_input
+from qfx.verify.comparison import compare_engines
+from qfx.verify.engine import Engine
+from qfx.verify.report import Report
+
+ENGINES = ("torch", "sim", "onnx", "csim")
+"""Every engine, the usual reference first."""
+
+
+def verify(
+    project: Project,
+    engines: Sequence[str] | None = None,
+    inputs: npt.NDArray[np.integer] | None = None,
+    samples: int | None = None,
+    seed: int | None = None,
+    model: Any = None,
+    progress: Progress = silent,
+) -> Report:
+    """Compare the engines of a project at every value of every layer, exactly.
+
+    Args:
+        project: as `load_project` opens it; its C++ is compiled as it lies there.
+        engines: names, the reference first; None for all that the manifest lists.
+        inputs: codes (samples, *shape); None for the recorded ones, or random ones if a seed is given.
+        samples: how many; of given or recorded inputs the first ones, or ones picked by `seed`; of random inputs 100.
+        seed: of the random inputs or of the pick.
+        model: the torch model, run live; without it the recorded torch values are used.
+        progress: told what is done.
+
+    Raises:
+        UsageError: an unknown engine, fewer than two, or inputs that do not fit the network.
+        EngineUnavailable: an engine that was asked for or is listed cannot run here.
+        ProjectError: files of the project that do not belong together.
+    """
+    codes = choose_inputs(project, inputs, samples, seed)
+    names = _check_names(project.manifest.engines if engines is None else engines)
+    notes = [f"{name} differs from the manifest; it is judged as it lies there" for name in project.changed]
+    built: list[Engine] = []
+    for done, name in enumerate(names):
+        progress("prepare engines", done, len(names))
+        try:
+            built.append(_torch(project, model, codes) if name == "torch" else _BUILD[name](project))
+        except _NotRecorded as error:
+            if engines is not None:
+                raise EngineUnavailable(str(error)) from error
+            notes.append(f"torch is left out: {error}")
+    progress("prepare engines", len(names), len(names))
+    if len(built) < 2:
+        raise UsageError(f"a comparison needs two engines or more, not {', '.join(names)}")
+    return compare_engines(project.graph, built, codes, progress, notes)
+
+
+def choose_inputs(
+    project: Project, inputs: npt.NDArray[np.integer] | None = None, samples: int | None = None, seed: int | None = None
+) -> IntArray:
+    """The input codes of a verification; arguments as for `verify`.
+
+    Raises:
+        UsageError: they do not fit the network, or there are fewer than asked for.
+    """
+    name = project.graph.inputs[0]
+    value = project.graph.values[name]
+    if samples is not None and samples < 1:
+        raise UsageError(f"{samples} samples cannot be compared; ask for 1 or more")
+    if inputs is None and seed is not None:
+        count = samples or RECORDED
+        corners = corner_codes(value.type, value.shape)[:count]
+        return np.concatenate([corners, random_codes(value.type, (count - len(corners), *value.shape), seed)])
+    given = project.inputs if inputs is None else inputs
+    codes = check_input(project.graph, name, {name: given})
+    if len(codes) == 0:
+        raise UsageError("the inputs hold no sample; give one or more")
+    if samples is None:
+        return codes
+    if samples > len(codes):
+        more = "" if inputs is not None else "; give a seed for random inputs"
+        raise UsageError(f"{samples} samples were asked for, but there are {len(codes)}{more}")
+    if seed is None:
+        return codes[:samples]
+    return codes[np.sort(np.random.default_rng(seed).choice(len(codes), samples, replace=False))]
+
+
+def _check_names(names: Sequence[str]) -> Sequence[str]:
+    for name in names:
+        if name not in ENGINES:
+            raise UsageError(f"there is no engine {name!r}; the engines are {', '.join(ENGINES)}")
+    if len(set(names)) != len(names):
+        raise UsageError(f"an engine is named twice in {', '.join(names)}")
+    return names
+
+
+class _NotRecorded(Exception):
+    """torch has neither a live model nor recorded values for these inputs."""
+
+
+def _torch(project: Project, model: Any, codes: IntArray) -> Engine:
+    if model is not None:
+        from qfx.verify.torch_engine import TorchEngine
+
+        return TorchEngine(model, project.graph)
+    from qfx.verify.recorded import RecordedTorch
+
+    if project.torch_file is None:
+        raise _NotRecorded("the project has no recorded torch values; give the model to run it live")
+    recorded = RecordedTorch(project.graph, project.torch_file, project.inputs)
+    if not recorded.has(codes):
+        raise _NotRecorded("its values are recorded for the project's own inputs only; give the model to run it live")
+    return recorded
+
+
+def _sim(project: Project) -> Engine:
+    return Simulator(project.graph)
+
+
+def _onnx(project: Project) -> Engine:
+    from qfx.verify.onnx_engine import OnnxEngine, load_model
+
+    return OnnxEngine(project.graph, load_model(project.onnx_file.read_bytes(), str(project.onnx_file)))
+
+
+def _csim(project: Project) -> Engine:
+    from qfx.sim.csim import CSimulator
+
+    return CSimulator(project.path)
+
+
+_BUILD: dict[str, Callable[[Project], Engine]] = {"sim": _sim, "onnx": _onnx, "csim": _csim}

@@ -46,6 +46,11 @@ def test_a_torch_layer_lowers_to_it(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", OPS)
+def test_it_has_a_template(kind: str) -> None:
+    assert (ROOT / "hls_templates" / "ops" / f"{kind}.hpp.j2").is_file()
+
+
+@pytest.mark.parametrize("kind", OPS)
 def test_the_hls_exporter_has_a_stage_for_it(kind: str) -> None:
     sources = text_of((ROOT / "export" / "hls").rglob("*.py"))
     assert re.search(rf"\b{OPS[kind].__name__}\b|\"{kind}\"", sources), f"export/hls does not know {kind}"

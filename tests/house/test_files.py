@@ -54,6 +54,13 @@ def test_no_path_of_a_machine() -> None:
     assert [relative(path) for path in files() if MACHINE_PATH.search(text_of(path)) and path != Path(__file__)] == []
 
 
+def test_nothing_is_pickled() -> None:
+    mark = re.compile(r"\bpickle\.(?:loads?|dumps?|Pickler|Unpickler)\b|allow_pickle=True|weights_only=False")
+    assert [
+        relative(path) for path in files() if path.suffix == ".py" and mark.search(text_of(path)) and path != Path(__file__)
+    ] == []
+
+
 def test_nothing_unfinished() -> None:
     mark = re.compile(r"\b(?:TODO|FIXME|XXX)\b|raise NotImplementedError")
     sources = [path for path in files() if path.suffix in SOURCE and path != Path(__file__)]

@@ -68,12 +68,22 @@ def test_make_targets_exist(page: Path) -> None:
     assert set(re.findall(r"(?:`|^ {4}|^)make ([a-z-]+)", page.read_text(), re.M)) - targets == set()
 
 
-def test_commands_exist() -> None:
-    program = "import sys; from qfx.cli import main; sys.argv = ['qfx', '--help']; main()"
-    text = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    named = {name for page in PAGES for name in re.findall(r"(?:`|^ {4}|bin/)qfx ([a-z]+)\b", page.read_text(), re.M)}
-    assert {"demo", "export", "verify"} <= named
-    assert [name for name in named if not re.search(rf"\b{name}\b", text)] == []
+def usage(*arguments: str) -> str:
+    """What `qfx ... --help` prints."""
+    program = "import sys; from qfx.cli import main; sys.argv = ['qfx', *sys.argv[1:], '--help']; main()"
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_commands_and_options_exist() -> None:
+    found = [match for page in PAGES for match in re.findall(r"(?:`|^ {4}|bin/)qfx ([a-z]+)\b([^`\n]*)", page.read_text(), re.M)]
+    named = {command: set[str]() for command, _ in found}
+    for command, rest in found:
+        named[command] |= set(re.findall(r"--[a-z-]+", rest))
+    assert {"demo", "export", "simulate", "verify", "info"} <= named.keys()
+    for command, options in named.items():
+        text = usage(command)
+        assert [option for option in options if option not in text] == []
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if EXAMPLE.search(page.read_text())], ids=page_id)

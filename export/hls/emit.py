@@ -1,0 +1,173 @@
+"""Renders a graph's accelerator from `hls_templates/`. Everything that prints C++ is there; this picks and feeds templates."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import re
+from dataclasses import dataclass
+
+import jinja2
+
+from qfx.errors import ExportError
+from qfx.export.hls.board import Board
+from qfx.export.hls.layers import Layer
+from qfx.export.hls.plan import STREAM_DEPTH, Stage, Stream, Wire, Wiring, is_alias, wire_graph
+from qfx.export.hls.stages import build_layer
+from qfx.ir import Graph, Node
+
+INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z0-9_]+)\.hpp"', re.MULTILINE)
+VARIANTS = {"_khot": "khot", "_scaled": "scaled"}
+"""Endings of kernel files that are variants of one template, and the template variable that says so."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """An accelerator, ready to print.
+
+    Attributes:
+        layers: settings of each stage that has some, in order.
+        stages: calls of the top function, in order.
+    """
+
+    wiring: Wiring
+    layers: list[Layer]
+    stages: list[Stage]
+
+    @property
+    def name(self) -> str:
+        return self.wiring.top
+
+    @property
+    def wires(self) -> list[Wire]:
+        return list(self.wiring.wires.values())
+
+    @property
+    def input(self) -> Wire:
+        return self.wiring.wires[self.wiring.graph.inputs[0]]
+
+    @property
+    def output(self) -> Wire:
+        return self.wiring.wires[self.wiring.graph.outputs[0]]
+
+    @property
+    def streams(self) -> list[Stream]:
+        return [stream for stage in self.stages for stream in stage.writes]
+
+    @property
+    def kernels(self) -> list[str]:
+        """Kernel files that the stages name, each once."""
+        forks = ["fork"] if any(stage.call.startswith("fork") for stage in self.stages) else []
+        return list(dict.fromkeys(["axi", *forks, *(layer.headers[0] for layer in self.layers)]))
+
+
+def design(graph: Graph) -> Design:
+    """Plan the accelerator of a graph.
+
+    Raises:
+        ExportError: something in the graph has no stage; the message names it.
+    """
+    wiring = wire_graph(graph)
+    source = wiring.wires[graph.inputs[0]]
+    stages = [Stage(f"axi_in<value::{source.name}>", ("s_in", source.name), (_own(source),), _input_comment(source))]
+    stages += wiring.forks(source)
+    layers: list[Layer] = []
+    for node in graph.nodes:
+        if is_alias(wiring.wires[node.name]):
+            continue
+        layer = build_layer(node, wiring)
+        layers.append(layer)
+        stages += _node_stages(node, layer, wiring)
+        stages += wiring.forks(layer.out)
+    result = wiring.wires[graph.outputs[0]]
+    call = f"axi_out<value::{result.name}, output_beat, {result.beat_width}>"
+    stages.append(Stage(call, (wiring.take(graph.outputs[0]), "m_out"), (), f"{result.value.name} leaves, a code per beat"))
+    return Design(wiring, layers, stages)
+
+
+def _input_comment(wire: Wire) -> str:
+    return f"{wire.value.name}: the input, {wire.type.ap_name}, {wire.shape_text}"
+
+
+def _own(wire: Wire) -> Stream:
+    return Stream(wire.name, wire.name, STREAM_DEPTH, wire.words)
+
+
+def _node_stages(node: Node, layer: Layer, wiring: Wiring) -> list[Stage]:
+    """The stage of a node, and the sliding window before it if the kernel takes one."""
+    reads = tuple(wiring.take(name) for name in node.inputs if name in wiring.wires)
+    call = f"{layer.kernel}<layer::{layer.name}>"
+    if not layer.windowed:
+        return [Stage(call, (*reads, layer.name), (_own(layer.out),), layer.comment)]
+    words = layer.out.pixels * dict(layer.constants)["TAPS"] * layer.x.groups
+    windows = Stream(f"{layer.name}_windows", layer.x.name, STREAM_DEPTH, words)
+    return [
+        Stage(f"sliding_window<layer::{layer.name}>", (*reads, windows.name), (windows,), layer.comment),
+        Stage(call, (windows.name, layer.name), (_own(layer.out),)),
+    ]
+
+
+class Renderer:
+    """Renders the templates of `hls_templates/`; an undefined name is an error."""
+
+    def __init__(self) -> None:
+        self._folder = importlib.resources.files("qfx") / "hls_templates"
+        self._jinja = jinja2.Environment(
+            undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True, autoescape=False
+        )
+
+    def template(self, path: str, **values: object) -> str:
+        """The template `path` (below `hls_templates/`, without .j2) with these values."""
+        source = (self._folder / f"{path}.j2").read_text(encoding="utf-8")
+        return self._jinja.from_string(source).render(**values)
+
+    def kernels(self, names: list[str]) -> dict[str, str]:
+        """Kernel files `<name>.hpp` with all that they include, by name."""
+        result: dict[str, str] = {}
+        todo = list(names)
+        while todo:
+            name = todo.pop(0)
+            if name not in result:
+                result[name] = self._kernel(name)
+                todo += INCLUDE.findall(result[name])
+        return result
+
+    def _kernel(self, name: str) -> str:
+        variant = next((ending for ending in VARIANTS if name.endswith(ending)), "")
+        switches = {variable: ending if ending == variant else "" for ending, variable in VARIANTS.items()}
+        base = name.removesuffix(variant)
+        for path in (f"units/{name}.hpp", f"ops/{base}.hpp", f"units/{base}.hpp"):
+            if (self._folder / f"{path}.j2").is_file():
+                return self.template(path, **switches)
+        raise ExportError(f"hls_templates/ has no kernel {name!r}")
+
+
+def render(design: Design, board: Board, clock_ns: float, frames: int) -> dict[str, str]:
+    """All text files of the `hls/` folder but the golden data, by relative path.
+
+    Args:
+        frames: golden frames of the testbench.
+    """
+    renderer = Renderer()
+    values: dict[str, object] = {"design": design, "board": board, "clock_ns": clock_ns, "frames": frames}
+    files = {f"kernels/{name}.hpp": text for name, text in sorted(renderer.kernels(design.kernels).items())}
+    values["files"] = sorted([*files, f"{design.name}.hpp", "layers.hpp", "types.hpp", "weights.hpp"])
+    for name in ("types.hpp", "layers.hpp", "weights.hpp", "testbench.cpp", "hls.tcl", "hls_config.cfg", "Makefile", "README.md"):
+        files[name] = renderer.template(f"project/{name}", **values)
+    for ending in (".cpp", ".hpp"):
+        files[f"{design.name}{ending}"] = renderer.template(f"project/top{ending}", **values)
+    files["layout.json"] = json.dumps(layout(design), indent=1) + "\n"
+    return files
+
+
+def layout(design: Design) -> dict[str, object]:
+    """What C simulation has to know to feed the project and to read its streams."""
+    graph = design.wiring.graph
+    return {
+        "format": 1,
+        "top": design.name,
+        "input": {"value": graph.inputs[0], "beat_width": design.input.beat_width},
+        "output": {"value": graph.outputs[0], "beat_width": design.output.beat_width},
+        "frame_words": sum(stream.frame_words for stream in design.streams),
+        "values": {name: {"stream": wire.stream, "lanes": wire.lanes} for name, wire in design.wiring.wires.items()},
+    }

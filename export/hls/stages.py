@@ -1,0 +1,203 @@
+"""One builder per op: its settings, tables and kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from qfx.errors import ExportError
+from qfx.export.hls.layers import Code, Fixed, Layer, Table
+from qfx.export.hls.plan import Wire, Wiring
+from qfx.export.hls.tables import aligned_table, describe_product, lane_table, matrix_table, packed
+from qfx.export.hls.windows import describe_window
+from qfx.fixed import FixedType, Overflow, Rounding
+from qfx.ir import Node, Value
+from qfx.ops import Add, Affine, AvgPool2d, Conv2d, Linear, MaxPool2d, PReLU, ReLU, Requantize, Reshape
+from qfx.ops.base import Op
+
+MAX_AP_WIDTH = 1024
+"""AP_INT_MAX_W's default: the widest ap_int that the tools accept without asking."""
+
+T = TypeVar("T", bound=Op)
+Builder = Callable[[Any, Node, Layer, tuple[Value, ...]], None]
+"""op, node, layer to fill in, operands."""
+
+BUILDERS: dict[type[Op], Builder] = {}
+
+
+def builder(op: type[T]) -> Callable[[Callable[[T, Node, Layer, tuple[Value, ...]], None]], Builder]:
+    """Register the builder of an op."""
+
+    def register(build: Callable[[T, Node, Layer, tuple[Value, ...]], None]) -> Builder:
+        BUILDERS[op] = build
+        return build
+
+    return register
+
+
+def build_layer(node: Node, wiring: Wiring) -> Layer:
+    """The settings of a node's stage.
+
+    Raises:
+        ExportError: an op that has no kernel, or settings that the kernel cannot hold.
+    """
+    build = BUILDERS.get(type(node.op))
+    if build is None:
+        raise ExportError(f"node {node.name!r}: the HLS export has no kernel for {node.op.kind}; it has {known_kinds()}")
+    wires = [wiring.wires[name] for name in node.inputs if name in wiring.wires]
+    named = dict(zip(("in", "in_b"), wires, strict=False)) | {"out": wiring.wires[node.name]}
+    layer = Layer(named["out"].name, node.op.kind, [node.op.kind], comment_of(node, named["out"]), named)
+    build(node.op, node, layer, wiring.graph.operands(node))
+    for code in layer.codes:
+        if code.width > MAX_AP_WIDTH:
+            raise ExportError(
+                f"node {node.name!r}: {code.name} would take {code.width} bits, above the {MAX_AP_WIDTH} of an ap_int"
+            )
+    return layer
+
+
+def known_kinds() -> str:
+    """`add, affine, ...`"""
+    return ", ".join(sorted(op.kind for op in BUILDERS))
+
+
+def comment_of(node: Node, out: Wire) -> str:
+    """`layer1.conv: conv2d(stride=(2, 2)) -> ap_fixed<12, 7>, 8 x 16 x 16`."""
+    return f"{node.name}: {node.op.describe()} -> {out.type.ap_name}, {out.shape_text}"
+
+
+def _suffix(layer: Layer, digits: int | None) -> None:
+    if digits is not None:
+        layer.kernel += "_khot"
+        layer.headers = [f"{layer.headers[0]}_khot", *layer.headers[1:]]
+
+
+@builder(Conv2d)
+def conv2d(op: Conv2d, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    weight, bias = operands[1], operands[2] if len(operands) == 3 else None
+    outputs, group_channels, *kernel = weight.shape
+    lanes = layer.x.lanes
+    depthwise = op.groups > 1 and group_channels == 1 and outputs == op.groups
+    grouped = op.groups > 1 and not depthwise
+    describe_window(layer, (kernel[0], kernel[1]), op.stride, op.padding, op.dilation, per_channel=depthwise)
+    layer.constant(product_shift=layer.out.type.frac - layer.x.type.frac - weight.type.frac)
+    kind = describe_product(layer, weight, op.digits)
+    taps = kernel[0] * kernel[1]
+    if depthwise:
+        layer.kernel = "conv2d_depthwise"
+        codes = weight.codes.reshape(outputs // lanes, lanes, taps).transpose(0, 2, 1).reshape(-1, lanes)
+        table = [packed(row.tolist(), kind, 1) for row in codes]
+    elif grouped:
+        layer.kernel = "conv2d_grouped"
+        codes = weight.codes.reshape(outputs, group_channels, taps).transpose(0, 2, 1).reshape(-1)
+        table = [[entry] for entry in packed(codes.tolist(), kind, 1)]
+        window = taps * layer.x.channels
+        layer.constant(window_codes=window, group_channels=group_channels, group_outputs=outputs // op.groups)
+    else:
+        matrix = weight.codes.reshape(outputs, group_channels // lanes, lanes, taps).transpose(0, 3, 1, 2)
+        layer.constant(window=taps * layer.x.groups)
+        matrix_table(layer, weight, matrix.reshape(outputs, -1, lanes), kind)
+        table = []
+    if table:
+        _plain_table(layer, weight, table, kind.bits)
+    aligned_table(layer, "bias", bias, 1 if grouped else layer.out.lanes)
+    _suffix(layer, op.digits)
+
+
+def _plain_table(layer: Layer, weight: Value, rows: list[list[int]], bits: int) -> None:
+    order = "[channel group, tap][lane]" if layer.kernel == "conv2d_depthwise" else "[output, tap, channel of the group][0]"
+    layer.constant(weight_words=len(rows))
+    comment = f"{weight.name}: {weight.type.ap_name}, {order}"
+    layer.tables.append(Table("weight", f"{layer.name}_weight_table", rows, bits, "constant_bits", comment))
+
+
+@builder(Linear)
+def linear(op: Linear, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    weight, bias = operands[1], operands[2] if len(operands) == 3 else None
+    layer.constant(
+        window=layer.x.groups,
+        product_shift=layer.out.type.frac - layer.x.type.frac - weight.type.frac,
+    )
+    kind = describe_product(layer, weight, op.digits)
+    matrix_table(layer, weight, weight.codes.reshape(weight.shape[0], layer.x.groups, layer.x.lanes), kind)
+    aligned_table(layer, "bias", bias, layer.out.lanes)
+    _suffix(layer, op.digits)
+
+
+@builder(Affine)
+def affine(op: Affine, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    _, scale, offset = operands
+    layer.constant(product_shift=layer.out.type.frac - layer.x.type.frac - scale.type.frac)
+    lane_table(layer, "scale", scale, describe_product(layer, scale, op.digits))
+    aligned_table(layer, "offset", offset, layer.out.lanes)
+    _suffix(layer, op.digits)
+
+
+@builder(PReLU)
+def prelu(op: PReLU, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    slope = operands[1]
+    frac = layer.out.type.frac
+    layer.constant(product_shift=frac - layer.x.type.frac - slope.type.frac, positive_shift=frac - layer.x.type.frac)
+    lane_table(layer, "slope", slope, describe_product(layer, slope, op.digits))
+    _suffix(layer, op.digits)
+
+
+@builder(ReLU)
+def relu(op: ReLU, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    """No settings beyond the formats."""
+
+
+@builder(Add)
+def add(op: Add, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    frac = layer.out.type.frac
+    layer.constant(shift_a=frac - operands[0].type.frac, shift_b=frac - operands[1].type.frac)
+
+
+@builder(Requantize)
+def requantize(op: Requantize, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    if op.overflow is Overflow.WRAP_SM:
+        raise ExportError(f"node {node.name!r}: AP_WRAP_SM has no exact meaning in all headers; use AP_WRAP or AP_SAT")
+    x, y = layer.x.type, layer.out.type
+    width = x.width
+    if op.rounding is not Rounding.TRN:  # the open headers abort where all bits lie below the new grid
+        width = max(width, x.frac - y.frac + 1)
+    if width > MAX_AP_WIDTH:
+        raise ExportError(
+            f"node {node.name!r} shifts {x.frac - y.frac} bits out; an ap_fixed of {width} bits is above {MAX_AP_WIDTH}"
+        )
+    layer.constant(source_width=width)
+    layer.codes.append(Code("source_code", x.signed, width))
+    layer.fixed.append(Fixed("source", _Widened(x.signed, width, x.frac)))
+    layer.fixed.append(Fixed("target", y, f", {op.rounding.value}, {op.overflow.value}"))
+
+
+class _Widened(FixedType):
+    """A format that may be wider than the 63 bits of a value: only its C++ name is used."""
+
+    def __post_init__(self) -> None:
+        """No limit."""
+
+
+@builder(MaxPool2d)
+def max_pool2d(op: MaxPool2d, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    describe_window(layer, op.kernel, op.stride, op.padding, (1, 1), per_channel=True)
+    layer.padding_lowest = layer.x.type.signed
+
+
+@builder(AvgPool2d)
+def avg_pool2d(op: AvgPool2d, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    describe_window(layer, op.kernel, op.stride, op.padding, (1, 1), per_channel=True)
+    total = FixedType.for_range(layer.x.type.min_int * op.area, layer.x.type.max_int * op.area, layer.x.type.frac)
+    layer.codes.append(Code("sum", total.signed, total.width))
+    if op.reciprocal is not None:
+        layer.kernel = "avg_pool2d_scaled"
+        layer.headers[0] = "avg_pool2d_scaled"
+        layer.codes.append(Code("reciprocal", False, op.multiplier.bit_length()))
+        layer.constant(reciprocal_code=op.multiplier)
+
+
+@builder(Reshape)
+def reshape(op: Reshape, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    layer.constant(size=layer.out.value.size)

@@ -1,0 +1,142 @@
+"""Constants as packed unsigned words: plain codes, or signed digits for the kernels without a multiplier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from qfx.errors import ExportError
+from qfx.export.hls.layers import Code, Layer, Table
+from qfx.fixed import FixedType, IntArray
+from qfx.ir import Value
+
+ENTRY_BITS = 64
+"""Widest table entry: what an integer literal can initialise."""
+
+
+@dataclass(frozen=True)
+class Multiplicand:
+    """How the constants of a product lie in their table.
+
+    Attributes:
+        bits: of one constant.
+        encode: code -> unsigned bits.
+    """
+
+    bits: int
+    encode: Callable[[int], int]
+
+
+def naf(code: int) -> list[tuple[int, bool]]:
+    """Non-adjacent form: (shift, negative) of each signed digit, lowest first; the fewest digits there are."""
+    digits: list[tuple[int, bool]] = []
+    shift = 0
+    while code:
+        if code & 1:
+            digit = 2 - (code & 3)  # +1 or -1, so that the next bit becomes 0
+            digits.append((shift, digit < 0))
+            code -= digit
+        code >>= 1
+        shift += 1
+    return digits
+
+
+def describe_product(layer: Layer, weight: Value, digits: int | None) -> Multiplicand:
+    """Add the types of `x * constant` to the layer.
+
+    Raises:
+        ExportError: a K-hot constant too wide for a table entry.
+    """
+    x = layer.x.type
+    if digits is None:
+        signed = x.signed or weight.type.signed
+        layer.codes += [
+            Code("constant", weight.type.signed, weight.type.width),
+            Code("constant_bits", False, weight.type.width),
+            Code("product", signed, x.width + weight.type.width),
+        ]
+        layer.constant(constant_width=weight.type.width, bits_width=weight.type.width)
+        return Multiplicand(weight.type.width, lambda code: code & ((1 << weight.type.width) - 1))
+    return _describe_khot(layer, weight, digits)
+
+
+def _describe_khot(layer: Layer, weight: Value, digits: int) -> Multiplicand:
+    forms = {int(code): naf(int(code)) for code in set(weight.codes.flat)}
+    count = max(1, *(len(form) for form in forms.values()))
+    top = max((shift for form in forms.values() for shift, _ in form), default=0)
+    shift_width = max(1, top.bit_length())
+    digit_width = 2 + shift_width
+    if count * digit_width > ENTRY_BITS:
+        raise ExportError(
+            f"constant {weight.name!r}: {count} digits of {digit_width} bits exceed the {ENTRY_BITS} bits of a table entry;"
+            f" use fewer than {digits} digits or a narrower format"
+        )
+    layer.codes += [
+        Code("constant_bits", False, count * digit_width),
+        Code("shift", False, shift_width),
+        Code("product", True, layer.x.type.width + top + count + 1),
+    ]
+    layer.constant(digits=count, digit_width=digit_width, shift_width=shift_width, bits_width=count * digit_width)
+
+    def encode(code: int) -> int:
+        fields = ((1 | negative << 1 | shift << 2) << (index * digit_width) for index, (shift, negative) in enumerate(forms[code]))
+        return sum(fields)
+
+    return Multiplicand(count * digit_width, encode)
+
+
+def packed(codes: Sequence[int], kind: Multiplicand, per_entry: int) -> list[int]:
+    """`codes` as entries of `per_entry` constants each, the first in the low bits."""
+    return [
+        sum(kind.encode(int(code)) << (i * kind.bits) for i, code in enumerate(codes[start : start + per_entry]))
+        for start in range(0, len(codes), per_entry)
+    ]
+
+
+def per_entry(kind: Multiplicand, count: int) -> int:
+    """How many of `count` constants share an entry: the largest divisor that fits."""
+    return max(d for d in range(1, count + 1) if count % d == 0 and d * kind.bits <= ENTRY_BITS)
+
+
+def lane_table(layer: Layer, accessor: str, value: Value, kind: Multiplicand) -> None:
+    """Add a table with one entry per channel, [group][lane]."""
+    lanes = layer.out.lanes
+    rows = [packed(value.codes[i : i + lanes].tolist(), kind, 1) for i in range(0, value.size, lanes)]
+    comment = f"{value.name}: {value.type.ap_name}, [channel group][lane]"
+    layer.tables.append(Table(accessor, f"{layer.name}_{accessor}_table", rows, kind.bits, "constant_bits", comment))
+
+
+def aligned_table(layer: Layer, accessor: str, value: Value | None, lanes: int) -> None:
+    """Add the table of a bias or offset on the grid of the result, [group][lane]; zeros, not stored, if there is none.
+
+    Args:
+        lanes: entries per word.
+    """
+    codes = [] if value is None else [int(code) << (layer.out.type.frac - value.type.frac) for code in value.codes]
+    type = FixedType.for_range(min([0, *codes]), max([0, *codes]), layer.out.type.frac)
+    name = "" if value is None else f"{layer.name}_{accessor}_table"
+    comment = "" if value is None else f"{value.name}: {value.type.ap_name}, on the grid of the result, [channel group][lane]"
+    mask = (1 << type.width) - 1
+    rows = [[code & mask for code in codes[i : i + lanes]] for i in range(0, len(codes), lanes)]
+    layer.codes += [Code(f"{accessor}_code", type.signed, type.width), Code(f"{accessor}_bits", False, type.width)]
+    layer.constants.append((f"{accessor.upper()}_WIDTH", type.width))
+    layer.tables.append(Table(accessor, name, rows, type.width, f"{accessor}_bits", comment))
+
+
+def matrix_table(layer: Layer, weight: Value, matrix: IntArray, kind: Multiplicand) -> None:
+    """Add the weights of matrix_vector.
+
+    Args:
+        matrix: codes (output, position in the window, lane of x).
+    """
+    lanes, count = layer.out.lanes, matrix.shape[2]
+    share = per_entry(kind, count)
+    rows = [
+        [entry for lane in range(lanes) for entry in packed(matrix[first + lane, position].tolist(), kind, share)]
+        for first in range(0, matrix.shape[0], lanes)
+        for position in range(matrix.shape[1])
+    ]
+    comment = f"{weight.name}: {weight.type.ap_name}, [output group, window word][output lane, {share} constants an entry]"
+    layer.constant(weight_words=len(rows), per_entry=share)
+    layer.codes.append(Code("entry_bits", False, share * kind.bits))
+    layer.tables.append(Table("weight", f"{layer.name}_weight_table", rows, share * kind.bits, "entry_bits", comment))

@@ -1,0 +1,101 @@
+// hls::stream for C simulation: unbounded, checked, and logged. QFX's own code; the vendor's tools bring theirs.
+// - Every word written to a named stream of ap_uint is logged, so that the value of every layer can be read afterwards.
+// - Reading an empty stream throws; a stream that is destroyed with words left reports it.
+#pragma once
+#include <ap_int.h>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace qfx_csim {
+
+struct log {
+    std::size_t chunks = 0;            // 64-bit chunks of a word
+    std::vector<std::uint64_t> words;  // chunk by chunk, the low one first
+};
+
+struct record {
+    std::map<std::string, log> logs;
+    std::vector<std::string> faults;
+};
+
+inline record &run() {
+    static record current;
+    return current;
+}
+
+template <typename T>
+struct logged {
+    static const std::size_t chunks = 0;
+    static void append(std::vector<std::uint64_t> &, const T &) {}
+};
+
+template <int WIDTH>
+struct logged<ap_uint<WIDTH>> {
+    static const std::size_t chunks = (WIDTH + 63) / 64;
+    static void append(std::vector<std::uint64_t> &words, const ap_uint<WIDTH> &word) {
+        for (int low = 0; low < WIDTH; low += 64) {
+            const int high = low + 63 < WIDTH ? low + 63 : WIDTH - 1;
+            words.push_back(word.range(high, low).to_uint64());
+        }
+    }
+};
+
+}  // namespace qfx_csim
+
+namespace hls {
+
+template <typename T>
+class stream {
+  public:
+    stream() : name_("(unnamed)"), log_(nullptr) {}
+
+    explicit stream(const std::string &name) : name_(name), log_(nullptr) {
+        if (qfx_csim::logged<T>::chunks == 0) {
+            return;
+        }
+        if (qfx_csim::run().logs.count(name) != 0) {
+            throw std::runtime_error("two streams are named '" + name + "'");
+        }
+        log_ = &qfx_csim::run().logs[name];
+        log_->chunks = qfx_csim::logged<T>::chunks;
+    }
+
+    stream(const stream &) = delete;
+    stream &operator=(const stream &) = delete;
+
+    ~stream() {
+        if (next_ != words_.size()) {
+            qfx_csim::run().faults.push_back("stream '" + name_ + "' has " + std::to_string(words_.size() - next_) + " words left at the end");
+        }
+    }
+
+    T read() {
+        if (next_ == words_.size()) {
+            throw std::runtime_error("stream '" + name_ + "' is read while it is empty, after " + std::to_string(next_) + " words");
+        }
+        return words_[next_++];
+    }
+
+    void read(T &word) { word = read(); }
+
+    void write(const T &word) {
+        words_.push_back(word);
+        if (log_ != nullptr) {
+            qfx_csim::logged<T>::append(log_->words, word);
+        }
+    }
+
+    std::size_t size() const { return words_.size() - next_; }
+
+  private:
+    std::string name_;
+    qfx_csim::log *log_;
+    std::vector<T> words_;
+    std::size_t next_ = 0;
+};
+
+}  // namespace hls

@@ -1,0 +1,175 @@
+"""C simulation: compiles the C++ of a project as it lies, runs it, and reads every value from the streams' logs."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from qfx.errors import EngineUnavailable, ProjectError
+from qfx.fixed import IntArray
+from qfx.ir import load_graph
+from qfx.sim.csim_layout import Chunks, from_beats, load_layout, to_beats, unpack_words
+from qfx.sim.engine import check_input
+from qfx.sim.headers import ApTypes, find_ap_types
+
+CHUNK_WORDS = 8_000_000
+"""Stream words that one run may hold."""
+
+SHOWN_LINES = 12
+"""Lines of a compiler's message that an error repeats."""
+
+
+class CSimulator:
+    """Runs the C++ of a project on integer codes. The program is compiled at the first run and kept with this object.
+
+    It runs as a process of its own, so that a crash of the C++, an assertion or a sanitizer's finding is an error message here.
+
+    Args:
+        project: folder with `graph.json`, `graph.npz` and `hls/`.
+        ap_types: folder of the ap_types headers; None to look for them (see `qfx.sim.headers`).
+        optimize: optimization level; -O1 compiles and runs fastest in sum.
+        sanitize: sanitizers to compile in: `address`, `undefined`.
+        flags: further compiler flags.
+        environment: variables to set while the program runs.
+
+    Raises:
+        ProjectError: the project has no graph, or its `hls/layout.json` is missing or damaged.
+    """
+
+    name = "csim"
+
+    def __init__(
+        self,
+        project: Path | str,
+        ap_types: Path | str | None = None,
+        optimize: str = "-O1",
+        sanitize: Sequence[str] = (),
+        flags: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.hls = Path(project).resolve() / "hls"
+        self.graph = load_graph(Path(project))
+        self.layout = load_layout(self.hls, self.graph.activations())
+        self._ap_types = ap_types
+        self._flags = [optimize, *(f"-fsanitize={name}" for name in sanitize), *flags]
+        self._flags += ["-fno-sanitize-recover=all"] if sanitize else []
+        self._environment = dict(environment or {})
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self.headers: ApTypes | None = None
+        """The header set in use, once compiled."""
+
+    def run(self, inputs: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, IntArray]:
+        """Every input and computed value for one batch; memory beyond the result is bounded.
+
+        Args:
+            inputs: codes (batch, *shape) of the graph's input.
+
+        Returns:
+            int64 codes (batch, *shape) by value name. The graph's output is what left the AXI stream.
+
+        Raises:
+            UsageError: an input that does not fit.
+            EngineUnavailable: no compiler or no ap_types headers.
+            ProjectError: the C++ does not compile, crashes, or misuses a stream.
+        """
+        codes = check_input(self.graph, self.layout.input, inputs)
+        program = self.compile()
+        step = max(1, CHUNK_WORDS // max(1, self.layout.frame_words))
+        parts = [self._run_chunk(program, codes[start : start + step]) for start in range(0, max(1, len(codes)), step)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self.graph.activations()}
+
+    def compile(self) -> Path:
+        """Compile once; returns the program.
+
+        Raises:
+            EngineUnavailable: no compiler or no ap_types headers.
+            ProjectError: the C++ does not compile.
+        """
+        if self._folder is None:
+            self.headers = find_ap_types(self._ap_types)
+            folder = tempfile.TemporaryDirectory(prefix="qfx-csim-")
+            compile_project(self.hls, self._defines(), self.headers, self._flags, Path(folder.name) / "csim")
+            self._folder = folder
+        return Path(self._folder.name) / "csim"
+
+    def _defines(self) -> dict[str, str]:
+        layout = self.layout
+        return {
+            "QFX_SOURCE": f'"{layout.top}.cpp"',
+            "QFX_TOP": layout.top,
+            "QFX_OUTPUT_WIDTH": str(layout.output_width),
+        }
+
+    def _run_chunk(self, program: Path, codes: IntArray) -> dict[str, IntArray]:
+        frames = len(codes)
+        streams = list(dict.fromkeys(self.layout.streams.values()))
+        with tempfile.TemporaryDirectory(prefix="qfx-csim-run-") as folder:
+            source, target = Path(folder, "input"), Path(folder, "output")
+            to_beats(codes).tofile(source)
+            self._execute([str(program), str(source), str(frames), str(target), *streams])
+            sections = dict(zip(["", *streams], _sections(target), strict=True))
+        values = {
+            name: unpack_words(sections[stream], self.graph.values[name], self.layout.lanes[name], stream, frames)
+            for name, stream in self.layout.streams.items()
+        }
+        output = self.graph.values[self.layout.output]
+        beats = sections[""].view(np.int64).ravel()
+        if len(beats) != frames * output.size:
+            raise ProjectError(f"the C++ sent {len(beats)} codes of {output.name!r}, wanted {frames * output.size}")
+        return {**values, output.name: from_beats(beats, output.shape)}
+
+    def _execute(self, command: list[str]) -> None:
+        result = subprocess.run(command, capture_output=True, text=True, errors="replace", env={**os.environ, **self._environment})
+        if result.returncode == 0:
+            return
+        message = _shortened(result.stderr) or "no message"
+        if result.returncode == 3:
+            raise ProjectError(f"C simulation of {self.hls}: {message}")
+        ended = f"status {result.returncode}"
+        if result.returncode < 0:
+            ended = signal.Signals(-result.returncode).name
+        raise ProjectError(f"C simulation of {self.hls} crashed ({ended}): {message}")
+
+
+def compile_project(hls: Path, defines: Mapping[str, str], headers: ApTypes, flags: Sequence[str], program: Path) -> None:
+    """Compile the top of an `hls/` folder with the driver of `hls_templates/csim` into `program`.
+
+    Raises:
+        EngineUnavailable: there is no C++ compiler.
+        ProjectError: the C++ does not compile.
+    """
+    name = os.environ.get("CXX") or "g++"
+    compiler = shutil.which(name)
+    if compiler is None:
+        raise EngineUnavailable(f"no C++ compiler for C simulation: {name!r} is not on PATH; install g++ or set CXX")
+    stubs = Path(str(importlib.resources.files("qfx"))) / "hls_templates" / "csim"
+    command = [compiler, "-std=c++14", "-Wno-unknown-pragmas", *flags]
+    command += [f"-D{key}={value}" for key, value in defines.items()]
+    command += [f"-I{hls}", "-isystem", str(stubs), "-isystem", str(headers.path), str(stubs / "driver.cpp"), "-o", str(program)]
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if result.returncode != 0:
+        raise ProjectError(f"the C++ in {hls} does not compile:\n{_shortened(result.stderr)}")
+
+
+def _sections(path: Path) -> Iterator[Chunks]:
+    """Sections of the driver's output, each (word, chunk)."""
+    data = np.fromfile(path, np.uint64)
+    start = 0
+    while start < len(data):
+        chunks, count = int(data[start]), int(data[start + 1])
+        yield data[start + 2 : start + 2 + count].reshape(-1, chunks)
+        start += 2 + count
+
+
+def _shortened(text: str) -> str:
+    lines = text.strip().splitlines()
+    return "\n".join([*lines[:SHOWN_LINES], *(["..."] if len(lines) > SHOWN_LINES else [])])

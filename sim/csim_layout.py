@@ -1,0 +1,117 @@
+"""How codes lie in the streams of a compiled project: `hls/layout.json`, and words to codes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qfx.errors import ProjectError
+from qfx.fixed import FixedType, IntArray
+from qfx.ir import Value
+
+VERSION = 1
+Chunks = npt.NDArray[np.uint64]
+"""Words as 64-bit chunks, the low one first: (word, chunk)."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What `layout.json` says.
+
+    Attributes:
+        top: name of the top function and of its files.
+        input, output: graph values at the AXI streams.
+        input_width, output_width: bits of a beat.
+        frame_words: words that all streams together hold after one frame.
+        streams: stream of each value.
+        lanes: codes per word of each value.
+    """
+
+    top: str
+    input: str
+    output: str
+    input_width: int
+    output_width: int
+    frame_words: int
+    streams: dict[str, str]
+    lanes: dict[str, int]
+
+
+def load_layout(hls: Path, activations: list[str]) -> Layout:
+    """Read `layout.json` of an `hls/` folder.
+
+    Args:
+        activations: names of the graph's values, all of which need a stream.
+
+    Raises:
+        ProjectError: missing, unreadable, of another version, or without one of the values.
+    """
+    path = hls / "layout.json"
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if data["format"] != VERSION:
+            raise ProjectError(f"{path} has format {data['format']}, this version of QFX reads {VERSION}; export again")
+        layout = Layout(
+            data["top"],
+            data["input"]["value"],
+            data["output"]["value"],
+            data["input"]["beat_width"],
+            data["output"]["beat_width"],
+            data["frame_words"],
+            {name: entry["stream"] for name, entry in data["values"].items()},
+            {name: entry["lanes"] for name, entry in data["values"].items()},
+        )
+    except OSError as error:
+        raise ProjectError(f"{path} cannot be read ({error.strerror}); export the project again") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ProjectError(f"{path} is damaged ({error!r}); export the project again") from error
+    for name in activations:
+        if name not in layout.streams:
+            raise ProjectError(f"{path} names no stream for value {name!r}; export the project again")
+    return layout
+
+
+def to_beats(codes: IntArray) -> IntArray:
+    """Codes (frame, channel, ...) in the order of a stream: (frame, row, column, channel)."""
+    return np.ascontiguousarray(np.moveaxis(codes, 1, -1)).ravel()
+
+
+def from_beats(codes: IntArray, shape: tuple[int, ...]) -> IntArray:
+    """The reverse of `to_beats`: (frame, *shape)."""
+    return np.moveaxis(codes.reshape(-1, *shape[1:], shape[0]), -1, 1)
+
+
+def unpack_words(words: Chunks, value: Value, lanes: int, stream: str, frames: int) -> IntArray:
+    """The codes (frame, *shape) of a value in the words of its stream.
+
+    Raises:
+        ProjectError: the number of words does not fit.
+    """
+    wanted = frames * value.size // lanes
+    if len(words) != wanted:
+        raise ProjectError(
+            f"stream {stream!r} of value {value.name!r} carried {len(words)} words, wanted {wanted} for {frames} frames"
+        )
+    if words.shape[1] != (lanes * value.type.width + 63) // 64:
+        raise ProjectError(
+            f"stream {stream!r} of value {value.name!r} has words of another width than {lanes} codes of {value.type.ap_name}"
+        )
+    codes = np.stack([_lane(words, lane * value.type.width, value.type) for lane in range(lanes)], axis=1)
+    return from_beats(codes.ravel(), value.shape)
+
+
+def _lane(words: Chunks, low: int, type: FixedType) -> IntArray:
+    """The codes at bit `low` of each word."""
+    chunk, offset = divmod(low, 64)
+    bits = words[:, chunk] >> np.uint64(offset)
+    if offset + type.width > 64:
+        bits = bits | words[:, chunk + 1] << np.uint64(64 - offset)
+    codes = (bits & np.uint64((1 << type.width) - 1)).astype(np.int64)
+    if type.signed:
+        codes -= (codes & (1 << (type.width - 1))) << 1
+    return codes

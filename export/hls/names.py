@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import re
 
-KEYWORDS = frozenset(
-    """alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t class compl concept
-    const const_cast consteval constexpr constinit continue co_await co_return co_yield decltype default delete do double
-    dynamic_cast else enum explicit export extern false float for friend goto if inline int long mutable namespace new noexcept not
-    not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires restrict return short signed sizeof
-    static static_assert static_cast struct switch template this thread_local throw true try typedef typeid typename union unsigned
-    using virtual void volatile wchar_t while xor xor_eq""".split()
-)
+KEYWORDS = """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t
+    class compl concept const const_cast consteval constexpr constinit continue co_await co_return co_yield
+    decltype default delete do double dynamic_cast else enum explicit export extern false float for friend
+    goto if inline int long mutable namespace new noexcept not not_eq nullptr operator or or_eq private
+    protected public register reinterpret_cast requires restrict return short signed sizeof static
+    static_assert static_cast struct switch template this thread_local throw true try typedef typeid typename
+    union unsigned using virtual void volatile wchar_t while xor xor_eq
+"""
 """Of C++ up to C++20, and C's restrict."""
 
-MACROS = frozenset(
-    "assert errno stdin stdout stderr unix linux i386 signal setjmp offsetof va_start va_end NULL EOF major minor".split()
-)
+MACROS = """
+    assert errno stdin stdout stderr unix linux i386 signal setjmp offsetof va_start va_end NULL EOF major
+    minor
+"""
 """That headers define, or functions that a variable must not hide."""
 
-PROJECT = frozenset(
-    """s_in m_out in out frames value layer fork axi_in axi_out pack unpack multiply multiply_khot sliding_window matrix_vector
-    matrix_vector_khot requantize_code conv2d conv2d_khot conv2d_depthwise conv2d_depthwise_khot conv2d_grouped
-    conv2d_grouped_khot linear linear_khot affine affine_khot prelu prelu_khot relu add requantize max_pool2d avg_pool2d
-    avg_pool2d_scaled reshape input_beat output_beat hls std main testbench weights types layers kernels data""".split()
-)
+PROJECT = """
+    s_in m_out in out frames value layer fork axi_in axi_out pack unpack multiply multiply_khot sliding_window
+    matrix_vector matrix_vector_khot requantize_code conv2d conv2d_khot conv2d_depthwise conv2d_depthwise_khot
+    conv2d_grouped conv2d_grouped_khot linear linear_khot affine affine_khot prelu prelu_khot relu add
+    requantize max_pool2d avg_pool2d avg_pool2d_scaled reshape input_beat output_beat hls std main testbench
+    weights types layers kernels data
+"""
 """Names that the templates use themselves, and port names that become reserved words in Verilog or VHDL."""
 
-VERILOG = frozenset(
-    "input output inout reg wire signal entity process module begin end always assign initial buffer block task".split()
-)
+VERILOG = """
+    input output inout reg wire signal entity process module begin end always assign initial buffer block task
+"""
 """Words that a generated netlist reserves."""
 
-RESERVED = KEYWORDS | MACROS | PROJECT | VERILOG
+RESERVED = frozenset((KEYWORDS + MACROS + PROJECT + VERILOG).split())
 DERIVED = re.compile(r"_(?:windows|copy\d+|rest\d+|table|v)$")
 """Endings that the exporter appends; a name that ends so gets another one, so that derived names never collide."""
 

@@ -200,7 +200,7 @@ def _alias_of(graph: Graph, name: str) -> str | None:
 
 def _same_order(x: Wire, y: Wire) -> bool:
     """Whether the stream of x, read with the shape of y, is y = x.reshape(...)."""
-    return x.lanes == y.lanes and x.channels == y.channels and x.pixels == y.pixels or x.channels == y.channels == 1
+    return (x.lanes == y.lanes and x.channels == y.channels and x.pixels == y.pixels) or x.channels == y.channels == 1
 
 
 def _count_reads(graph: Graph, wires: dict[str, Wire]) -> dict[str, int]:

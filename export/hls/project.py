@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from qfx.errors import ExportError
 from qfx.export.hls.board import load_board
 from qfx.export.hls.emit import design, render
@@ -69,4 +71,5 @@ def _golden(value: Value, codes: IntArray | None, what: str) -> IntArray:
 
 def _beats(codes: IntArray) -> IntArray:
     """Codes in the order of the AXI stream: (frame, row, column, channel)."""
-    return codes.transpose(0, 2, 3, 1).ravel() if codes.ndim == 4 else codes.ravel()
+    ordered: IntArray = np.moveaxis(codes, 1, -1)
+    return ordered.ravel()

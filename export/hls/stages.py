@@ -12,7 +12,7 @@ from qfx.export.hls.layers import Code, Fixed, Layer, Table
 from qfx.export.hls.plan import Wire, Wiring
 from qfx.export.hls.tables import aligned_table, describe_product, lane_table, matrix_table, packed
 from qfx.export.hls.windows import describe_window
-from qfx.fixed import FixedType, Overflow, Rounding
+from qfx.fixed import FixedType, IntArray, Overflow, Rounding
 from qfx.ir import Node, Value
 from qfx.ops import Add, Affine, AvgPool2d, Conv2d, Linear, MaxPool2d, PReLU, ReLU, Requantize, Reshape
 from qfx.ops.base import Op
@@ -87,16 +87,16 @@ def conv2d(op: Conv2d, node: Node, layer: Layer, operands: tuple[Value, ...]) ->
     taps = kernel[0] * kernel[1]
     if depthwise:
         layer.kernel = "conv2d_depthwise"
-        codes = weight.codes.reshape(outputs // lanes, lanes, taps).transpose(0, 2, 1).reshape(-1, lanes)
+        codes = arranged(weight, (outputs // lanes, lanes, taps), (0, 2, 1)).reshape(-1, lanes)
         table = [packed(row.tolist(), kind, 1) for row in codes]
     elif grouped:
         layer.kernel = "conv2d_grouped"
-        codes = weight.codes.reshape(outputs, group_channels, taps).transpose(0, 2, 1).reshape(-1)
-        table = [[entry] for entry in packed(codes.tolist(), kind, 1)]
+        in_order = arranged(weight, (outputs, group_channels, taps), (0, 2, 1)).ravel()
+        table = [[entry] for entry in packed(in_order.tolist(), kind, 1)]
         window = taps * layer.x.channels
         layer.constant(window_codes=window, group_channels=group_channels, group_outputs=outputs // op.groups)
     else:
-        matrix = weight.codes.reshape(outputs, group_channels // lanes, lanes, taps).transpose(0, 3, 1, 2)
+        matrix = arranged(weight, (outputs, group_channels // lanes, lanes, taps), (0, 3, 1, 2))
         layer.constant(window=taps * layer.x.groups)
         matrix_table(layer, weight, matrix.reshape(outputs, -1, lanes), kind)
         table = []
@@ -104,6 +104,11 @@ def conv2d(op: Conv2d, node: Node, layer: Layer, operands: tuple[Value, ...]) ->
         _plain_table(layer, weight, table, kind.bits)
     aligned_table(layer, "bias", bias, 1 if grouped else layer.out.lanes)
     _suffix(layer, op.digits)
+
+
+def arranged(weight: Value, shape: tuple[int, ...], axes: tuple[int, ...]) -> IntArray:
+    """The codes under another shape, with their axes in this order."""
+    return np.transpose(weight.codes.reshape(shape), axes)
 
 
 def _plain_table(layer: Layer, weight: Value, rows: list[list[int]], bits: int) -> None:

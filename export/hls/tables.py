@@ -61,8 +61,9 @@ def describe_product(layer: Layer, weight: Value, digits: int | None) -> Multipl
 
 
 def _describe_khot(layer: Layer, weight: Value, digits: int) -> Multiplicand:
-    forms = {int(code): naf(int(code)) for code in set(weight.codes.flat)}
-    count = max(1, *(len(form) for form in forms.values()))
+    codes: list[int] = weight.codes.ravel().tolist()
+    forms = {code: naf(code) for code in set(codes)}
+    count = max([1, *(len(form) for form in forms.values())])
     top = max((shift for form in forms.values() for shift, _ in form), default=0)
     shift_width = max(1, top.bit_length())
     digit_width = 2 + shift_width

@@ -49,7 +49,8 @@ def read_codes(file: Path) -> npt.NDArray[np.integer]:
         UsageError: it is missing, no `.npy` file, or does not hold integers.
     """
     try:
-        array: Any = np.load(file, allow_pickle=False)
+        with file.open("rb") as stream:
+            array: Any = np.load(stream, allow_pickle=False)
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError, zipfile.BadZipFile) as error:

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import platform
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +27,7 @@ import numpy.typing as npt
 from qfx import __version__
 from qfx.atomic import new_directory
 from qfx.errors import ExportError, ProjectError
+from qfx.export.hls.board import Board, load_board
 from qfx.fixed import IntArray
 from qfx.golden import read_codes, recorded_samples, write_codes
 from qfx.ir import Graph, load_graph, save_graph
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
 JUDGED = "hls"
 """The folder whose files are judged as they lie: a hash that differs is reported, not refused."""
-
-BOARD = "ultra96"
-"""The board that the C++ is written for."""
 
 REQUIRED = ("graph.json", "graph.npz", "model.onnx", "golden/inputs.npy", "golden/outputs.npy")
 
@@ -156,6 +153,7 @@ def write_project(
     *,
     model: torch.nn.Module | None = None,
     model_name: str | None = None,
+    board: str = "ultra96",
     overwrite: bool = False,
     seed: int = 0,
     progress: Progress = silent,
@@ -169,6 +167,7 @@ def write_project(
             `RECORDED`, corners of the input format and random codes are added.
         model: the torch model that `graph` was lowered from; its values are recorded.
         model_name: `module:factory` of the model, for the manifest.
+        board: a folder name in `boards/`.
         overwrite: replace a project that lies at `directory`.
         seed: of the added random codes.
         progress: told what is done.
@@ -192,9 +191,9 @@ def write_project(
         progress("write project", 2, 4)
         _write_graph(graph, work)
         progress("write project", 3, 4)
-        _write_cpp(graph, work / JUDGED, samples, outputs)
+        _write_cpp(graph, work / JUDGED, samples, outputs, board)
         (work / "README.md").write_text(_readme(graph, model_name))
-        _manifest(graph, work, model is not None, model_name).write(work)
+        _manifest(graph, work, load_board(board), model is not None, model_name).write(work)
         progress("write project", 4, 4)
     return load_project(directory)
 
@@ -223,14 +222,13 @@ def _write_graph(graph: Graph, folder: Path) -> None:
     (folder / "model.onnx").write_bytes(onnx_model(graph).SerializeToString(deterministic=True))
 
 
-def _write_cpp(graph: Graph, folder: Path, samples: IntArray, outputs: IntArray) -> None:
-    from qfx.export.hls import write_hls
+def _write_cpp(graph: Graph, folder: Path, samples: IntArray, outputs: IntArray, board: str) -> None:
+    from qfx.export.hls.project import write_hls
 
-    write_hls(graph, folder, samples, outputs)
+    write_hls(graph, folder, board, samples, outputs)
 
 
-def _manifest(graph: Graph, folder: Path, recorded: bool, model_name: str | None) -> Manifest:
-    board: dict[str, Any] = json.loads((resources.files("qfx") / "boards" / BOARD / "board.json").read_text())
+def _manifest(graph: Graph, folder: Path, board: Board, recorded: bool, model_name: str | None) -> Manifest:
     return Manifest(
         name=graph.name,
         qfx_version=__version__,
@@ -238,9 +236,9 @@ def _manifest(graph: Graph, folder: Path, recorded: bool, model_name: str | None
         inputs={name: graph.values[name].type.ap_name for name in graph.inputs},
         outputs={name: graph.values[name].type.ap_name for name in graph.outputs},
         files=hashes(folder),
-        board=board["name"],
-        part=board["part"],
-        clock_ns=round(1000 / board["clock_mhz"], 3),
+        board=board.name,
+        part=board.part,
+        clock_ns=board.clock_ns,
         created_by=tool_versions(),
         model=model_name,
     )

@@ -136,7 +136,9 @@ def _onnx(project: Project) -> Engine:
 def _csim(project: Project) -> Engine:
     from qfx.sim.csim import CSimulator
 
-    return CSimulator(project.path)
+    engine = CSimulator(project.path)
+    engine.compile()
+    return engine
 
 
 _BUILD: dict[str, Callable[[Project], Engine]] = {"sim": _sim, "onnx": _onnx, "csim": _csim}

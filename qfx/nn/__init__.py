@@ -1,0 +1,40 @@
+"""Layers with a fixed-point meaning, drop-in for their torch twins.
+
+Flatten, Identity and Dropout are torch's own: they are exact as they are, and Dropout is gone in the graph.
+"""
+
+from torch.nn import Dropout, Flatten, Identity
+
+from qfx.nn.add import Add
+from qfx.nn.avg_pool2d import AdaptiveAvgPool2d, AvgPool2d
+from qfx.nn.batch_norm import BatchNorm1d, BatchNorm2d
+from qfx.nn.conv2d import Conv2d
+from qfx.nn.fold import fold_batch_norm
+from qfx.nn.layer import Layer
+from qfx.nn.linear import Linear
+from qfx.nn.max_pool2d import MaxPool2d
+from qfx.nn.model import Model
+from qfx.nn.prelu import PReLU
+from qfx.nn.quantize import QuantInput, Quantize
+from qfx.nn.relu import ReLU
+
+__all__ = [
+    "AdaptiveAvgPool2d",
+    "Add",
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv2d",
+    "Dropout",
+    "Flatten",
+    "Identity",
+    "Layer",
+    "Linear",
+    "MaxPool2d",
+    "Model",
+    "PReLU",
+    "QuantInput",
+    "Quantize",
+    "ReLU",
+    "fold_batch_norm",
+]

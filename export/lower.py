@@ -1,0 +1,194 @@
+"""Lowering: a torch model made of qfx.nn layers becomes a typed graph on integers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import fx, nn
+
+from qfx.errors import LoweringError
+from qfx.export.functions import BATCH, FUNCTIONS, METHODS, SIZES, lower_module
+from qfx.export.trace import Trace, trace
+from qfx.fixed import FixedType
+from qfx.ir import Graph, GraphBuilder, Value
+from qfx.nn.layer import Layer
+from qfx.nn.model import Model
+from qfx.nn.quantize import InputLayer
+from qfx.nn.scope import Scope
+from qfx.quant import quantizers
+
+Shape = tuple[int, ...]
+LAYERS = ("Conv2d", "Linear", "BatchNorm1d", "BatchNorm2d", "PReLU", "AvgPool2d", "AdaptiveAvgPool2d", "ReLU", "MaxPool2d")
+"""Names that qfx.nn shares with torch.nn."""
+
+
+@dataclass
+class Lowered:
+    """A graph together with the trace it came from.
+
+    Attributes:
+        graph: the typed graph.
+        trace: the traced model; its submodules are the live ones.
+        suffixes: per layer call: graph node name -> suffix within the layer.
+    """
+
+    graph: Graph
+    trace: Trace
+    suffixes: dict[fx.Node, dict[str, str]]
+
+
+def lower(model: nn.Module, input_shape: Shape | Sequence[Shape], name: str = "network") -> Graph:
+    """The graph of `model` in eval.
+
+    Args:
+        model: layers of qfx.nn, and what torch offers that is exact on integers: `+`, flatten, view, reshape, relu, max
+            and power-of-two average pooling, identity and dropout. Calibrated.
+        input_shape: without the batch axis; one shape per input if there are several.
+        name: of the graph, a C identifier.
+
+    Raises:
+        LoweringError: a call that has no exact form on integers; names the call, its line, and what to use.
+        QuantizationError: a quantizer that is not calibrated or switched off.
+        GraphError: shapes that do not fit.
+    """
+    return lower_traced(model, input_shape, name).graph
+
+
+def lower_traced(model: nn.Module, input_shape: Shape | Sequence[Shape], name: str = "network") -> Lowered:
+    """`lower`, with the trace beside the graph."""
+    if not name.isidentifier():
+        raise LoweringError(f"the graph name {name!r} is no C identifier; use letters, digits and underscores")
+    model = model.module if isinstance(model, Model) and model.module is not None else model
+    quantizers(model)  # each learns its path, for messages
+    return _Lowering(trace(model), _shapes(input_shape), name).run()
+
+
+def _shapes(input_shape: Shape | Sequence[Shape]) -> list[Shape]:
+    shapes = [shape for shape in input_shape if not isinstance(shape, int)]
+    return shapes or [tuple(size for size in input_shape if isinstance(size, int))]
+
+
+class _Lowering:
+    """Walks the trace; `known` maps each fx node to its Value, or to the Python object that stands for it (a size)."""
+
+    def __init__(self, trace: Trace, shapes: list[Shape], name: str) -> None:
+        self.trace = trace
+        self.shapes = shapes
+        self.builder = GraphBuilder(name)
+        self.known: dict[fx.Node, Any] = {}
+        self.suffixes: dict[fx.Node, dict[str, str]] = {}
+
+    def run(self) -> Lowered:
+        inputs = [node for node in self.trace.nodes if node.op == "placeholder"]
+        if len(inputs) != len(self.shapes):
+            raise LoweringError(f"the model reads {len(inputs)} inputs, but {len(self.shapes)} input shapes were given")
+        for node, shape in zip(inputs, self.shapes, strict=True):
+            self.known[node] = self.builder.input(self.trace.names[node], self._input_type(node), shape)
+        outputs: Sequence[Any] = ()
+        for node in self.trace.nodes:
+            if node.op == "output":
+                outputs = self._outputs(node)
+            elif node.op != "placeholder":
+                self.known[node] = self._call(node)
+        return Lowered(self.builder.build(*outputs), self.trace, self.suffixes)
+
+    def _input_type(self, node: fx.Node) -> FixedType:
+        users = [user for user in self.trace.nodes if node in user.all_input_nodes and not _asks_for_size(user)]
+        types: set[FixedType] = set()
+        for user in users:
+            layer = self.trace.layer(user)
+            if not isinstance(layer, InputLayer):
+                raise LoweringError(
+                    f"input {node.name!r} goes to {self._describe(user)}, which gives it no format; "
+                    "let qfx.nn.QuantInput or qfx.nn.Quantize(QuantSpec(frac=...)) read it first"
+                )
+            types.add(layer.input_type())
+        if len(types) != 1:
+            raise LoweringError(f"input {node.name!r} is read in {len(types)} formats; it needs exactly one")
+        return types.pop()
+
+    def _outputs(self, node: fx.Node) -> Sequence[Value]:
+        found = self._resolve(node.args[0])
+        values: list[Any] = [*found] if isinstance(found, list | tuple) else [found]
+        if not values or not all(isinstance(value, Value) and value.name not in self._inputs() for value in values):
+            raise LoweringError("the model has to return a computed tensor, or a tuple of computed tensors")
+        return values
+
+    def _resolve(self, argument: Any) -> Any:
+        """`argument` with every fx node replaced by what it stands for."""
+        if isinstance(argument, fx.Node):
+            return self.known[argument]
+        if isinstance(argument, list | tuple):
+            return tuple(self._resolve(item) for item in cast(Sequence[Any], argument))
+        if isinstance(argument, Mapping):
+            return {key: self._resolve(item) for key, item in cast(Mapping[str, Any], argument).items()}
+        return argument
+
+    def _inputs(self) -> set[str]:
+        return {value.name for node, value in self.known.items() if node.op == "placeholder"}
+
+    def _call(self, node: fx.Node) -> Any:
+        scope = Scope(self.builder, self.trace.names[node], self._describe(node))
+        args, kwargs = self._resolve(node.args), self._resolve(node.kwargs)
+        try:
+            result = self._result(node, scope, args, kwargs)
+        except LoweringError as error:
+            raise LoweringError(f"{self._describe(node)}: {error}") from error
+        except (TypeError, IndexError, ValueError) as error:
+            raise LoweringError(f"{self._describe(node)}: arguments that have no fixed-point form ({error})") from error
+        self.suffixes[node] = scope.suffixes
+        return result
+
+    def _result(self, node: fx.Node, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        module = self.trace.layer(node)
+        if module is not None:
+            return self._module(module, scope, args, kwargs)
+        if _asks_for_size(node):
+            return _size(args, node.op == "call_method")
+        if node.target in SIZES and not any(isinstance(argument, Value) for argument in args):
+            return SIZES[node.target](*args)
+        handler = METHODS.get(str(node.target)) if node.op == "call_method" else FUNCTIONS.get(node.target)
+        if handler is None:
+            raise LoweringError(f"it has no fixed-point form; {_advice(getattr(node.target, '__name__', str(node.target)))}")
+        return handler(scope, *args, **kwargs)
+
+    def _module(self, module: nn.Module, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
+        if kwargs or not all(isinstance(argument, Value) for argument in args):
+            raise LoweringError("a layer takes tensors by position, nothing else")
+        if isinstance(module, Layer):
+            return module.lower(scope, *args)
+        lowered = lower_module(scope, module, args[0])
+        if lowered is None:
+            raise LoweringError(f"it computes in floating point; {_advice(type(module).__name__)}")
+        return lowered
+
+    def _describe(self, node: fx.Node) -> str:
+        module = self.trace.layer(node)
+        if module is not None:
+            what = f"{node.target} ({type(module).__name__})"
+        elif node.op == "get_attr":
+            what = f"the tensor {node.target}, read directly,"
+        else:
+            what = f"{node.name} ({getattr(node.target, '__name__', node.target)})"
+        source = self.trace.sources.get(node, "")
+        return f"{what} at {source}" if source else what
+
+
+def _asks_for_size(node: fx.Node) -> bool:
+    shape = node.target is getattr and len(node.args) == 2 and node.args[1] == "shape"
+    return shape or (node.op == "call_method" and node.target == "size")
+
+
+def _size(args: tuple[Any, ...], method: bool) -> Any:
+    """`x.shape`, `x.size()` or `x.size(axis)`, the batch axis as a symbol."""
+    shape = (BATCH, *args[0].shape)
+    return shape[args[1]] if method and len(args) == 2 else shape
+
+
+def _advice(name: str) -> str:
+    layer = next((layer for layer in LAYERS if layer.lower().replace("2d", "") in name.lower().replace("_", "")), None)
+    if layer is not None:
+        return f"use qfx.nn.{layer}"
+    return "use layers of qfx.nn, +, flatten, view, reshape, relu, max_pool2d or dropout"

@@ -1,0 +1,117 @@
+"""The torch.fx trace of a model with qfx.nn layers as leaves, and the name that each call gets in the graph."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from qfx.errors import LoweringError
+from qfx.nn.layer import Layer
+from qfx.quant import Quantizer
+
+_INSIDE = (str(Path(torch.__file__).parent), str(Path(__file__)), str(Path(sys.modules[Layer.__module__].__file__ or "").parent))
+"""Code that is not the user's: torch, this tracer, qfx.nn."""
+
+
+@dataclass
+class Trace:
+    """A traced model.
+
+    Attributes:
+        module: the trace, with the live submodules of the model.
+        nodes: the nodes that the outputs depend on, in order.
+        names: value name of each of them: a layer's path, else the fx name.
+        sources: `file:line` of each call, where known.
+    """
+
+    module: fx.GraphModule
+    nodes: list[fx.Node]
+    names: dict[fx.Node, str] = field(default_factory=dict[fx.Node, str])
+    sources: dict[fx.Node, str] = field(default_factory=dict[fx.Node, str])
+
+    def layer(self, node: fx.Node) -> nn.Module | None:
+        """The module that `node` calls, None if it calls a function."""
+        return self.module.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+class _Tracer(fx.Tracer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: dict[fx.Node, str] = {}
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, Layer | Quantizer) or super().is_leaf_module(m, module_qualified_name)
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        node = super().create_node(*args, **kwargs)
+        self.sources[node] = _user_line(sys._getframe())  # pyright: ignore[reportPrivateUsage]
+        return node
+
+
+def trace(model: nn.Module) -> Trace:
+    """Trace `model` as it computes in eval.
+
+    Raises:
+        LoweringError: the model's Python code depends on data, or does something else that torch.fx cannot follow.
+    """
+    tracer = _Tracer()
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        graph = tracer.trace(model)
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        raise LoweringError(
+            f"{type(model).__name__} cannot be traced at {_failing_line(error)}: {error}; "
+            "control flow, loops and shapes in forward must not depend on the data"
+        ) from error
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    nodes = _live(graph)
+    return Trace(fx.GraphModule(tracer.root, graph), nodes, _names(nodes), tracer.sources)
+
+
+def _live(graph: fx.Graph) -> list[fx.Node]:
+    """Nodes that the output depends on; all placeholders are kept."""
+    needed: set[fx.Node] = set()
+    for node in reversed(graph.nodes):
+        if node.op == "output" or node in needed:
+            needed |= {node, *node.all_input_nodes}
+    return [node for node in graph.nodes if node in needed]
+
+
+def _names(nodes: list[fx.Node]) -> dict[fx.Node, str]:
+    names: dict[fx.Node, str] = {}
+    taken: set[str] = set()
+    modules_first = sorted(nodes, key=lambda node: node.op != "call_module")  # a path is never renamed for a function's sake
+    for node in modules_first:
+        base = str(node.target) if node.op in ("call_module", "placeholder") else node.name
+        name, count = base, 0
+        while name in taken:
+            count += 1
+            name = f"{base}_{count}"
+        taken.add(name)
+        names[node] = name
+    return names
+
+
+def _is_user(filename: str) -> bool:
+    return not filename.startswith(_INSIDE)
+
+
+def _user_line(frame: FrameType | None) -> str:
+    while frame is not None and not _is_user(frame.f_code.co_filename):
+        frame = frame.f_back
+    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _failing_line(error: Exception) -> str:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_user(frame.filename)]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown line"

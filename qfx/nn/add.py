@@ -1,0 +1,41 @@
+"""Add: the exact sum of two branches, each with a Requantize of its own."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from qfx import ops
+from qfx.errors import QuantizationError
+from qfx.ir import Value
+from qfx.nn.layer import Layer, lower_cast
+from qfx.nn.scope import Scope
+from qfx.quant import Quantizer, QuantSpec
+
+DEFAULT_BRANCH = QuantSpec.activations(9, signed=True)
+
+
+class Add(Layer):
+    """a + b, exact on the finer of the two grids; the branches may have different binary points.
+
+    Values: `.a` and `.b` after the casts, the exact sum under the layer's path.
+
+    Args:
+        a, b: formats of the branches; None where a branch is narrow already, such as the output of a ReLU.
+
+    Shapes: two equal ones -> the same.
+    """
+
+    def __init__(self, a: QuantSpec | None = DEFAULT_BRANCH, b: QuantSpec | None = DEFAULT_BRANCH) -> None:
+        super().__init__()
+        self.a = None if a is None else Quantizer(a)
+        self.b = None if b is None else Quantizer(b)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        if a.shape != b.shape:
+            raise QuantizationError(f"Add: shapes {tuple(a.shape)} and {tuple(b.shape)} differ; broadcasting is not supported")
+        a, b = self.cast(".a", self.a, a), self.cast(".b", self.b, b)
+        return self.emit(self.tap("", self.carry("", a) + self.carry("", b)))
+
+    def lower(self, scope: Scope, *inputs: Value) -> Value:
+        a, b = inputs
+        return scope.add("", ops.Add(), lower_cast(scope, ".a", self.a, a), lower_cast(scope, ".b", self.b, b))

@@ -1,0 +1,115 @@
+"""BatchNorm1d and BatchNorm2d: a fixed-point scale and offset per channel.
+
+    y[c] = scale[c] * x[c] + offset[c],   scale = weight / sqrt(var + eps),   offset = bias - mean * scale
+
+Training takes mean and variance from the batch, eval from the running statistics, as torch does; scale and offset are
+quantized in both, and gradients flow through the statistics.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from qfx import ops
+from qfx.errors import QuantizationError
+from qfx.ir import Value
+from qfx.nn.layer import Layer, lower_constant, per_channel
+from qfx.nn.scope import Scope
+from qfx.quant import Quantizer, QuantSpec
+
+DEFAULT_SCALE = QuantSpec.weights(8)
+DEFAULT_OFFSET = QuantSpec.weights(8)
+
+
+class _BatchNorm(Layer):
+    """Both batch normalisations. Values: the exact affine result under the layer's path.
+
+    Args:
+        momentum: weight of the newest batch in the running statistics; None for their plain average.
+        affine: whether weight and bias are learned.
+        track_running_stats: only True; eval needs them.
+        scale_spec: format of the scales (num_features,); may be K-hot.
+        offset_spec: format of the offsets (num_features,).
+
+    Shapes: (batch, num_features, ...) -> the same.
+    """
+
+    dims: tuple[int, ...]
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        scale_spec: QuantSpec = DEFAULT_SCALE,
+        offset_spec: QuantSpec = DEFAULT_OFFSET,
+    ) -> None:
+        super().__init__()
+        if not track_running_stats:
+            raise QuantizationError("without running statistics there is no fixed scale; leave track_running_stats on")
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.weight = nn.Parameter(torch.ones(num_features), requires_grad=affine)
+        self.bias = nn.Parameter(torch.zeros(num_features), requires_grad=affine)
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+        self.scale_quant = Quantizer(scale_spec, num_features)
+        self.offset_quant = Quantizer(offset_spec, num_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() not in self.dims or x.shape[1] != self.num_features:
+            raise QuantizationError(f"{type(self).__name__}({self.num_features}) got an input of shape {tuple(x.shape)}")
+        mean, var = self._batch_statistics(x) if self.training else (self.running_mean, self.running_var)
+        scale, offset = self.affine(mean, var)
+        scale, offset = self.carry("", self.scale_quant(scale)), self.carry("", self.offset_quant(offset))
+        return self.emit(self.tap("", self.carry("", x) * per_channel(scale, x) + per_channel(offset, x)))
+
+    def affine(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale and offset for these statistics, before quantization."""
+        scale = self.weight * torch.rsqrt(var + self.eps)
+        return scale, self.bias - mean * scale
+
+    def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        dims = [0, *range(2, x.dim())]
+        var, mean = torch.var_mean(x, dims, unbiased=False)
+        count = x.numel() // self.num_features
+        if count < 2:
+            raise QuantizationError("batch normalisation needs more than one value per channel to train")
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            weight = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean, weight)
+            self.running_var.lerp_(var * (count / (count - 1)), weight)
+        return mean, var
+
+    def lower(self, scope: Scope, *inputs: Value) -> Value:
+        (x,) = inputs
+        with torch.no_grad():
+            scale, offset = self.affine(self.running_mean, self.running_var)
+        constants = (
+            lower_constant(scope, ".scale", self.scale_quant, scale),
+            lower_constant(scope, ".offset", self.offset_quant, offset),
+        )
+        return scope.add("", ops.Affine(self.scale_quant.spec.k_hot), x, *constants)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
+
+
+class BatchNorm2d(_BatchNorm):
+    """`torch.nn.BatchNorm2d` as a fixed-point scale and offset; see `_BatchNorm` for arguments."""
+
+    dims = (4,)
+
+
+class BatchNorm1d(_BatchNorm):
+    """`torch.nn.BatchNorm1d` on (batch, feature) as a fixed-point scale and offset; see `_BatchNorm` for arguments."""
+
+    dims = (2,)

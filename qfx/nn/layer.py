@@ -1,0 +1,126 @@
+"""What all layers share: taps, carriers, the requantize step, and exact arithmetic in eval."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from qfx.errors import QuantizationError
+from qfx.ir import Value
+from qfx.nn.scope import Scope
+from qfx.ops import Requantize
+from qfx.quant import Quantizer
+
+Observer = Callable[[str, Tensor], None]
+"""Called with the suffix and the real value of every step that a layer computes."""
+
+
+class Layer(nn.Module):
+    """Base of the layers that have a fixed-point meaning.
+
+    A layer computes step by step. Each step has a suffix (the empty one for its own value, `.quant` for the Requantize after it),
+    under which the graph has a node, `tap` shows the value, and `carriers` says in which dtype eval computes it. In training and
+    in float mode steps keep the dtype of their input; in eval a step without a proof is computed in float64.
+
+    Attributes:
+        carriers: suffix -> dtype in which the step is proved exact; set by the model's proof.
+        widen: whether the layer's result goes on in float64, because a plain torch function after it needs that.
+        observer: called at every tap.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reset_carriers()
+        self.observer: Observer | None = None
+
+    def reset_carriers(self) -> None:
+        """Forget the proof."""
+        self.carriers: dict[str, torch.dtype] = {}
+        self.widen = False
+
+    @abstractmethod
+    def lower(self, scope: Scope, *inputs: Value) -> Value:
+        """Add the layer's ops to the graph; returns its result."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether the layer computes integers exactly: in eval, with its quantizers on."""
+        return not self.training and all(child.enabled for child in self._quantizers())
+
+    def _quantizers(self) -> list[Quantizer]:
+        return [child for child in self._modules.values() if isinstance(child, Quantizer)]
+
+    def carry(self, suffix: str, x: Tensor) -> Tensor:
+        """`x` in the dtype in which step `suffix` is computed."""
+        if not self.exact:
+            return x
+        unproved = torch.float64 if self._quantizers() else x.dtype  # without a quantizer, the producer's dtype will do
+        return x.to(self.carriers.get(suffix, unproved))
+
+    def tap(self, suffix: str, x: Tensor) -> Tensor:
+        """Show the value of step `suffix` to the observer."""
+        if self.observer is not None:
+            self.observer(suffix, x)
+        return x
+
+    def emit(self, x: Tensor) -> Tensor:
+        """The layer's result, in the dtype that its consumers need."""
+        return x.to(torch.float64) if self.widen and self.exact else x
+
+    def cast(self, suffix: str, quantizer: Quantizer | None, x: Tensor) -> Tensor:
+        """The Requantize step `suffix`; without a quantizer there is none."""
+        return x if quantizer is None else self.tap(suffix, quantizer(self.carry(suffix, x)))
+
+
+def lower_cast(scope: Scope, suffix: str, quantizer: Quantizer | None, x: Value) -> Value:
+    """The graph's side of `Layer.cast`.
+
+    Raises:
+        QuantizationError: K-hot activations; a Requantize has no such rounding.
+    """
+    if quantizer is None:
+        return x
+    spec = quantizer.spec
+    if spec.k_hot is not None:
+        raise QuantizationError(f"{scope.name}{suffix}: activations cannot be {spec.k_hot}-hot; only constants can")
+    return scope.add(suffix, Requantize(quantizer.fixed_type(), spec.rounding, spec.overflow), x)
+
+
+def lower_constant(scope: Scope, suffix: str, quantizer: Quantizer, x: Tensor) -> Value:
+    """The constant that `quantizer` makes of parameter `x`."""
+    return scope.constant(suffix, *quantizer.codes(x))
+
+
+@contextmanager
+def exact_arithmetic(device: torch.device) -> Generator[None]:
+    """No TF32, no bf16 products, no autocast, no cuDNN (whose Winograd convolutions change the arithmetic)."""
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device.type, enabled=False), torch.backends.cudnn.flags(enabled=False, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+
+
+def pair(label: str, value: int | tuple[int, ...]) -> tuple[int, int]:
+    """(vertical, horizontal) from a number or a pair, as torch's constructors take them.
+
+    Raises:
+        QuantizationError: neither.
+    """
+    if isinstance(value, int):
+        return value, value
+    if len(value) == 2:
+        return value[0], value[1]
+    raise QuantizationError(f"{label}={value} is neither a number nor a pair")
+
+
+def per_channel(x: Tensor, like: Tensor) -> Tensor:
+    """(channel,) in a shape that broadcasts over `like` (batch, channel, ...)."""
+    dims: int = like.dim()
+    return x.reshape([-1] + [1] * (dims - 2))

@@ -1,0 +1,68 @@
+"""Linear: quantized weight and bias, exact accumulator."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from qfx import ops
+from qfx.ir import Value
+from qfx.nn.layer import Layer, exact_arithmetic, lower_cast, lower_constant
+from qfx.nn.scope import Scope
+from qfx.quant import Quantizer, QuantSpec
+
+DEFAULT_WEIGHT = QuantSpec.weights(8)
+DEFAULT_BIAS = QuantSpec.weights(8)
+
+
+class Linear(Layer):
+    """`torch.nn.Linear` with a fixed-point weight and bias. No cast follows unless `acc` is given.
+
+    Values: the exact accumulator under the layer's path; `.acc` after the cast.
+
+    Args:
+        weight_spec: format of the weight (out, in); per channel means per output.
+        bias_spec: format of the bias (out,).
+        acc: a Requantize of the accumulator.
+
+    Shapes: (batch, in_features) -> (batch, out_features).
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        weight_spec: QuantSpec = DEFAULT_WEIGHT,
+        bias_spec: QuantSpec = DEFAULT_BIAS,
+        acc: QuantSpec | None = None,
+    ) -> None:
+        super().__init__()
+        twin = nn.Linear(in_features, out_features, bias)
+        self.weight: Tensor = twin.weight
+        self.bias: Tensor | None = twin.bias if bias else None
+        self.weight_quant = Quantizer(weight_spec, out_features)
+        self.bias_quant = Quantizer(bias_spec, out_features) if bias else None
+        self.acc = None if acc is None else Quantizer(acc)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.carry("", self.weight_quant(self.weight))
+        bias = None if self.bias is None or self.bias_quant is None else self.carry("", self.bias_quant(self.bias))
+        x = self.carry("", x)
+        if self.exact:
+            with exact_arithmetic(x.device):
+                total = functional.linear(x, weight, bias)
+        else:
+            total = functional.linear(x, weight, bias)
+        return self.emit(self.cast(".acc", self.acc, self.tap("", total)))
+
+    def lower(self, scope: Scope, *inputs: Value) -> Value:
+        (x,) = inputs
+        constants = [lower_constant(scope, ".weight", self.weight_quant, self.weight)]
+        if self.bias is not None and self.bias_quant is not None:
+            constants.append(lower_constant(scope, ".bias", self.bias_quant, self.bias))
+        return lower_cast(scope, ".acc", self.acc, scope.add("", ops.Linear(self.weight_quant.spec.k_hot), x, *constants))
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.weight.shape)}"

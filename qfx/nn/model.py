@@ -1,0 +1,94 @@
+"""Model: a torch model that computes exactly in eval, on the strength of a proof."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from qfx.errors import QuantizationError
+from qfx.exactness import Proof
+from qfx.ir import Graph
+from qfx.nn.proof import install
+from qfx.quant import quantizers
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from qfx.export.lower import Lowered
+
+Shape = tuple[int, ...]
+
+
+class Model(nn.Module):
+    """Base class of a network of qfx.nn layers, or a wrapper round one.
+
+    The first forward in eval lowers the model, proves in which dtype each step is exact (DESIGN law 4), and lets the layers compute
+    in it. The proof is made anew when a parameter, a buffer or the input's shape has changed. A model whose quantizers
+    are all off is a float model and needs no proof.
+
+    Args:
+        module: the network to wrap; None for a subclass with a forward of its own.
+    """
+
+    def __init__(self, module: nn.Module | None = None) -> None:
+        super().__init__()
+        self.module = module
+        self._proof_key: object = None
+        self._proofs: dict[str, Proof] = {}
+        self._shapes: list[Shape] = []
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.training and all(isinstance(argument, Tensor) for argument in args) and args:
+            self._prove([tuple(argument.shape[1:]) for argument in args])
+        return super().__call__(*args, **kwargs)
+
+    def forward(self, x: Tensor) -> Any:
+        """The wrapped network."""
+        if self.module is None:
+            raise QuantizationError(f"{type(self).__name__} has no forward; define one, or wrap a network: qfx.nn.Model(network)")
+        return self.module(x)
+
+    def lower(self, input_shape: Shape | Sequence[Shape], name: str = "network") -> Graph:
+        """The graph of this model; see `qfx.export.lower.lower`."""
+        return self._lowered(input_shape, name).graph
+
+    def exactness(self, input_shape: Shape | Sequence[Shape] | None = None) -> list[Proof]:
+        """Per step: the largest intermediate integer, and the carrier in which it is exact.
+
+        Args:
+            input_shape: without the batch axis; None for the shape of the last forward in eval.
+
+        Raises:
+            QuantizationError: no shape is known yet.
+            ExactnessError: a step that torch cannot compute exactly.
+        """
+        if input_shape is None and not self._shapes:
+            raise QuantizationError("exactness() needs input_shape=(channels, height, width) before the first forward in eval")
+        shapes = self._shapes if input_shape is None else input_shape
+        return list(install(self._lowered(shapes, "network")).values())
+
+    def train(self, mode: bool = True) -> Self:
+        """As in torch; the proof does not survive training."""
+        if mode:
+            self._proof_key = None
+        return super().train(mode)
+
+    def _lowered(self, shapes: Shape | Sequence[Shape], name: str) -> Lowered:
+        from qfx.export.lower import lower_traced  # it imports this module
+
+        return lower_traced(self, shapes, name)
+
+    def _prove(self, shapes: list[Shape]) -> None:
+        modes = [(quantizer.enabled, quantizer.calibrating) for quantizer in quantizers(self).values()]
+        if not any(enabled for enabled, _ in modes) or any(calibrating for _, calibrating in modes):
+            return
+        tensors = [*self.parameters(), *self.buffers()]
+        key = (tuple(shapes), tuple(modes), tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors))
+        if key == self._proof_key:
+            return
+        with torch.no_grad():
+            self._proofs = install(self._lowered(shapes, "network"))
+        self._shapes, self._proof_key = shapes, key

@@ -1,0 +1,68 @@
+"""PReLU with a quantized slope, between two Requantizes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from qfx import ops
+from qfx.errors import QuantizationError
+from qfx.ir import Value
+from qfx.nn.layer import Layer, lower_cast
+from qfx.nn.scope import Scope
+from qfx.quant import Quantizer, QuantSpec
+
+DEFAULT_SLOPE = QuantSpec.weights(8)
+DEFAULT_PRE = QuantSpec.activations(9, signed=True)
+DEFAULT_QUANT = QuantSpec.activations(8, signed=True)
+
+
+class PReLU(Layer):
+    """`torch.nn.PReLU` with a fixed-point slope and a cast before and after.
+
+    Values: `.pre` after the first cast, the exact result under the layer's path, `.quant` after the second cast.
+
+    Args:
+        num_parameters: channels, or 1 for one slope.
+        init: slope to start from.
+        slope_spec: format of the slopes (num_parameters,); may be K-hot.
+        pre: format of the input; None for no cast.
+        quant: format of the result; None for the exact one.
+
+    Shapes: (batch, channel, ...) -> the same.
+    """
+
+    def __init__(
+        self,
+        num_parameters: int = 1,
+        init: float = 0.25,
+        *,
+        slope_spec: QuantSpec = DEFAULT_SLOPE,
+        pre: QuantSpec | None = DEFAULT_PRE,
+        quant: QuantSpec | None = DEFAULT_QUANT,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((num_parameters,), init))
+        self.slope_quant = Quantizer(slope_spec, num_parameters)
+        self.pre = None if pre is None else Quantizer(pre)
+        self.quant = None if quant is None else Quantizer(quant)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.cast(".pre", self.pre, x)
+        slope = self.carry("", self.slope_quant(self.weight))
+        result = self.tap("", functional.prelu(self.carry("", x), slope))
+        return self.emit(self.cast(".quant", self.quant, result))
+
+    def lower(self, scope: Scope, *inputs: Value) -> Value:
+        (x,) = inputs
+        x = lower_cast(scope, ".pre", self.pre, x)
+        codes, type = self.slope_quant.codes(self.weight)
+        if len(codes) not in (1, x.channels):
+            raise QuantizationError(f"{scope.name}: PReLU has {len(codes)} slopes, its input {x.channels} channels")
+        slope = scope.constant(".slope", codes.repeat(x.channels // len(codes)), type)
+        result = scope.add("", ops.PReLU(self.slope_quant.spec.k_hot), x, slope)
+        return lower_cast(scope, ".quant", self.quant, result)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}"

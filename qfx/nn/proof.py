@@ -1,0 +1,63 @@
+"""From the proof to the layers: in which dtype each step of a live model is computed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import fx
+
+from qfx.errors import ExactnessError
+from qfx.exactness import Proof, prove
+from qfx.ir import Graph
+from qfx.nn.layer import Layer
+
+if TYPE_CHECKING:
+    from qfx.export.lower import Lowered
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def install(lowered: Lowered) -> dict[str, Proof]:
+    """Prove the graph and tell every layer its carriers.
+
+    A plain torch function computes in the dtype of its operands; where that has to be float64, the layers before it
+    widen their results.
+
+    Raises:
+        ExactnessError: a step that float64 does not hold; names it, its bound and the operand formats.
+    """
+    graph, trace = lowered.graph, lowered.trace
+    proofs = prove(graph)
+    for proof in proofs.values():
+        if proof.carrier not in DTYPES:
+            raise ExactnessError(_refusal(graph, proof))
+    layers = {node: layer for node in trace.nodes if isinstance(layer := trace.layer(node), Layer)}
+    for layer in layers.values():
+        layer.reset_carriers()
+    for node, layer in layers.items():
+        for name, suffix in lowered.suffixes.get(node, {}).items():
+            dtype = DTYPES[proofs[name].carrier]
+            # One layer may be called twice: the wider carrier serves both.
+            layer.carriers[suffix] = torch.promote_types(layer.carriers.get(suffix, torch.float32), dtype)
+    for node in trace.nodes:
+        own = lowered.suffixes.get(node, {})
+        if node not in layers and any(proofs[name].carrier == "float64" for name in own):
+            _widen(node, layers)
+    return proofs
+
+
+def _widen(node: fx.Node, layers: dict[fx.Node, Layer]) -> None:
+    for operand in node.all_input_nodes:
+        if operand in layers:
+            layers[operand].widen = True
+        else:
+            _widen(operand, layers)
+
+
+def _refusal(graph: Graph, proof: Proof) -> str:
+    operands = ", ".join(f"{value.name} {value.type.ap_name}" for value in graph.operands(graph.node(proof.name)))
+    return (
+        f"torch cannot compute {proof.name!r} ({proof.kind} of {operands}) exactly: an intermediate reaches {proof.bits} bits, "
+        "float64 holds 53; narrow the operands, or put a Requantize (acc=QuantSpec(...)) before it"
+    )

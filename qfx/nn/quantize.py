@@ -1,0 +1,146 @@
+"""Where values enter a format: Quantize (a Requantize by itself) and QuantInput (raw integer inputs)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from qfx import ops
+from qfx.errors import QuantizationError, UsageError
+from qfx.fixed import FixedType
+from qfx.ir import Value
+from qfx.nn.layer import Layer, lower_cast, lower_constant, per_channel
+from qfx.nn.scope import Scope
+from qfx.quant import Quantizer, QuantSpec
+
+RAW = FixedType(False, 8, 0)
+"""Raw 8-bit pixels, 0..255."""
+DEFAULT_CONSTANT = QuantSpec(8, learn=False)
+DEFAULT_QUANT = QuantSpec.activations(8, signed=True)
+
+
+class InputLayer(Layer):
+    """A layer that may stand at the model's input and gives it a format."""
+
+    def input_type(self) -> FixedType:
+        """Format of the graph input."""
+        raise QuantizationError(f"{type(self).__name__} gives an input no format")
+
+    def encode(self, codes: npt.NDArray[np.integer]) -> Tensor:
+        """What torch is fed for integer input codes."""
+        type = self.input_type()
+        return torch.from_numpy(type.to_real(codes)).to(torch.float32 if type.width <= 24 else torch.float64)
+
+
+class Quantize(InputLayer):
+    """A Requantize by itself. At the model's input it says in which format the (real-valued) input comes.
+
+    Values: `.quant` after the cast.
+
+    Args:
+        quant: format of the result; at the input its binary point has to be given.
+
+    Shapes: any -> the same.
+    """
+
+    def __init__(self, quant: QuantSpec) -> None:
+        super().__init__()
+        self.quant = Quantizer(quant)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.emit(self.cast(".quant", self.quant, x))
+
+    def lower(self, scope: Scope, *inputs: Value) -> Value:
+        return lower_cast(scope, ".quant", self.quant, inputs[0])
+
+    def input_type(self) -> FixedType:
+        if self.quant.spec.frac is None:
+            raise QuantizationError("a Quantize at the model's input needs QuantSpec(frac=...): the format in which inputs come")
+        return self.quant.fixed_type()
+
+
+class QuantInput(InputLayer):
+    """Raw integer inputs, such as uint8 pixels, normalised and quantized inside the model.
+
+        result = ((x / full_scale) - mean) / std, as scale[c] * x + offset[c] with fixed-point constants
+
+    Values: `.norm`, the exact affine result; `.quant` after the cast. The input itself is the graph's input. Without mean and
+    std the codes are only given a binary point, `type.frac`.
+
+    Args:
+        mean, std: per channel, in units of `full_scale`, as torchvision has them; both or neither.
+        full_scale: raw value that counts as 1.
+        type: format of the raw input; with mean and std its frac counts, too (usually 0).
+        scale_spec, offset_spec: formats of the constants; the scale may be K-hot.
+        quant: format of the result; the default is 8 bits signed after a normalisation and none without.
+
+    Shapes: (batch, channel, ...), any dtype, integer-valued -> the same in floating point.
+    """
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(
+        self,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        full_scale: float = 255.0,
+        type: FixedType = RAW,
+        *,
+        scale_spec: QuantSpec = DEFAULT_CONSTANT,
+        offset_spec: QuantSpec = DEFAULT_CONSTANT,
+        quant: QuantSpec | None = DEFAULT_QUANT,
+    ) -> None:
+        super().__init__()
+        self.raw = type
+        self.normalises = mean is not None
+        if (mean is None) != (std is None) or (mean is not None and std is not None and len(mean) != len(std)):
+            raise QuantizationError("QuantInput wants mean and std with one entry per channel each, or neither")
+        if mean is not None and std is not None:
+            if min(std) <= 0 or full_scale <= 0:
+                raise QuantizationError(f"QuantInput: std {list(std)} and full_scale {full_scale} have to be positive")
+            deviation = torch.tensor(std, dtype=torch.float64)
+            self.register_buffer("scale", (1.0 / (full_scale * deviation)).to(torch.float32))
+            self.register_buffer("offset", (-torch.tensor(mean, dtype=torch.float64) / deviation).to(torch.float32))
+            self.scale_quant = Quantizer(scale_spec, len(mean))
+            self.offset_quant = Quantizer(offset_spec, len(mean))
+        elif quant is DEFAULT_QUANT:
+            quant = None
+        self.quant = None if quant is None else Quantizer(quant)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.exact:
+            self._check(x)
+        real = torch.float64 if x.dtype == torch.float64 or self.raw.width > 24 else torch.float32
+        x = x.to(real) * 2.0**-self.raw.frac
+        if self.normalises:
+            scale = per_channel(self.carry(".norm", self.scale_quant(self.scale)), x)
+            offset = per_channel(self.carry(".norm", self.offset_quant(self.offset)), x)
+            x = self.tap(".norm", self.carry(".norm", x) * scale + offset)
+        return self.emit(self.cast(".quant", self.quant, x))
+
+    def _check(self, x: Tensor) -> None:
+        low, high = (float(bound) for bound in torch.aminmax(x)) if x.numel() else (0.0, 0.0)
+        if low < self.raw.min_int or high > self.raw.max_int or (x.is_floating_point() and bool((x != x.floor()).any())):
+            raise UsageError(
+                f"the input holds values from {low:g} to {high:g}; the model wants raw integers of {self.raw.ap_name}, "
+                f"{self.raw.min_int}..{self.raw.max_int} (normalisation is part of the model)"
+            )
+
+    def lower(self, scope: Scope, *inputs: Value) -> Value:
+        (x,) = inputs
+        if self.normalises:
+            scale = lower_constant(scope, ".scale", self.scale_quant, self.scale)
+            offset = lower_constant(scope, ".offset", self.offset_quant, self.offset)
+            x = scope.add(".norm", ops.Affine(self.scale_quant.spec.k_hot), x, scale, offset)
+        return lower_cast(scope, ".quant", self.quant, x)
+
+    def input_type(self) -> FixedType:
+        return self.raw
+
+    def encode(self, codes: npt.NDArray[np.integer]) -> Tensor:
+        return torch.from_numpy(codes.astype(np.float32 if self.raw.width <= 24 else np.float64))

@@ -1,0 +1,36 @@
+"""ReLU, followed by a Requantize to an unsigned format."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from qfx import ops
+from qfx.ir import Value
+from qfx.nn.layer import Layer, lower_cast
+from qfx.nn.scope import Scope
+from qfx.quant import Quantizer, QuantSpec
+
+DEFAULT_QUANT = QuantSpec.activations(8)
+
+
+class ReLU(Layer):
+    """`torch.nn.ReLU` with a cast after it.
+
+    Values: the exact result under the layer's path; `.quant` after the cast.
+
+    Args:
+        inplace: taken for compatibility; results are always new tensors.
+        quant: format of the result; None for the exact one.
+
+    Shapes: any -> the same.
+    """
+
+    def __init__(self, inplace: bool = False, *, quant: QuantSpec | None = DEFAULT_QUANT) -> None:
+        super().__init__()
+        self.quant = None if quant is None else Quantizer(quant)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.emit(self.cast(".quant", self.quant, self.tap("", self.carry("", x).relu())))
+
+    def lower(self, scope: Scope, *inputs: Value) -> Value:
+        return lower_cast(scope, ".quant", self.quant, scope.add("", ops.ReLU(), *inputs))

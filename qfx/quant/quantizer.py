@@ -1,0 +1,147 @@
+"""The quantizer module: a number format with a learnable binary point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from qfx.errors import QuantizationError
+from qfx.fixed import FixedType, IntArray
+from qfx.quant.cast import FixedPointCast, integer_frac
+from qfx.quant.search import best_frac
+from qfx.quant.spec import QuantSpec
+
+
+class Quantizer(nn.Module):
+    """Casts a tensor to a fixed-point format whose binary point is a real parameter.
+
+    The forward uses `round(frac)`, so a trained quantizer exports as it computed. Until it is calibrated a quantizer has no
+    format: in training the first batch calibrates it, in eval it is an error.
+
+    Args:
+        spec: the format wanted.
+        channels: number of channels if the spec is per channel.
+
+    Attributes:
+        frac: real binary point, a scalar or (channels,).
+        calibrated: whether `frac` means anything yet.
+        frozen: whether training no longer moves `frac`.
+        enabled: if False, the quantizer passes floats through.
+        calibrating: if True, the forward finds the binary point of its input first.
+        name: module path, for messages.
+    """
+
+    calibrated: Tensor
+    frozen: Tensor
+
+    def __init__(self, spec: QuantSpec, channels: int | None = None) -> None:
+        super().__init__()
+        if spec.per_channel and channels is None:
+            raise QuantizationError("a binary point per channel fits constants only; an activation has one format")
+        self.spec = spec
+        shape = (channels,) if spec.per_channel and channels is not None else ()
+        start = 0 if spec.frac is None else spec.frac
+        self.frac = nn.Parameter(torch.full(shape, float(start)), requires_grad=spec.learn)
+        self.register_buffer("calibrated", torch.tensor(spec.frac is not None))
+        self.register_buffer("frozen", torch.tensor(False))
+        self.enabled = True
+        self.calibrating = False
+        self.name = ""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (any shape; per channel, the channel is axis 0), float32 or float64, on the grid."""
+        if not self.enabled:
+            return x
+        if self.calibrating or (self.training and not self.calibrated):
+            self.calibrate(x)
+        self._check_calibrated()
+        frac = self.frac if self.spec.learn and not self.frozen else self.frac.detach()
+        return FixedPointCast.cast(x, frac, self.spec)
+
+    def calibrate(self, x: Tensor) -> None:
+        """Set the binary point to the one with the least squared error on `x`, unless the spec gives one.
+
+        Raises:
+            QuantizationError: x is empty or not finite.
+        """
+        if x.numel() == 0 or not bool(torch.isfinite(x).all()):
+            raise QuantizationError(f"{self._label()} cannot be calibrated on an empty or non-finite tensor")
+        if self.spec.frac is None:
+            with torch.no_grad():
+                self.frac.copy_(best_frac(x, self.spec))
+        self.calibrated.fill_(True)
+
+    def freeze(self, frac: Tensor | None = None) -> None:
+        """Stop learning, at integer `frac` (default: the one in use, so that no output changes)."""
+        with torch.no_grad():
+            self.frac.copy_(self.fracs if frac is None else frac)
+        self.frozen.fill_(True)
+
+    @property
+    def fracs(self) -> Tensor:
+        """The binary points in use: int64, a scalar or (channels,)."""
+        return integer_frac(self.frac)
+
+    def fixed_type(self) -> FixedType:
+        """The format of every code. Binary points per channel share the finest grid, which widens the codes.
+
+        Raises:
+            QuantizationError: not calibrated, or switched off.
+        """
+        self._check_ready()
+        coarsest, finest = int(self.fracs.min()), int(self.fracs.max())
+        return FixedType(self.spec.signed, self.spec.width + finest - coarsest, finest)
+
+    def codes(self, x: Tensor) -> tuple[IntArray, FixedType]:
+        """The integer codes of the quantized `x` and their format: read off the output, nothing is rounded again.
+
+        Raises:
+            QuantizationError: not calibrated, or switched off.
+        """
+        type = self.fixed_type()
+        with torch.no_grad():
+            values = self(x).to(torch.float64).cpu().numpy()
+        scaled = np.ldexp(values, type.frac)
+        codes = scaled.astype(np.int64)
+        if not np.array_equal(codes, scaled):
+            raise QuantizationError(f"{self._label()} gave values that are off its grid 2**-{type.frac}")
+        return codes, type
+
+    def extra_repr(self) -> str:
+        """The format as it stands."""
+        where = f"frac={self.fracs.tolist()}" if self.calibrated else "not calibrated"
+        return f"{'signed' if self.spec.signed else 'unsigned'} {self.spec.width} bits, {where}"
+
+    def _check_ready(self) -> None:
+        if not self.enabled:
+            raise QuantizationError(f"{self._label()} is switched off; a float model has no formats (qfx.quant.set_enabled)")
+        self._check_calibrated()
+
+    def _check_calibrated(self) -> None:
+        if not self.calibrated:
+            raise QuantizationError(
+                f"{self._label()} is not calibrated and has no binary point; "
+                "run qfx.conversion.calibrate(model, batches), train it, or give QuantSpec a frac"
+            )
+
+    def _label(self) -> str:
+        return f"the quantizer {self.name!r} ({self.spec.width} bits)" if self.name else f"a quantizer of {self.spec.width} bits"
+
+
+def quantizers(model: nn.Module) -> dict[str, Quantizer]:
+    """Every quantizer of `model` by its path; the quantizers learn their paths, too."""
+    named = cast(Iterator[tuple[str, nn.Module]], model.named_modules())
+    found = {path: module for path, module in named if isinstance(module, Quantizer)}
+    for path, module in found.items():
+        module.name = path
+    return found
+
+
+def set_enabled(model: nn.Module, enabled: bool) -> None:
+    """Switch all quantizers of `model`: off makes it a float model."""
+    for quantizer in quantizers(model).values():
+        quantizer.enabled = enabled

@@ -1,0 +1,73 @@
+"""What a quantizer is asked for: width, sign, binary point, K-hot digits, rounding and overflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qfx.errors import QuantizationError
+from qfx.fixed import FixedType, Overflow, Rounding
+
+MAX_WIDTH = 32
+"""Widest quantizer; wider codes would not survive a float64 product."""
+
+MAX_FRAC = 64
+"""Largest |frac| of a quantizer: `2**frac` and `2**-frac` times any sensible value stay normal in float32."""
+
+
+@dataclass(frozen=True)
+class QuantSpec:
+    """One number format to be found or learned.
+
+    Attributes:
+        width: bits of a code.
+        signed: two's complement codes if True, else codes from 0.
+        frac: binary point to start from; None for the one with the least squared error on the calibration data.
+        learn: whether training moves the binary point.
+        per_channel: one binary point per channel (axis 0); constants only, since a graph value has one format.
+        k_hot: codes are sums of at most this many signed powers of two; None for all codes.
+        rounding: which neighbour on the grid is taken. K-hot codes are nearest, ties away from zero.
+        overflow: what becomes of values outside the range.
+
+    Raises:
+        QuantizationError: a field is out of its range.
+    """
+
+    width: int
+    signed: bool = True
+    frac: int | None = None
+    learn: bool = True
+    per_channel: bool = False
+    k_hot: int | None = None
+    rounding: Rounding = Rounding.RND
+    overflow: Overflow = Overflow.SAT
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.width <= MAX_WIDTH:
+            raise QuantizationError(f"a quantizer of {self.width} bits is outside 1..{MAX_WIDTH}")
+        if self.frac is not None and abs(self.frac) > MAX_FRAC:
+            raise QuantizationError(f"frac {self.frac} of a quantizer is outside -{MAX_FRAC}..{MAX_FRAC}")
+        if self.k_hot is not None and self.k_hot < 1:
+            raise QuantizationError(f"k_hot={self.k_hot}: a K-hot code has at least one digit; use None for all codes")
+        if self.overflow is Overflow.WRAP_SM:
+            raise QuantizationError("AP_WRAP_SM is not supported; use AP_WRAP, AP_SAT, AP_SAT_ZERO or AP_SAT_SYM")
+        if self.k_hot is not None and self.overflow is not Overflow.SAT:
+            raise QuantizationError(f"{self.k_hot}-hot codes saturate (AP_SAT); {self.overflow.value} would break their digits")
+
+    @classmethod
+    def weights(cls, width: int, k_hot: int | None = None, per_channel: bool = False) -> QuantSpec:
+        """Signed constants with a learned binary point."""
+        return cls(width, k_hot=k_hot, per_channel=per_channel)
+
+    @classmethod
+    def activations(cls, width: int, signed: bool = False) -> QuantSpec:
+        """Activations with a learned binary point; unsigned unless said otherwise."""
+        return cls(width, signed)
+
+    @classmethod
+    def of(cls, type: FixedType, rounding: Rounding = Rounding.RND, overflow: Overflow = Overflow.SAT) -> QuantSpec:
+        """A format that is known and stays."""
+        return cls(type.width, type.signed, type.frac, learn=False, rounding=rounding, overflow=overflow)
+
+    def type(self, frac: int) -> FixedType:
+        """The format at binary point `frac`."""
+        return FixedType(self.signed, self.width, frac)

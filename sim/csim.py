@@ -125,6 +125,8 @@ class CSimulator:
         beats = sections[""].view(np.int64).ravel()
         if len(beats) != frames * output.size:
             raise ProjectError(f"the C++ sent {len(beats)} codes of {output.name!r}, wanted {frames * output.size}")
+        if not output.type.signed and self.layout.output_width < 64:
+            beats = beats & ((1 << self.layout.output_width) - 1)  # the driver reads every beat as signed
         return {**values, output.name: from_beats(beats, output.shape)}
 
     def _execute(self, command: list[str]) -> None:

@@ -13,6 +13,7 @@
 namespace qfx_csim {
 
 struct log {
+    bool open = false;                 // while a stream of the name lives
     std::size_t chunks = 0;            // 64-bit chunks of a word
     std::vector<std::uint64_t> words;  // chunk by chunk, the low one first
 };
@@ -57,10 +58,11 @@ class stream {
         if (qfx_csim::logged<T>::chunks == 0) {
             return;
         }
-        if (qfx_csim::run().logs.count(name) != 0) {
+        log_ = &qfx_csim::run().logs[name];
+        if (log_->open) {
             throw std::runtime_error("two streams are named '" + name + "'");
         }
-        log_ = &qfx_csim::run().logs[name];
+        log_->open = true;
         log_->chunks = qfx_csim::logged<T>::chunks;
     }
 
@@ -68,6 +70,9 @@ class stream {
     stream &operator=(const stream &) = delete;
 
     ~stream() {
+        if (log_ != nullptr) {
+            log_->open = false;
+        }
         if (next_ != words_.size()) {
             qfx_csim::run().faults.push_back("stream '" + name_ + "' has " + std::to_string(words_.size() - next_) + " words left at the end");
         }

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -63,7 +64,7 @@ class CSimulator:
         self._flags = [optimize, *(f"-fsanitize={name}" for name in sanitize), *flags]
         self._flags += ["-fno-sanitize-recover=all"] if sanitize else []
         self._environment = dict(environment or {})
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._program: Path | None = None
         self.headers: ApTypes | None = None
         """The header set in use, once compiled."""
 
@@ -94,12 +95,13 @@ class CSimulator:
             EngineUnavailable: no compiler or no ap_types headers.
             ProjectError: the C++ does not compile.
         """
-        if self._folder is None:
+        if self._program is None:
             self.headers = find_ap_types(self._ap_types)
-            folder = tempfile.TemporaryDirectory(prefix="qfx-csim-")
-            compile_project(self.hls, self._defines(), self.headers, self._flags, Path(folder.name) / "csim")
-            self._folder = folder
-        return Path(self._folder.name) / "csim"
+            folder = tempfile.mkdtemp(prefix="qfx-csim-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            compile_project(self.hls, self._defines(), self.headers, self._flags, Path(folder, "csim"))
+            self._program = Path(folder, "csim")
+        return self._program
 
     def _defines(self) -> dict[str, str]:
         layout = self.layout

@@ -76,7 +76,7 @@ def _narrow(graph: Graph, name: str, values: npt.NDArray[np.generic]) -> npt.NDA
 
 def _load(graph: Graph, file: Path, samples: int) -> dict[str, npt.NDArray[np.generic]]:
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             values = {node.name: archive[f"value_{index}"] for index, node in enumerate(graph.nodes)}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise ProjectError(f"{file} cannot be read: {error}; export the project again") from error

@@ -37,7 +37,8 @@ def verify(
         project: as `load_project` opens it; its C++ is compiled as it lies there.
         engines: names, the reference first; None for all that the manifest lists.
         inputs: codes (samples, *shape); None for the recorded ones, or random ones if a seed is given.
-        samples: how many; of given or recorded inputs the first ones, or ones picked by `seed`; of random inputs 100.
+        samples: how many; of recorded inputs the first ones, of given inputs the first ones or, with a seed, picked ones;
+            of random inputs 100 if None. The corners of the format come first among random inputs.
         seed: of the random inputs or of the pick.
         model: the torch model, run live; without it the recorded torch values are used.
         progress: told what is done.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from qfx.export.lower import Lowered
 
 Shape = tuple[int, ...]
+
+_inside: ContextVar[bool] = ContextVar("inside a model's forward", default=False)
 
 
 class Model(nn.Module):
@@ -41,9 +44,15 @@ class Model(nn.Module):
         self._shapes: list[Shape] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if _inside.get():  # a part of a larger model: the larger one proves
+            return super().__call__(*args, **kwargs)
         if not self.training and all(isinstance(argument, Tensor) for argument in args) and args:
             self._prove([tuple(argument.shape[1:]) for argument in args])
-        return super().__call__(*args, **kwargs)
+        token = _inside.set(True)
+        try:
+            return super().__call__(*args, **kwargs)
+        finally:
+            _inside.reset(token)
 
     def forward(self, x: Tensor) -> Any:
         """The wrapped network."""

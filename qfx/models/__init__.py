@@ -1,0 +1,5 @@
+"""Reference networks."""
+
+from qfx.models.digits import DigitsConfig, DigitsNet
+
+__all__ = ["DigitsConfig", "DigitsNet"]

@@ -1,0 +1,173 @@
+"""The arms of the digits experiment: one network, trained in floating point, then quantized in several ways.
+
+    float         quantizers off
+    ptq-b         b bits, binary points by least squared error on the float network, no training
+    fixed-b       the same, then trained with these binary points
+    learned-b     the same, then trained together with the binary points
+    multiplier-free  6-bit 2-hot weights, 8-bit 2-hot scales and slopes, 4-bit activations; trained like learned-b
+
+Fixed and learned arms have the same recipe and start from the same weights, so that their difference is the learning
+of binary points, and the difference to ptq is mostly training.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qfx.conversion import calibrate
+from qfx.errors import EngineUnavailable
+from qfx.models.digits import DigitsConfig, DigitsNet
+from qfx.quant import set_enabled
+from qfx.training.loop import Recipe, accuracy, fit
+
+FLOAT_RECIPE = Recipe(epochs=20, lr=5e-3, weight_decay=1e-2)
+QAT_RECIPE = Recipe(epochs=10, lr=2e-3, weight_decay=1e-3)
+BATCH = 64
+CALIBRATION_SAMPLES = 512
+
+Progress = Callable[[str, int, int], None]
+"""Called with the arm's name, the epochs done and the epochs in all."""
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Raw digits: images (n, 1, 8, 8) uint8, 0..16, and labels (n,), split 80/20 with equal shares of each class."""
+
+    train_x: Tensor
+    train_y: Tensor
+    test_x: Tensor
+    test_y: Tensor
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A trained network.
+
+    Attributes:
+        name: such as `learned-4`.
+        model: in eval mode.
+        accuracy: on the 360 test images, in percent.
+        bits: of weights and activations; None for float.
+        flips: how often the binary points in use changed in training.
+    """
+
+    name: str
+    model: DigitsNet
+    accuracy: float
+    bits: int | None = None
+    flips: int = 0
+
+
+class ShiftedBatches:
+    """Shuffled batches, each image moved by up to one pixel; the same sequence for the same seed.
+
+    Args:
+        x, y: images and labels.
+        seed: of shuffling and shifting.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, seed: int) -> None:
+        self.x, self.y = x, y
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return len(self.y) // BATCH
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(len(self.y), generator=self.generator)
+        for start in range(0, len(self) * BATCH, BATCH):
+            index = order[start : start + BATCH]
+            yield self._shifted(self.x[index]), self.y[index]
+
+    def _shifted(self, x: Tensor) -> Tensor:
+        padded = torch.nn.functional.pad(x, (1, 1, 1, 1))
+        shifts = torch.randint(0, 3, (len(x), 2), generator=self.generator)
+        rows = shifts[:, :1] + torch.arange(x.shape[2])
+        columns = shifts[:, 1:] + torch.arange(x.shape[3])
+        samples = torch.arange(len(x))[:, None, None]
+        return padded[samples, 0, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
+
+
+def load_digits(seed: int = 0) -> Digits:
+    """scikit-learn's bundled digits; 1,437 to train on, 360 to test on.
+
+    Raises:
+        EngineUnavailable: scikit-learn is not installed.
+    """
+    try:
+        datasets: Any = importlib.import_module("sklearn.datasets")
+        selection: Any = importlib.import_module("sklearn.model_selection")
+    except ImportError as error:
+        raise EngineUnavailable("the digits come with scikit-learn, which is not installed; run pip install 'qfx[demo]'") from error
+    images, labels = datasets.load_digits(return_X_y=True)
+    images = images.reshape(-1, 1, 8, 8).astype(np.uint8)
+    parts = selection.train_test_split(images, labels, test_size=360, stratify=labels, random_state=seed)
+    train_x, test_x, train_y, test_y = (torch.from_numpy(part) for part in parts)
+    return Digits(train_x, train_y.long(), test_x, test_y.long())
+
+
+def train_arms(
+    seed: int = 0, bits: Sequence[int] = (4, 2), multiplier_free: bool = True, progress: Progress | None = None
+) -> list[Arm]:
+    """Train every arm.
+
+    Args:
+        seed: of initial weights, shuffling and shifting; the test images are always the same.
+        bits: widths of the ptq, fixed and learned arms.
+        multiplier_free: whether to train that arm.
+        progress: called after each epoch.
+
+    Returns:
+        float first, then ptq, fixed and learned per width, then multiplier-free.
+    """
+    data = load_digits()
+    reference = _train_float(data, seed, progress)
+    arms = [reference]
+    for width in bits:
+        fixed, learned = DigitsConfig.bits(width, learn=False), DigitsConfig.bits(width)
+        ptq = _quantized(reference.model, fixed, data)
+        arms.append(Arm(f"ptq-{width}", ptq, accuracy(ptq, data.test_x, data.test_y), width))
+        arms.append(_train_quantized(f"fixed-{width}", fixed, reference.model, data, seed, progress))
+        arms.append(_train_quantized(f"learned-{width}", learned, reference.model, data, seed, progress))
+    if multiplier_free:
+        config = DigitsConfig.multiplier_free()
+        arms.append(_train_quantized("multiplier-free", config, reference.model, data, seed, progress))
+    return arms
+
+
+def _train_float(data: Digits, seed: int, progress: Progress | None) -> Arm:
+    torch.manual_seed(seed)
+    images = data.train_x.to(torch.float64) / 16
+    model = DigitsNet(DigitsConfig(), float(images.mean()), float(images.std()))
+    set_enabled(model, False)
+    fit(model, ShiftedBatches(data.train_x, data.train_y, seed), FLOAT_RECIPE, _named(progress, "float"))
+    return Arm("float", model, accuracy(model, data.test_x, data.test_y))
+
+
+def _quantized(reference: DigitsNet, config: DigitsConfig, data: Digits) -> DigitsNet:
+    """The float network with calibrated quantizers."""
+    model = DigitsNet(config)
+    model.load_state_dict(copy.deepcopy(reference.state_dict()))
+    calibrate(model, [data.train_x[:CALIBRATION_SAMPLES]])
+    return model.eval()
+
+
+def _train_quantized(
+    name: str, config: DigitsConfig, reference: DigitsNet, data: Digits, seed: int, progress: Progress | None
+) -> Arm:
+    model = _quantized(reference, config, data)
+    freezer = fit(model, ShiftedBatches(data.train_x, data.train_y, seed + 1), QAT_RECIPE, _named(progress, name))
+    score = accuracy(model, data.test_x, data.test_y)
+    return Arm(name, model, score, config.activations, sum(freezer.flips.values()))
+
+
+def _named(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+    return None if progress is None else lambda done, total: progress(name, done, total)

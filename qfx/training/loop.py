@@ -1,0 +1,109 @@
+"""A small training loop for classifiers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from qfx.errors import UsageError
+from qfx.training.freezing import BinaryPointFreezer
+from qfx.training.groups import FRAC_LR, parameter_groups
+
+Progress = Callable[[int, int], None]
+"""Called with the epochs done and the epochs in all."""
+
+
+class Batches(Protocol):
+    """What `fit` trains on; a torch DataLoader fits."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the data.
+        lr: peak learning rate of AdamW; one epoch of warm-up, then a cosine to zero.
+        weight_decay: of weights.
+        frac_lr: peak learning rate of binary points.
+        freeze_after: part of the steps after which binary points are frozen; 1 for never.
+        label_smoothing: of the cross-entropy.
+    """
+
+    epochs: int
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
+    frac_lr: float = FRAC_LR
+    freeze_after: float = 0.75
+    label_smoothing: float = 0.0
+
+
+def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | None = None) -> BinaryPointFreezer:
+    """Train `model` on (input, label) batches and leave it in eval mode.
+
+    Args:
+        model: a float model (quantizers off) or a calibrated one.
+        data: batches; iterated once per epoch.
+        recipe: how.
+        progress: called after each epoch.
+
+    Returns:
+        the freezer, for its counts of flips.
+
+    Raises:
+        UsageError: no data, or a loss that is no longer finite.
+    """
+    steps = recipe.epochs * len(data)
+    if steps == 0:
+        raise UsageError(f"nothing to train on: {recipe.epochs} epochs of {len(data)} batches")
+    optimizer = torch.optim.AdamW(parameter_groups(model, recipe.lr, recipe.weight_decay, recipe.frac_lr))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _schedule(step, steps, len(data)))
+    freezer = BinaryPointFreezer(model, window=max(1, steps // 8))
+    freeze_at = math.ceil(recipe.freeze_after * steps) if recipe.freeze_after < 1 else -1
+    model.train()
+    step = 0
+    for epoch in range(recipe.epochs):
+        for x, y in data:
+            _train_step(model, optimizer, x, y, recipe.label_smoothing)
+            schedule.step()
+            freezer.step()
+            step += 1
+            if step == freeze_at:
+                freezer.freeze()
+        if progress is not None:
+            progress(epoch + 1, recipe.epochs)
+    model.eval()
+    return freezer
+
+
+def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch: int = 256) -> float:
+    """Part of the samples classified correctly, in percent."""
+    model.eval()
+    with torch.no_grad():
+        starts = range(0, len(y), batch)
+        hits = sum(int((model(x[i : i + batch]).argmax(1) == y[i : i + batch]).sum()) for i in starts)
+    return 100.0 * hits / len(y)
+
+
+def _train_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, smoothing: float) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    output: Any = model(x)
+    loss = functional.cross_entropy(output, y, label_smoothing=smoothing)
+    if not math.isfinite(loss.item()):
+        raise UsageError("the loss is no longer finite; lower the learning rate")
+    loss.backward()
+    optimizer.step()
+
+
+def _schedule(step: int, steps: int, warm_up: int) -> float:
+    return min(1.0, (step + 1) / warm_up) * 0.5 * (1.0 + math.cos(math.pi * step / steps))

@@ -1,4 +1,4 @@
-"""The exactness proof: per node the largest intermediate, and the cheapest carrier that holds it (DESIGN law 4)."""
+"""The exactness proof: per node the largest intermediate, and the cheapest carrier that holds it (law 4)."""
 
 from __future__ import annotations
 

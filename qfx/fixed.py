@@ -220,7 +220,7 @@ def _saturate_zero(codes: IntArray, up: int, target: FixedType) -> IntArray:
 
 
 def _saturate_symmetric(codes: IntArray, up: int, target: FixedType) -> IntArray:
-    # A signed 1-bit type has no symmetric range: AMD's headers keep -1 for a negative overflow (facts D1).
+    # A signed 1-bit type has no symmetric range: AMD's headers keep -1 for a negative overflow (measured).
     low = (-target.max_int if target.width > 1 else -1) if target.signed else 0
     return _clamp(low, target.max_int, low, target.max_int)(codes, up)
 

@@ -28,7 +28,7 @@ _inside: ContextVar[bool] = ContextVar("inside a model's forward", default=False
 class Model(nn.Module):
     """Base class of a network of qfx.nn layers, or a wrapper round one.
 
-    The first forward in eval lowers the model, proves in which dtype each step is exact (DESIGN law 4), and lets the layers compute
+    The first forward in eval lowers the model, proves in which dtype each step is exact (law 4), and lets the layers compute
     in it. The proof is made anew when a parameter, a buffer or the input's shape has changed. A model whose quantizers
     are all off is a float model and needs no proof.
 

@@ -54,6 +54,11 @@ def test_no_path_of_a_machine() -> None:
     assert [relative(path) for path in files() if MACHINE_PATH.search(text_of(path)) and path != Path(__file__)] == []
 
 
+def test_no_reference_to_a_document_that_is_not_here() -> None:
+    mark = re.compile(r"\bDESIGN\b|\bfacts?/|\bfacts [A-Z]?\d")
+    assert [relative(path) for path in files() if path != Path(__file__) and mark.search(text_of(path))] == []
+
+
 def test_nothing_is_pickled() -> None:
     mark = re.compile(r"\bpickle\.(?:loads?|dumps?|Pickler|Unpickler)\b|allow_pickle=True|weights_only=False")
     sources = [path for path in files() if path.suffix == ".py" and not relative(path).startswith("tests/")]

@@ -1,0 +1,54 @@
+"""The C++ of every sample of every op; and that no op is left out of the suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qfx.ops import OPS, Sample
+from qfx.project import write_project
+from qfx.verify import verify
+from tests.ops.conformance import activations, many_inputs, many_samples, samples_of
+
+NARROW = 16
+"""Widest operands of the samples that are compiled per op; wider ones of all ops go into one network."""
+
+
+def is_narrow(sample: Sample) -> bool:
+    return all(value.type.width <= NARROW for value in activations(sample))
+
+
+GROUPS = {
+    "windows": [s for kind in ("conv2d", "avg_pool2d", "max_pool2d") for s in samples_of(kind) if is_narrow(s)],
+    "requantize": [s for s in samples_of("requantize") if is_narrow(s)],
+    "others": [
+        s
+        for kind in OPS
+        if kind not in ("conv2d", "avg_pool2d", "max_pool2d", "requantize")
+        for s in samples_of(kind)
+        if is_narrow(s)
+    ],
+    "wide": [s for kind in OPS for s in samples_of(kind) if not is_narrow(s)],
+}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_cpp_equals_the_simulator(group: str, tmp_path: Path) -> None:
+    graph = many_samples(GROUPS[group])
+    project = write_project(graph, tmp_path / "project", many_inputs(GROUPS[group], graph))
+    report = verify(project, ["sim", "csim"])
+    assert report.first is None, report.first.text()
+    assert {layer.op for layer in report.layers} >= {sample.op.kind for sample in GROUPS[group]}
+
+
+def test_every_sample_is_in_a_group() -> None:
+    assert sum(map(len, GROUPS.values())) == sum(len(samples_of(kind)) for kind in OPS)
+
+
+@pytest.mark.parametrize("kind", OPS)
+def test_every_op_has_its_file_here(kind: str) -> None:
+    """The file runs the op's samples through simulator, ONNX Runtime and torch."""
+    file = Path(__file__).with_name(f"test_{kind}.py")
+    assert file.is_file(), f"{kind} lacks its conformance test tests/ops/{file.name}"
+    assert f'samples_of("{kind}")' in file.read_text()

@@ -1,0 +1,40 @@
+"""conv2d: the samples through simulator, ONNX Runtime and torch."""
+
+from __future__ import annotations
+
+import pytest
+
+from qfx import nn
+from qfx.nn.conv2d import DEFAULT_BIAS
+from qfx.ops import Conv2d, Sample
+from tests.ops.conformance import check_sample, label, real_of, samples_of, spec_of
+
+
+def twin(sample: Sample) -> nn.Conv2d:
+    """The torch layer of a sample."""
+    x, weight, *rest = sample.operands
+    bias = rest[0] if rest else None
+    op = sample.op
+    assert isinstance(op, Conv2d)
+    layer = nn.Conv2d(
+        x.channels,
+        weight.shape[0],
+        (weight.shape[2], weight.shape[3]),
+        op.stride,
+        op.padding,
+        op.dilation,
+        op.groups,
+        bias is not None,
+        weight_spec=spec_of(weight, op.digits),
+        bias_spec=DEFAULT_BIAS if bias is None else spec_of(bias),
+    )
+    layer.weight.data.copy_(real_of(sample.operands[1]))
+    if bias is not None and layer.bias is not None:
+        layer.bias.data.copy_(real_of(bias))
+    return layer
+
+
+@pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
+@pytest.mark.parametrize("sample", samples_of("conv2d"), ids=label)
+def test_engines_agree(sample: Sample, corners: bool) -> None:
+    check_sample(sample, twin, corners)

@@ -1,0 +1,21 @@
+"""max_pool2d: the samples through simulator, ONNX Runtime and torch."""
+
+from __future__ import annotations
+
+import pytest
+
+from qfx import nn
+from qfx.ops import MaxPool2d, Sample
+from tests.ops.conformance import check_sample, label, samples_of
+
+
+def twin(sample: Sample) -> nn.MaxPool2d:
+    """The torch layer of a sample."""
+    assert isinstance(sample.op, MaxPool2d)
+    return nn.MaxPool2d(sample.op.kernel, sample.op.stride, sample.op.padding)
+
+
+@pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
+@pytest.mark.parametrize("sample", samples_of("max_pool2d"), ids=label)
+def test_engines_agree(sample: Sample, corners: bool) -> None:
+    check_sample(sample, twin, corners)

@@ -1,0 +1,24 @@
+"""prelu: the samples through simulator, ONNX Runtime and torch."""
+
+from __future__ import annotations
+
+import pytest
+
+from qfx import nn
+from qfx.ops import PReLU, Sample
+from tests.ops.conformance import check_sample, label, real_of, samples_of, spec_of
+
+
+def twin(sample: Sample) -> nn.PReLU:
+    """The torch layer of a sample."""
+    x, slope = sample.operands
+    assert isinstance(sample.op, PReLU)
+    layer = nn.PReLU(x.channels, slope_spec=spec_of(slope, sample.op.digits), pre=None, quant=None)
+    layer.weight.data.copy_(real_of(slope))
+    return layer
+
+
+@pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
+@pytest.mark.parametrize("sample", samples_of("prelu"), ids=label)
+def test_engines_agree(sample: Sample, corners: bool) -> None:
+    check_sample(sample, twin, corners)

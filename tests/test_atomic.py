@@ -78,5 +78,5 @@ def test_what_appears_meanwhile_is_kept(tmp_path: Path) -> None:
 
 def test_what_stands_in_place_of_a_parent(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(OSError, match="Not a directory|File exists"), new_directory(tmp_path / "file" / "b"):
+    with pytest.raises(OSError, match=r"Not a directory|File exists"), new_directory(tmp_path / "file" / "b"):
         pass

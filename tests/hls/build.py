@@ -1,0 +1,113 @@
+"""Projects for the tests of the C++: a small network, and how a graph becomes a folder that C simulation takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from qfx.export.hls import write_hls
+from qfx.fixed import FixedType, IntArray, Overflow, Rounding
+from qfx.ir import Graph, GraphBuilder, Value, save_graph
+from qfx.ops import Add, Affine, AvgPool2d, Conv2d, Linear, MaxPool2d, PReLU, ReLU, Requantize, Reshape
+from qfx.ops.sampling import activation, khot_constant, random_codes
+from qfx.sim import Simulator
+from qfx.sim.csim import CSimulator
+
+U4 = FixedType(False, 4, 2)
+S6 = FixedType(True, 6, 3)
+
+
+def small_network(digits: int | None = None, seed: int = 1) -> Graph:
+    """Every kernel in one network, input `image` (2, 7, 6): plain, depthwise and grouped convolution, a fork, an add.
+
+    Args:
+        digits: None for multipliers, else all constants are K-hot.
+    """
+    build = GraphBuilder("small")
+
+    def constant(name: str, type: FixedType, *shape: int) -> Value:
+        codes = khot_constant(name, type, shape, seed, digits).codes if digits else random_codes(type, shape, seed)
+        return build.constant(name, type, codes)
+
+    s4 = FixedType(True, 4, 3)
+    x = build.input("image", U4, (2, 7, 6))
+    y = build.add("stem.conv", Conv2d(padding=(1, 1), digits=digits), x, constant("stem.conv.weight", s4, 4, 2, 3, 3))
+    y = build.add("stem.bn", Affine(digits), y, constant("stem.bn.scale", S6, 4), constant("stem.bn.offset", S6, 4))
+    y = build.add("stem.relu", ReLU(), y)
+    stem = build.add("stem.quant", Requantize(U4), y)
+    y = build.add("deep.conv", Conv2d(padding=(1, 1), groups=4, digits=digits), stem, constant("deep.conv.weight", s4, 4, 1, 3, 3))
+    y = build.add("deep.quant", Requantize(S6, Rounding.RND_CONV, Overflow.SAT_SYM), y)
+    y = build.add("deep.prelu", PReLU(digits), y, constant("deep.prelu.slope", s4, 4))
+    y = build.add("deep.requant", Requantize(S6), y)
+    y = build.add("join", Add(), y, stem)
+    y = build.add("join.quant", Requantize(S6), y)
+    y = build.add("pool", MaxPool2d((2, 2), (2, 2), (1, 0)), y)
+    weight = constant("group.conv.weight", s4, 6, 2, 2, 1)
+    y = build.add("group.conv", Conv2d(stride=(1, 2), groups=2, digits=digits), y, weight, constant("group.conv.bias", S6, 6))
+    y = build.add("group.quant", Requantize(S6), y)
+    y = build.add("flat", Reshape((y.size,)), y)
+    y = build.add("head", Linear(digits), y, constant("head.weight", s4, 5, y.size), constant("head.bias", S6, 5))
+    return build.build(y)
+
+
+def averaged(reciprocal: FixedType | None) -> Graph:
+    """An average over 2x3 with its reciprocal, or over 2x2 without one."""
+    build = GraphBuilder("averaged")
+    kernel = (2, 2) if reciprocal is None else (2, 3)
+    return build.build(build.add("mean", AvgPool2d(kernel, kernel, reciprocal=reciprocal), build.input("x", S6, (3, 4, 6))))
+
+
+def chain(name: str, x: Value, *steps: tuple[object, Sequence[Value]]) -> Graph:
+    """A graph `x -> step0 -> step1 ...`; a step is an op with its constants."""
+    build = GraphBuilder(name)
+    value = build.input(x.name, x.type, x.shape)
+    for index, (op, constants) in enumerate(steps):
+        operands = [build.constant(f"step{index}.{c.name}", c.type, c.codes) for c in constants]
+        value = build.add(f"step{index}", op, value, *operands)  # type: ignore[arg-type]
+    return build.build(value)
+
+
+def frames(graph: Graph, count: int, seed: int = 7) -> dict[str, IntArray]:
+    """Random codes for the input."""
+    (name,) = graph.inputs
+    value = graph.values[name]
+    return {name: random_codes(value.type, (count, *value.shape), seed)}
+
+
+def write_project(graph: Graph, folder: Path, golden: int = 3) -> Path:
+    """`graph.json`, `graph.npz` and `hls/` in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_graph(graph, folder)
+    inputs = frames(graph, golden)
+    outputs = Simulator(graph).run(inputs)[graph.outputs[0]]
+    write_hls(graph, folder / "hls", golden_inputs=inputs[graph.inputs[0]], golden_outputs=outputs)
+    return folder
+
+
+def assert_equal(graph: Graph, found: dict[str, IntArray], inputs: dict[str, IntArray]) -> None:
+    """Every value equals the integer engine's."""
+    wanted = Simulator(graph).run(inputs)
+    assert sorted(found) == sorted(wanted)
+    for name, codes in wanted.items():
+        np.testing.assert_array_equal(found[name], codes, err_msg=name)
+
+
+def check_graphs(graphs: Sequence[Graph], folder: Path, optimize: str = "-O0") -> None:
+    """Each graph through C simulation, two compilers at a time, against the integer engine."""
+
+    def run(job: tuple[int, Graph]) -> dict[str, IntArray]:
+        index, graph = job
+        project = write_project(graph, folder / f"project{index}")
+        return CSimulator(project, optimize=optimize, flags=["-Wall", "-Wextra", "-Werror"]).run(frames(graph, 5))
+
+    with ThreadPoolExecutor(2) as pool:
+        for graph, found in zip(graphs, pool.map(run, enumerate(graphs)), strict=True):
+            assert_equal(graph, found, frames(graph, 5))
+
+
+def image(type: FixedType, *shape: int) -> Value:
+    """An input named `x`."""
+    return activation("x", type, shape)

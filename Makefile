@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
 LOCK   := constraints.txt
 
-# Two workers with one torch thread each (tests/conftest.py) were faster on two cores than one worker with two.
+# Workers have one thread each (tests/conftest.py); a file stays with one worker, for the sake of what its fixtures compile.
 WORKERS ?= 2
 PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,6 +141,34 @@ def test_exact_under_reduced_precision_and_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         np.testing.assert_array_equal(model(x).to(torch.float64).detach().numpy(), expected)
     assert torch.get_float32_matmul_precision() == "medium"
+
+
+def reduced(setting: Any) -> Iterator[str]:
+    """Set one precision switch to bf16 for a while."""
+    before = setting.fp32_precision
+    setting.fp32_precision = "bf16"
+    yield setting.fp32_precision
+    setting.fp32_precision = before
+
+
+@pytest.mark.parametrize("kind", ["conv", "matmul"])
+def test_products_are_exact_whatever_the_backend_is_told(kind: str) -> None:
+    """Codes of 12 bits do not fit bf16, whose products oneDNN takes where it is told to and the processor can."""
+    setting: Any = getattr(torch.backends.mkldnn, kind, None)
+    if setting is None:
+        return  # before torch 2.9 the global precision is the only switch
+    type = FixedType(False, 12, 0)
+    layers = (qnn.Conv2d(8, 16, 3, weight_spec=QuantSpec(5)), nn.Flatten(), qnn.Linear(16 * 16, 8, weight_spec=QuantSpec(5)))
+    model = qnn.Model(nn.Sequential(qnn.QuantInput(type=type), layers[0], qnn.ReLU(quant=QuantSpec(12, False)), *layers[1:]))
+    x = torch.from_numpy(random_codes(type, (8, 8, 6, 6), 0))
+    calibrate(model, [x])
+    expected = model.eval()(x).detach()
+    for level in reduced(setting):
+        assert torch.equal(model(x), expected)
+        assert setting.fp32_precision == level
+    graph = model.lower((8, 6, 6))
+    codes = Simulator(graph).run({"input": x.numpy()})["4"]
+    np.testing.assert_array_equal(expected.to(torch.float64).numpy(), graph.values["4"].type.to_real(codes))
 
 
 def test_a_wrapper_names_layers_as_the_wrapped_model_does() -> None:

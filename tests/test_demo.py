@@ -1,0 +1,165 @@
+"""The demonstration, with networks that are calibrated but not trained: what is written, printed and returned."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from qfx import demo
+from qfx.conversion import calibrate
+from qfx.demo import clear_run, formats, results_table, run_demo
+from qfx.errors import EngineUnavailable, ProjectError
+from qfx.export.lower import lower
+from qfx.models.digits import DigitsConfig, DigitsNet
+from qfx.project import load_project
+from qfx.training import digits
+from qfx.training.digits import Arm, load_digits
+
+CHANNELS = (2, 4)
+
+
+def arm(name: str, config: DigitsConfig, accuracy: float) -> Arm:
+    """A small network that has seen data once."""
+    torch.manual_seed(0)
+    model = DigitsNet(config)
+    calibrate(model, [load_digits().train_x[:64]])
+    return Arm(name, model.eval(), accuracy, config.activations)
+
+
+def arms(*_: object, **__: object) -> list[Arm]:
+    return [
+        Arm("float", DigitsNet(DigitsConfig(channels=CHANNELS)), 99.0),
+        arm("ptq-2", DigitsConfig(2, 2, channels=CHANNELS), 40.0),
+        arm("learned-4", DigitsConfig(channels=CHANNELS), 98.0),
+        arm("multiplier-free", DigitsConfig(weights=6, ends=6, weights_k_hot=2, norm_k_hot=2, channels=CHANNELS), 96.5),
+    ]
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str, str]:
+    """A run: its directory, exit code, standard output and standard error."""
+    path = tmp_path_factory.mktemp("run") / "out" / "demo"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digits, "train_arms", arms)
+        code, texts = _captured(path)
+    return (path, code, *texts)
+
+
+def _captured(path: Path) -> tuple[int, tuple[str, str]]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run_demo(path)
+    return code, (out.getvalue(), err.getvalue())
+
+
+def test_verify_json_has_the_totals_and_both_projects(outcome: tuple[Path, int, str, str]) -> None:
+    document = json.loads((outcome[0] / "verify.json").read_text())
+    assert document["engines"] == ["torch", "sim", "onnx", "csim"]
+    assert (document["samples"], document["mismatches"]) == (360, 0)
+    assert list(document["projects"]) == ["hls", "hls_khot"]
+    assert document["values_compared"] == sum(item["values_compared"] for item in document["projects"].values())
+    values = sum(layer["values"] for layer in document["layers"])
+    assert document["values_compared"] == 360 * values * 3
+
+
+def test_both_projects_are_complete(outcome: tuple[Path, int, str, str]) -> None:
+    for folder, name in (("hls", "digits"), ("hls_khot", "digits_khot")):
+        project = load_project(outcome[0] / folder)
+        assert project.manifest.name == name and len(project.inputs) == 360 and project.torch_file is not None
+        assert (outcome[0] / folder / "hls" / f"{name}.cpp").is_file()
+
+
+def test_the_multiplier_free_graph_has_no_multiplication(outcome: tuple[Path, int, str, str]) -> None:
+    graph = load_project(outcome[0] / "hls_khot").graph
+    assert sum(node.op.cost(graph.operands(node)).multiplications for node in graph.nodes) == 0
+    assert sum(node.op.cost(graph.operands(node)).shift_adds for node in graph.nodes) > 0
+
+
+def test_metrics(outcome: tuple[Path, int, str, str]) -> None:
+    metrics = json.loads((outcome[0] / "metrics.json").read_text())
+    assert metrics["target"] == 97.0
+    rows: dict[str, dict[str, Any]] = {row["name"]: row for row in metrics["arms"]}
+    assert [row["accuracy"] for row in metrics["arms"]] == [99.0, 40.0, 98.0, 96.5]
+    assert rows["learned-4"]["mismatches"] == 0 and rows["learned-4"]["multiplications"] > 0
+    assert rows["multiplier-free"]["multiplications"] == 0 and "mismatches" not in rows["ptq-2"]
+
+
+def test_a_missed_target_is_exit_code_1_and_named(outcome: tuple[Path, int, str, str]) -> None:
+    _, code, _, errors = outcome
+    assert code == 1
+    assert errors == "multiplier-free: 96.50 % of the test images, below the target of 97 %\n"
+
+
+def test_the_table(outcome: tuple[Path, int, str, str]) -> None:
+    text = outcome[2]
+    for part in ("float", "ptq-2", "learned-4", "multiplier-free", "98.00", "activations", "weights", "0 of "):
+        assert part in text
+
+
+def test_checkpoints_load_as_weights(outcome: tuple[Path, int, str, str]) -> None:
+    state = torch.load(outcome[0] / "checkpoints" / "learned-4.pt", weights_only=True)
+    DigitsNet(DigitsConfig(channels=CHANNELS)).load_state_dict(state)
+
+
+def test_a_former_run_is_cleared(outcome: tuple[Path, int, str, str], tmp_path: Path) -> None:
+    path = tmp_path / "demo"
+    clear_run(path)
+    (path / "left_over").write_text("x")
+    clear_run(path)
+    assert [file.name for file in path.iterdir()] == ["run.json"]
+    (tmp_path / "empty").mkdir()
+    clear_run(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("manifest", [None, "{", "[]", '{"kind": "other"}'])
+def test_files_of_others_are_not_cleared(tmp_path: Path, manifest: str | None) -> None:
+    (tmp_path / "theirs").write_text("x")
+    if manifest is not None:
+        (tmp_path / "run.json").write_text(manifest)
+    with pytest.raises(
+        ProjectError, match="holds files that no demonstration wrote, so it is not cleared; choose another directory"
+    ):
+        clear_run(tmp_path)
+    assert (tmp_path / "theirs").exists()
+
+
+def test_a_link_or_a_file_is_not_cleared(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path)
+    for name in ("file", "link"):
+        with pytest.raises(ProjectError, match=f"{name} is no directory; choose another place for the demonstration"):
+            clear_run(tmp_path / name)
+
+
+def test_missing_tools_stop_it_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(EngineUnavailable, match="'no-such-compiler' is not on PATH"):
+        run_demo(tmp_path / "demo")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_formats_of_a_network() -> None:
+    one = arm("learned-4", DigitsConfig(channels=CHANNELS), 98.0)
+    text = formats(lower(one.model, (1, 8, 8)))
+    assert text.startswith("weights 4 (") and "; scales 8 (" in text and "; activations 4 (" in text
+    assert formats(None) == ""
+
+
+def test_a_floating_point_arm_has_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def floats(*_: object, **__: object) -> list[Arm]:
+        return [Arm("learned-4", DigitsNet(DigitsConfig(channels=CHANNELS)), 99.0)]
+
+    monkeypatch.setattr(digits, "train_arms", floats)
+    with pytest.raises(ProjectError, match="arm learned-4 is a floating-point network and cannot be exported"):
+        run_demo(tmp_path / "demo", quiet=True)
+
+
+def test_the_table_without_reports() -> None:
+    rows = [demo.Row(Arm("float", DigitsNet(DigitsConfig(channels=CHANNELS)), 99.0), None, None)]
+    assert results_table(rows).row_count == 1

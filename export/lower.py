@@ -17,7 +17,7 @@ from qfx.nn.layer import Layer
 from qfx.nn.model import Model
 from qfx.nn.quantize import InputLayer
 from qfx.nn.scope import Scope
-from qfx.quant import quantizers
+from qfx.quant import Quantizer, quantizers
 
 Shape = tuple[int, ...]
 LAYERS = ("Conv2d", "Linear", "BatchNorm1d", "BatchNorm2d", "PReLU", "AvgPool2d", "AdaptiveAvgPool2d", "ReLU", "MaxPool2d")
@@ -159,6 +159,8 @@ class _Lowering:
             raise LoweringError("a layer takes tensors by position, nothing else")
         if isinstance(module, Layer):
             return module.lower(scope, *args)
+        if isinstance(module, Quantizer):
+            raise LoweringError("a bare quantizer is no layer; use qfx.nn.Quantize")
         lowered = lower_module(scope, module, args[0])
         if lowered is None:
             raise LoweringError(f"it computes in floating point; {_advice(type(module).__name__)}")

@@ -17,7 +17,7 @@ from qfx.errors import GraphError, LoweringError, QuantizationError, UsageError
 from qfx.export.lower import lower
 from qfx.fixed import FixedType, IntArray
 from qfx.ir import Graph
-from qfx.quant import QuantSpec, set_enabled
+from qfx.quant import Quantizer, QuantSpec, set_enabled
 from qfx.sim.engine import Simulator
 from qfx.verify.torch_engine import TorchEngine
 
@@ -207,6 +207,11 @@ REFUSED: list[tuple[Callable[[Any, Tensor], Any], dict[str, nn.Module], str]] = 
         r"conv \(Conv2d\) at .*: it computes in floating point; use qfx.nn.Conv2d",
     ),
     (lambda m, x: m.act(x), {"act": nn.GELU()}, r"act \(GELU\) at .*: it computes in floating point; use layers of qfx.nn"),
+    (
+        lambda m, x: m.q(x),
+        {"q": Quantizer(QuantSpec(4))},
+        r"q \(Quantizer\) at .*: a bare quantizer is no layer; use qfx.nn.Quantize",
+    ),
     (lambda m, x: m.bn(x), {"bn": nn.BatchNorm2d(4)}, "use qfx.nn.BatchNorm2d"),
     (lambda m, x: m.fc(bias=x), {"fc": qnn.ReLU()}, "a layer takes tensors by position"),
     (lambda m, x: m.fc.weight + x, {"fc": qnn.Linear(4, 4)}, "the tensor fc.weight, read directly,"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,9 +27,9 @@ DEFAULT_QUANT = QuantSpec.activations(8, signed=True)
 class InputLayer(Layer):
     """A layer that may stand at the model's input and gives it a format."""
 
+    @abstractmethod
     def input_type(self) -> FixedType:
         """Format of the graph input."""
-        raise QuantizationError(f"{type(self).__name__} gives an input no format")
 
     def encode(self, codes: npt.NDArray[np.integer]) -> Tensor:
         """What torch is fed for integer input codes."""

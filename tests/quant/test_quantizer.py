@@ -179,6 +179,15 @@ def test_per_channel_codes_share_the_finest_grid() -> None:
     np.testing.assert_array_equal(codes, [[24, -8], [1, -4]])
 
 
+def test_values_off_the_grid_have_no_codes() -> None:
+    class Leaky(Quantizer):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + 0.01
+
+    with pytest.raises(QuantizationError, match=r"a quantizer of 4 bits gave values that are off its grid 2\*\*-2"):
+        Leaky(QuantSpec(4, frac=2)).codes(gaussian(10))
+
+
 def test_training_calibrates_on_the_first_batch() -> None:
     quantizer = Quantizer(QuantSpec(4))
     quantizer(gaussian())

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +115,17 @@ def load_digits(seed: int = 0) -> Digits:
     return Digits(train_x, train_y.long(), test_x, test_y.long())
 
 
+@contextmanager
+def one_thread() -> Generator[None]:
+    """torch on one thread: batches as small as these gain little from a second, and lose minutes where another program has it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def train_arms(
     seed: int = 0, bits: Sequence[int] = (4, 2), multiplier_free: bool = True, progress: Progress | None = None
 ) -> list[Arm]:
@@ -128,19 +140,20 @@ def train_arms(
     Returns:
         float first, then ptq, fixed and learned per width, then multiplier-free.
     """
-    data = load_digits()
-    reference = _train_float(data, seed, progress)
-    arms = [reference]
-    for width in bits:
-        fixed, learned = DigitsConfig.bits(width, learn=False), DigitsConfig.bits(width)
-        ptq = _quantized(reference.model, fixed, data)
-        arms.append(Arm(f"ptq-{width}", ptq, accuracy(ptq, data.test_x, data.test_y), width))
-        arms.append(_train_quantized(f"fixed-{width}", fixed, reference.model, data, seed, progress))
-        arms.append(_train_quantized(f"learned-{width}", learned, reference.model, data, seed, progress))
-    if multiplier_free:
-        config = DigitsConfig.multiplier_free()
-        arms.append(_train_quantized("multiplier-free", config, reference.model, data, seed, progress))
-    return arms
+    with one_thread():
+        data = load_digits()
+        reference = _train_float(data, seed, progress)
+        arms = [reference]
+        for width in bits:
+            fixed, learned = DigitsConfig.bits(width, learn=False), DigitsConfig.bits(width)
+            ptq = _quantized(reference.model, fixed, data)
+            arms.append(Arm(f"ptq-{width}", ptq, accuracy(ptq, data.test_x, data.test_y), width))
+            arms.append(_train_quantized(f"fixed-{width}", fixed, reference.model, data, seed, progress))
+            arms.append(_train_quantized(f"learned-{width}", learned, reference.model, data, seed, progress))
+        if multiplier_free:
+            config = DigitsConfig.multiplier_free()
+            arms.append(_train_quantized("multiplier-free", config, reference.model, data, seed, progress))
+        return arms
 
 
 def _train_float(data: Digits, seed: int, progress: Progress | None) -> Arm:

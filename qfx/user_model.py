@@ -61,7 +61,7 @@ def make_model(spec: str) -> torch.nn.Module:
     with _user_code(f"{spec}()"), _current_directory():
         model = factory()
     if not isinstance(model, torch.nn.Module):
-        raise UsageError(f"{spec}() made a {type(model).__name__}, not a torch.nn.Module")
+        raise UsageError(f"{spec}() made an object of type {type(model).__name__}, not a torch.nn.Module")
     return model
 
 

@@ -75,7 +75,9 @@ def test_verify_all_engines(home: Path) -> None:
 def test_verify_live_with_other_inputs(home: Path) -> None:
     common = ("verify", "project", "--engines", "torch,sim", "--inputs", "other.npy")
     assert "torch = sim: 5 samples" in qfx(*common, "--model", "models:net", "--weights", "net.pt", cwd=home).stdout
-    message = "error: its values are recorded for the project's own inputs only; give the model to run it live"
+    message = (
+        "error: engine torch cannot run: its values are recorded for the project's own inputs only; give the model to run it live"
+    )
     assert message in qfx(*common, cwd=home, code=3).stderr
     assert (
         "a live model takes both --model module:factory and --weights FILE"
@@ -178,7 +180,7 @@ def test_info(home: Path) -> None:
         (("models", "net.pt", "x.npy"), "'models' does not name a model; write module:factory, such as models:make_net"),
         (("nowhere:net", "net.pt", "x.npy"), "importing nowhere failed: ModuleNotFoundError: No module named 'nowhere'"),
         (("models:nothing", "net.pt", "x.npy"), "module models has no function nothing"),
-        (("models:number", "net.pt", "x.npy"), "models:number() made a int, not a torch.nn.Module"),
+        (("models:number", "net.pt", "x.npy"), "models:number() made an object of type int, not a torch.nn.Module"),
         (("models:broken", "net.pt", "x.npy"), "models:broken() failed: KeyError: 'no such layer' ("),
         (("models:leaves", "net.pt", "x.npy"), "models:leaves() failed: SystemExit: bye ("),
         (("models:net", "none.pt", "x.npy"), "there is no file none.pt"),

@@ -58,7 +58,7 @@ def verify(
             built.append(_torch(project, model, codes) if name == "torch" else _BUILD[name](project))
         except _NotRecorded as error:
             if engines is not None:
-                raise EngineUnavailable(str(error)) from error
+                raise EngineUnavailable(f"engine torch cannot run: {error}") from error
             notes.append(f"torch is left out: {error}")
     progress("prepare engines", len(names), len(names))
     if len(built) < 2:

@@ -8,9 +8,9 @@ READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
 LOCK   := constraints.txt
 
-# Workers have one thread each (tests/conftest.py); a file stays with one worker, for the sake of what its fixtures compile.
+# Workers have one thread each (tests/conftest.py); one that has run out of tests takes over some of the other's.
 WORKERS ?= 2
-PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 

@@ -82,7 +82,8 @@ def show(scores: Scores, found: Sequence[Mapping[str, object]], console: Console
     console.print(table)
     for entry in found:
         verdict = "missed" if entry["name"] in missed([entry]) else "reached"
-        console.print(f"{verdict}: {entry['name']}: {float(str(entry['value'])):.2f} (target {entry['sense']} {entry['target']})")
+        value = f"{float(str(entry['value'])):.2f} (target {entry['sense']} {entry['target']})"
+        console.print(f"{verdict}: {entry['name']}: {value}", soft_wrap=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

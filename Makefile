@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
 LOCK   := constraints.txt
 
-# Two workers with one torch thread each (tests/conftest.py) were faster on two cores than one worker with two.
+# Workers have one thread each (tests/conftest.py); a file stays with one worker, for the sake of what its fixtures compile.
 WORKERS ?= 2
 PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
@@ -60,8 +60,8 @@ docs: $(READY)  ## build the documentation into site/, links checked
 
 # The wheel made from the sdist, in a fresh environment with its declared dependencies and nothing else.
 wheel: $(READY)  ## build sdist and wheel, install the wheel in a fresh environment, try it
-	rm -rf dist out/wheel
-	$(BIN)/python -m build --no-isolation --outdir dist . > /dev/null
+	@rm -rf dist out/wheel; mkdir -p out
+	$(BIN)/python -m build --no-isolation --outdir dist . > out/build.log 2>&1 || { cat out/build.log; exit 1; }
 	$(PYTHON) -m venv out/wheel
 	out/wheel/bin/python -m pip --disable-pip-version-check --no-input install -q -c $(LOCK) dist/qfx-*.whl
 	cd out/wheel && bin/python -I ../../tests/house/smoke.py && bin/qfx --help > /dev/null

@@ -61,6 +61,7 @@ def trace(model: nn.Module) -> Trace:
     Raises:
         LoweringError: the model's Python code depends on data, or does something else that torch.fx cannot follow.
     """
+    model = nn.Sequential(model) if isinstance(model, Layer) else model  # the root of a trace is never a leaf
     tracer = _Tracer()
     modes = {module: module.training for module in model.modules()}
     model.eval()
@@ -79,12 +80,15 @@ def trace(model: nn.Module) -> Trace:
 
 
 def _live(graph: fx.Graph) -> list[fx.Node]:
-    """Nodes that the output depends on; all placeholders are kept."""
+    """Erase what the output does not depend on (placeholders stay); returns the rest."""
     needed: set[fx.Node] = set()
     for node in reversed(graph.nodes):
         if node.op == "output" or node in needed:
             needed |= {node, *node.all_input_nodes}
-    return [node for node in graph.nodes if node in needed]
+    for node in reversed(graph.nodes):
+        if node not in needed and node.op != "placeholder":
+            graph.erase_node(node)
+    return list(graph.nodes)
 
 
 def _names(nodes: list[fx.Node]) -> dict[fx.Node, str]:

@@ -16,7 +16,7 @@ def calibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
 
     One forward pass in eval over all batches at once, layer after layer: each quantizer sees inputs that the ones before it have
     already quantized. Weights, scales and slopes are calibrated on their own values. Can be called again; quantizers
-    whose spec gives a frac keep it. Quantizers that were switched off are switched on.
+    whose spec gives a frac keep it. Quantizers that were switched off are switched on, frozen ones learn again.
 
     Args:
         model: the network.
@@ -34,6 +34,7 @@ def calibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
     for quantizer in found.values():
         quantizer.calibrating = True
         quantizer.calibrated.fill_(quantizer.spec.frac is not None)
+        quantizer.frozen.fill_(False)
     model.eval()
     try:
         with torch.no_grad():

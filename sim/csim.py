@@ -18,7 +18,7 @@ import numpy.typing as npt
 from qfx.errors import EngineUnavailable, ProjectError
 from qfx.fixed import IntArray
 from qfx.ir import load_graph
-from qfx.sim.csim_layout import Chunks, from_beats, load_layout, to_beats, unpack_words
+from qfx.sim.csim_layout import Words, from_beats, load_layout, to_beats, unpack_words
 from qfx.sim.engine import check_input
 from qfx.sim.headers import ApTypes, find_ap_types
 
@@ -62,7 +62,8 @@ class CSimulator:
         self.layout = load_layout(self.hls, self.graph.activations())
         self._ap_types = ap_types
         self._flags = [optimize, *(f"-fsanitize={name}" for name in sanitize), *flags]
-        self._flags += ["-fno-sanitize-recover=all"] if sanitize else []
+        if sanitize:  # ap_types shifts negative numbers left, which C++20 defined and C++14 did not
+            self._flags += ["-fno-sanitize=shift-base", "-fno-sanitize-recover=all"]
         self._environment = dict(environment or {})
         self._program: Path | None = None
         self.headers: ApTypes | None = None
@@ -124,7 +125,7 @@ class CSimulator:
             for name, stream in self.layout.streams.items()
         }
         output = self.graph.values[self.layout.output]
-        beats = sections[""].view(np.int64).ravel()
+        beats = sections[""].chunks.view(np.int64).ravel()
         if len(beats) != frames * output.size:
             raise ProjectError(f"the C++ sent {len(beats)} codes of {output.name!r}, wanted {frames * output.size}")
         if not output.type.signed and self.layout.output_width < 64:
@@ -144,6 +145,24 @@ class CSimulator:
         raise ProjectError(f"C simulation of {self.hls} crashed ({ended}): {message}")
 
 
+def require_tools() -> None:
+    """Whether C simulation can run here, before long work that ends in it.
+
+    Raises:
+        EngineUnavailable: no compiler or no ap_types headers.
+    """
+    _compiler()
+    find_ap_types()
+
+
+def _compiler() -> str:
+    name = os.environ.get("CXX") or "g++"
+    compiler = shutil.which(name)
+    if compiler is None:
+        raise EngineUnavailable(f"no C++ compiler for C simulation: {name!r} is not on PATH; install g++ or set CXX")
+    return compiler
+
+
 def compile_project(hls: Path, defines: Mapping[str, str], headers: ApTypes, flags: Sequence[str], program: Path) -> None:
     """Compile the top of an `hls/` folder with the driver of `hls_templates/csim` into `program`.
 
@@ -151,10 +170,7 @@ def compile_project(hls: Path, defines: Mapping[str, str], headers: ApTypes, fla
         EngineUnavailable: there is no C++ compiler.
         ProjectError: the C++ does not compile.
     """
-    name = os.environ.get("CXX") or "g++"
-    compiler = shutil.which(name)
-    if compiler is None:
-        raise EngineUnavailable(f"no C++ compiler for C simulation: {name!r} is not on PATH; install g++ or set CXX")
+    compiler = _compiler()
     stubs = Path(str(importlib.resources.files("qfx"))) / "hls_templates" / "csim"
     command = [compiler, "-std=c++14", "-Wno-unknown-pragmas", *flags]
     command += [f"-D{key}={value}" for key, value in defines.items()]
@@ -164,13 +180,13 @@ def compile_project(hls: Path, defines: Mapping[str, str], headers: ApTypes, fla
         raise ProjectError(f"the C++ in {hls} does not compile:\n{_shortened(result.stderr)}")
 
 
-def _sections(path: Path) -> Iterator[Chunks]:
-    """Sections of the driver's output, each (word, chunk)."""
+def _sections(path: Path) -> Iterator[Words]:
+    """Sections of the driver's output."""
     data = np.fromfile(path, np.uint64)
     start = 0
     while start < len(data):
-        chunks, count = int(data[start]), int(data[start + 1])
-        yield data[start + 2 : start + 2 + count].reshape(-1, chunks)
+        width, count = int(data[start]), int(data[start + 1])
+        yield Words(width, data[start + 2 : start + 2 + count].reshape(-1, (width + 63) // 64))
         start += 2 + count
 
 

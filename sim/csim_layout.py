@@ -15,8 +15,19 @@ from qfx.fixed import FixedType, IntArray
 from qfx.ir import Value
 
 VERSION = 1
-Chunks = npt.NDArray[np.uint64]
-"""Words as 64-bit chunks, the low one first: (word, chunk)."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a stream carried.
+
+    Attributes:
+        width: bits of a word.
+        chunks: (word, chunk) 64-bit chunks, the low one first.
+    """
+
+    width: int
+    chunks: npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -86,26 +97,27 @@ def from_beats(codes: IntArray, shape: tuple[int, ...]) -> IntArray:
     return np.moveaxis(codes.reshape(-1, *shape[1:], shape[0]), -1, 1)
 
 
-def unpack_words(words: Chunks, value: Value, lanes: int, stream: str, frames: int) -> IntArray:
+def unpack_words(words: Words, value: Value, lanes: int, stream: str, frames: int) -> IntArray:
     """The codes (frame, *shape) of a value in the words of its stream.
 
     Raises:
-        ProjectError: the number of words does not fit.
+        ProjectError: the number of words or their width does not fit.
     """
     wanted = frames * value.size // lanes
-    if len(words) != wanted:
+    if len(words.chunks) != wanted:
         raise ProjectError(
-            f"stream {stream!r} of value {value.name!r} carried {len(words)} words, wanted {wanted} for {frames} frames"
+            f"stream {stream!r} of value {value.name!r} carried {len(words.chunks)} words, wanted {wanted} for {frames} frames"
         )
-    if words.shape[1] != (lanes * value.type.width + 63) // 64:
+    if words.width != lanes * value.type.width:
         raise ProjectError(
-            f"stream {stream!r} of value {value.name!r} has words of another width than {lanes} codes of {value.type.ap_name}"
+            f"stream {stream!r} of value {value.name!r} has words of {words.width} bits,"
+            f" wanted {lanes} codes of {value.type.ap_name}"
         )
-    codes = np.stack([_lane(words, lane * value.type.width, value.type) for lane in range(lanes)], axis=1)
+    codes = np.stack([_lane(words.chunks, lane * value.type.width, value.type) for lane in range(lanes)], axis=1)
     return from_beats(codes.ravel(), value.shape)
 
 
-def _lane(words: Chunks, low: int, type: FixedType) -> IntArray:
+def _lane(words: npt.NDArray[np.uint64], low: int, type: FixedType) -> IntArray:
     """The codes at bit `low` of each word."""
     chunk, offset = divmod(low, 64)
     bits = words[:, chunk] >> np.uint64(offset)

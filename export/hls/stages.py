@@ -52,9 +52,7 @@ def build_layer(node: Node, wiring: Wiring) -> Layer:
     build(node.op, node, layer, wiring.graph.operands(node))
     for code in layer.codes:
         if code.width > MAX_AP_WIDTH:
-            raise ExportError(
-                f"node {node.name!r}: {code.name} would take {code.width} bits, above the {MAX_AP_WIDTH} of an ap_int"
-            )
+            raise ExportError(f"node {node.name!r}: its {code.name} takes {code.width} bits, above the {MAX_AP_WIDTH} of an ap_int")
     return layer
 
 
@@ -170,7 +168,7 @@ def requantize(op: Requantize, node: Node, layer: Layer, operands: tuple[Value, 
         width = max(width, x.frac - y.frac + 1)
     if width > MAX_AP_WIDTH:
         raise ExportError(
-            f"node {node.name!r} shifts {x.frac - y.frac} bits out; an ap_fixed of {width} bits is above {MAX_AP_WIDTH}"
+            f"node {node.name!r} rounds {x.frac - y.frac} bits away; the limit is {MAX_AP_WIDTH - 1}, the width of an ap_fixed"
         )
     layer.constant(source_width=width)
     layer.codes.append(Code("source_code", x.signed, width))

@@ -1,16 +1,16 @@
 // Runs the top function of a project on a file of codes and writes what came out.
 // Compiled with QFX_SOURCE (the top's file), QFX_TOP, QFX_INPUT_WIDTH and QFX_OUTPUT_WIDTH (bits of a beat).
 //     csim INPUT FRAMES OUTPUT STREAM...
-// INPUT: int64 codes, a beat each. OUTPUT: a section for the beats that left, then one for each STREAM; a section is the number
-// of chunks of a word, the number of chunks, and the chunks, all 64 bits. Ends with 3 and a message if a stream was misused.
+// INPUT: int64 codes, a beat each. OUTPUT: a section for the beats that left, then one for each STREAM; a section is the width
+// of a word in bits, the number of 64-bit chunks, and the chunks. Ends with 3 and a message if a stream was misused.
 #include QFX_SOURCE
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <fstream>
 
-static void write_section(std::ofstream &file, std::uint64_t chunks, const std::vector<std::uint64_t> &words) {
-    const std::uint64_t head[2] = {chunks, words.size()};
+static void write_section(std::ofstream &file, std::uint64_t width, const std::vector<std::uint64_t> &words) {
+    const std::uint64_t head[2] = {width, words.size()};
     file.write(reinterpret_cast<const char *>(head), sizeof head);
     file.write(reinterpret_cast<const char *>(words.data()), static_cast<std::streamsize>(words.size() * sizeof words[0]));
 }
@@ -45,13 +45,13 @@ int main(int count, char **arguments) {
         std::ifstream input(arguments[1], std::ios::binary);
         const std::vector<std::uint64_t> beats = run_top(input, static_cast<unsigned>(std::atol(arguments[2])));
         std::ofstream output(arguments[3], std::ios::binary);
-        write_section(output, 1, beats);
+        write_section(output, 64, beats);
         for (int index = 4; index < count; ++index) {
             const auto found = qfx_csim::run().logs.find(arguments[index]);
             if (found == qfx_csim::run().logs.end()) {
                 throw std::runtime_error(std::string("there is no stream '") + arguments[index] + "'");
             }
-            write_section(output, found->second.chunks, found->second.words);
+            write_section(output, found->second.width, found->second.words);
         }
         output.flush();
         if (!output) {

@@ -14,8 +14,8 @@ namespace qfx_csim {
 
 struct log {
     bool open = false;                 // while a stream of the name lives
-    std::size_t chunks = 0;            // 64-bit chunks of a word
-    std::vector<std::uint64_t> words;  // chunk by chunk, the low one first
+    std::size_t width = 0;             // bits of a word
+    std::vector<std::uint64_t> words;  // in chunks of 64 bits, the low one first
 };
 
 struct record {
@@ -30,13 +30,13 @@ inline record &run() {
 
 template <typename T>
 struct logged {
-    static const std::size_t chunks = 0;
+    static const std::size_t width = 0;
     static void append(std::vector<std::uint64_t> &, const T &) {}
 };
 
 template <int WIDTH>
 struct logged<ap_uint<WIDTH>> {
-    static const std::size_t chunks = (WIDTH + 63) / 64;
+    static const std::size_t width = WIDTH;
     static void append(std::vector<std::uint64_t> &words, const ap_uint<WIDTH> &word) {
         for (int low = 0; low < WIDTH; low += 64) {
             const int high = low + 63 < WIDTH ? low + 63 : WIDTH - 1;
@@ -55,7 +55,7 @@ class stream {
     stream() : name_("(unnamed)"), log_(nullptr) {}
 
     explicit stream(const std::string &name) : name_(name), log_(nullptr) {
-        if (qfx_csim::logged<T>::chunks == 0) {
+        if (qfx_csim::logged<T>::width == 0) {
             return;
         }
         log_ = &qfx_csim::run().logs[name];
@@ -63,7 +63,7 @@ class stream {
             throw std::runtime_error("two streams are named '" + name + "'");
         }
         log_->open = true;
-        log_->chunks = qfx_csim::logged<T>::chunks;
+        log_->width = qfx_csim::logged<T>::width;
     }
 
     stream(const stream &) = delete;

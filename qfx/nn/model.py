@@ -54,11 +54,11 @@ class Model(nn.Module):
         finally:
             _inside.reset(token)
 
-    def forward(self, x: Tensor) -> Any:
-        """The wrapped network."""
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The wrapped network; a subclass has a forward of its own."""
         if self.module is None:
             raise QuantizationError(f"{type(self).__name__} has no forward; define one, or wrap a network: qfx.nn.Model(network)")
-        return self.module(x)
+        return self.module(*args, **kwargs)
 
     def lower(self, input_shape: Shape | Sequence[Shape], name: str = "network") -> Graph:
         """The graph of this model; see `qfx.export.lower.lower`."""

@@ -29,6 +29,10 @@ LN2 = math.log(2.0)
 
 def integer_frac(frac: Tensor) -> Tensor:
     """The binary point in use for a real one: nearest (ties up), within the legal range; int64."""
+    if frac.dim() == 0 and frac.device.type == "cpu":
+        real = float(frac.detach())
+        nearest = math.floor(real) + int(real - math.floor(real) >= 0.5)
+        return torch.tensor(min(max(nearest, -MAX_FRAC), MAX_FRAC))
     floor = torch.floor(frac.detach())
     return (floor + (frac.detach() - floor >= 0.5).to(floor.dtype)).clamp(-MAX_FRAC, MAX_FRAC).to(torch.int64)
 
@@ -40,8 +44,8 @@ def quantize(x: Tensor, frac: Tensor, spec: QuantSpec) -> tuple[Tensor, Tensor]:
         x: float32 or float64; per channel, the channel is axis 0.
         frac: int64, a scalar or (channels,).
     """
-    frac = _along_channels(frac, x)
-    scaled = x * exp2(frac, x.dtype)
+    scale, step = _scale_and_step(frac, x)
+    scaled = x * scale
     type = spec.type(0)
     if spec.k_hot is not None:
         codes, inside = project_k_hot(scaled, spec.k_hot, type)
@@ -49,11 +53,16 @@ def quantize(x: Tensor, frac: Tensor, spec: QuantSpec) -> tuple[Tensor, Tensor]:
         rounded = round_to_integer(scaled, spec.rounding)
         codes = handle_overflow(rounded, type, spec.overflow)
         inside = codes == rounded
-    return codes * exp2(-frac, x.dtype), inside
+    return codes * step, inside
 
 
-def _along_channels(frac: Tensor, x: Tensor) -> Tensor:
-    return frac.view(-1, *[1] * (x.dim() - 1)) if frac.dim() else frac
+def _scale_and_step(frac: Tensor, x: Tensor) -> tuple[Tensor | float, Tensor | float]:
+    """`2**frac` and `2**-frac`, exact, in shapes that broadcast over x."""
+    if frac.dim():
+        frac = frac.view(-1, *[1] * (x.dim() - 1))
+    elif frac.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
+        return math.ldexp(1.0, int(frac)), math.ldexp(1.0, -int(frac))  # a number is much faster than a tensor of one
+    return exp2(frac, x.dtype), exp2(-frac, x.dtype)
 
 
 class FixedPointCast(torch.autograd.Function):
@@ -75,7 +84,7 @@ class FixedPointCast(torch.autograd.Function):
             return grad_x, None, None
         outside = torch.zeros_like(q) if ctx.spec.overflow is Overflow.WRAP else -q
         terms = grad * torch.where(inside, x - q, outside) * LN2
-        grad_frac = terms.flatten(1).sum(1) if frac.dim() else terms.sum()
+        grad_frac = terms.reshape(len(terms), -1).sum(1) if frac.dim() else terms.sum()
         return grad_x, grad_frac.to(frac.dtype), None
 
     @classmethod

@@ -15,8 +15,8 @@ MOST_SAMPLES = 1 << 19
 def best_frac(x: Tensor, spec: QuantSpec) -> Tensor:
     """The integer f with the least squared error of the cast.
 
-    Candidates reach from the f at which the largest value fits twice over to the f at which only the step 2**-width of
-    it fits. A tensor of zeros gets `width - 1`.
+    Candidates reach from the f at which the largest value fits four times over to far beyond the f at which it is one step. A
+    tensor without a value that the format could hold gets `width - 1`.
 
     Args:
         x: finite values; per channel, the channel is axis 0.
@@ -24,12 +24,13 @@ def best_frac(x: Tensor, spec: QuantSpec) -> Tensor:
     Returns:
         int64, a scalar or (channels,).
     """
-    rows = x.detach().to(torch.float64).flatten(1) if spec.per_channel else _sample(x.detach().to(torch.float64)).view(1, -1)
-    largest = rows.abs().amax(1)
+    x = x.detach().to(torch.float64)
+    rows = x.reshape(len(x), -1) if spec.per_channel else _sample(x).view(1, -1)
+    largest = _reachable(rows, spec).amax(1)
     magnitude_bits = spec.width - int(spec.signed)
     start = magnitude_bits - torch.frexp(largest)[1].to(torch.int64)
     best, least = start, torch.full_like(largest, torch.inf)
-    for delta in range(-2, spec.width + 3):
+    for delta in range(-2, spec.width + 8):
         frac = (start + delta).clamp(-MAX_FRAC, MAX_FRAC)
         error = (quantize(rows, frac, spec)[0] - rows).square().mean(1)
         best, least = torch.where(error < least, frac, best), torch.minimum(error, least)
@@ -43,3 +44,10 @@ def _sample(x: Tensor) -> Tensor:
         return flat
     stride = flat.numel() // MOST_SAMPLES
     return flat[:: stride + 1 - stride % 2]  # odd, so that it walks through all channels and columns
+
+
+def _reachable(x: Tensor, spec: QuantSpec) -> Tensor:
+    """Magnitudes of the values on the sides of zero that the format has; one signed bit has no positive code."""
+    if not spec.signed:
+        return x.clamp(min=0)
+    return (-x).clamp(min=0) if spec.width == 1 else x.abs()

@@ -29,7 +29,7 @@ from qfx.quant import set_enabled
 from qfx.training.loop import Recipe, accuracy, fit
 
 FLOAT_RECIPE = Recipe(epochs=20, lr=5e-3, weight_decay=1e-2)
-QAT_RECIPE = Recipe(epochs=10, lr=2e-3, weight_decay=1e-3)
+QAT_RECIPE = Recipe(epochs=10, lr=5e-3, weight_decay=1e-3, freeze_after=0.5)
 BATCH = 64
 CALIBRATION_SAMPLES = 512
 

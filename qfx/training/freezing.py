@@ -18,7 +18,7 @@ class BinaryPointFreezer:
     """Watches the binary points of `model`.
 
     Args:
-        model: the network in training.
+        model: the network in training; quantizers that do not learn or are switched off are left alone.
         window: optimizer steps that count as "lately".
 
     Attributes:
@@ -26,7 +26,7 @@ class BinaryPointFreezer:
     """
 
     def __init__(self, model: nn.Module, window: int = 200) -> None:
-        self._quantizers = {path: q for path, q in quantizers(model).items() if q.spec.learn}
+        self._quantizers = {path: q for path, q in quantizers(model).items() if q.spec.learn and q.enabled}
         self._recent: dict[str, deque[Tensor]] = {path: deque(maxlen=window) for path in self._quantizers}
         self.flips = dict.fromkeys(self._quantizers, 0)
 

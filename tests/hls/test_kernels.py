@@ -37,11 +37,13 @@ def test_widths(tmp_path: Path) -> None:
     """1-bit codes, words beyond 64 bits, table entries of one constant, 60-bit accumulators."""
     wide = FixedType(True, 30, 20)
     entries = constant("weight", FixedType(True, 24, 30), (3, 16), 5)
+    bit = constant("w", FixedType(False, 1, 0), (8, 8, 2, 2), 1)
+    hot = khot_constant("w", FixedType(True, 20, 4), (4, 8, 2, 2), 6, 4)
     check_graphs(
         [
-            chain("bits", image(FixedType(True, 1, 0), 8, 4, 4), (Conv2d(), [constant("w", FixedType(False, 1, 0), (8, 8, 2, 2), 1)])),
+            chain("bits", image(FixedType(True, 1, 0), 8, 4, 4), (Conv2d(), [bit])),
             chain("wide", image(wide, 16), (Linear(), [entries]), (Requantize(FixedType(True, 40, 10)), [])),
-            chain("hot", image(wide, 8, 3, 3), (Conv2d(digits=4), [khot_constant("w", FixedType(True, 20, 4), (4, 8, 2, 2), 6, 4)])),
+            chain("hot", image(wide, 8, 3, 3), (Conv2d(digits=4), [hot])),
             chain("zero", image(U4, 5), (Affine(digits=1), [khot_constant("s", S4, (5,), 7, 0), constant("o", S6, (5,), 8)])),
             averaged(FixedType(False, 40, 42)),
         ],

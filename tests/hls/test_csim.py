@@ -1,0 +1,237 @@
+"""C simulation: builds and sanitizers, batches, memory patterns, tampering, and every error it can give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qfx.errors import EngineUnavailable, ProjectError, UsageError
+from qfx.ops import Conv2d, MaxPool2d, ReLU
+from qfx.ops.sampling import constant
+from qfx.sim import Simulator
+from qfx.sim.csim import CHUNK_WORDS, CSimulator
+from tests.hls.build import S6, assert_equal, chain, frames, image, small_network, write_project
+
+GRAPH = small_network()
+TINY = chain(
+    "tiny",
+    image(S6, 4, 4, 4),
+    (ReLU(), []),
+    (MaxPool2d((2, 2), (2, 2), (1, 0)), []),
+    (Conv2d(), [constant("weight", S6, (3, 4, 2, 1), 1)]),
+)
+ALL_ZERO, ALL_ONES = "-ftrivial-auto-var-init=zero", "-ftrivial-auto-var-init=pattern"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_project(GRAPH, tmp_path_factory.mktemp("csim") / "small")
+
+
+@pytest.fixture(scope="module")
+def engine(project: Path) -> CSimulator:
+    return CSimulator(project)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A project that a test may spoil: x, step0 (relu), step1 (max_pool2d), step2 (conv2d)."""
+    return write_project(TINY, tmp_path / "copy")
+
+
+def spoil(project: Path, file: str, old: str, new: str) -> None:
+    path = project / "hls" / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("optimize", "sanitize"), [("-O0", ()), ("-O2", ()), ("-O1", ("address",)), ("-O1", ("undefined",))], ids=str
+)
+def test_builds_agree(project: Path, optimize: str, sanitize: tuple[str, ...]) -> None:
+    inputs = frames(GRAPH, 6)
+    assert_equal(GRAPH, CSimulator(project, optimize=optimize, sanitize=sanitize).run(inputs), inputs)
+
+
+@pytest.mark.parametrize("pattern", [(ALL_ZERO, "0"), (ALL_ONES, "165")], ids=["zeros", "ones"])
+def test_memory_filled_before(project: Path, pattern: tuple[str, str]) -> None:
+    """Stack and heap hold other bits than last time: nothing reads what nobody wrote."""
+    inputs = frames(GRAPH, 3)
+    engine = CSimulator(project, optimize="-O0", flags=[pattern[0]], environment={"MALLOC_PERTURB_": pattern[1]})
+    assert_equal(GRAPH, engine.run(inputs), inputs)
+
+
+def test_the_memory_pattern_reaches_ap_types(copy: Path) -> None:
+    """The test above would see an uninitialised local: this one plants it."""
+    spoil(copy, "kernels/relu.hpp", "typename L::out::code result = 0;", "typename L::out::code result;")
+    inputs = frames(TINY, 3)
+    zeros, ones = (CSimulator(copy, optimize="-O0", flags=[flag]).run(inputs)["step0"] for flag in (ALL_ZERO, ALL_ONES))
+    assert not np.array_equal(zeros, ones)
+
+
+def test_two_frames_in_a_row_equal_two_runs(engine: CSimulator) -> None:
+    inputs = frames(GRAPH, 2)
+    together = engine.run(inputs)
+    for frame in range(2):
+        alone = engine.run({name: codes[frame : frame + 1] for name, codes in inputs.items()})
+        for name, codes in alone.items():
+            np.testing.assert_array_equal(codes[0], together[name][frame], err_msg=name)
+
+
+def test_chunks_equal_one_run(project: Path, engine: CSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = frames(GRAPH, 7)
+    assert 7 * engine.layout.frame_words < CHUNK_WORDS
+    monkeypatch.setattr("qfx.sim.csim.CHUNK_WORDS", 3 * engine.layout.frame_words)
+    assert_equal(GRAPH, engine.run(inputs), inputs)
+
+
+def test_no_frames(engine: CSimulator) -> None:
+    assert {name: codes.shape for name, codes in engine.run(frames(GRAPH, 0)).items()} == {
+        name: (0, *GRAPH.values[name].shape) for name in GRAPH.activations()
+    }
+
+
+def test_headers_are_reported(engine: CSimulator) -> None:
+    engine.compile()
+    assert engine.headers is not None
+    assert engine.headers.origin in engine.headers.description
+
+
+def test_khot_network(tmp_path: Path) -> None:
+    graph = small_network(digits=2)
+    inputs = frames(graph, 4)
+    assert_equal(graph, CSimulator(write_project(graph, tmp_path)).run(inputs), inputs)
+
+
+def test_a_weight_word_changed_by_one_bit(copy: Path) -> None:
+    path = copy / "hls/weights.hpp"
+    lines = path.read_text().splitlines()
+    row = next(i for i, line in enumerate(lines) if "step2_weight_table" in line) + 1
+    digit = lines[row].index("0x") + 2
+    lines[row] = lines[row][:digit] + f"{int(lines[row][digit], 16) ^ 1:x}" + lines[row][digit + 1 :]
+    path.write_text("\n".join(lines))
+    inputs = frames(TINY, 3)
+    changed, right = CSimulator(copy, optimize="-O0").run(inputs), Simulator(TINY).run(inputs)
+    different = [name for name in TINY.activations() if not np.array_equal(changed[name], right[name])]
+    assert different[0] == "step2"
+
+
+def test_reading_an_empty_stream(copy: Path) -> None:
+    spoil(copy, "kernels/relu.hpp", "x.read();", "x.read();\n            x.read();")
+    with pytest.raises(ProjectError, match=r"stream 'x' is read while it is empty, after \d+ words"):
+        CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
+
+
+def test_words_left_over(copy: Path) -> None:
+    spoil(copy, "kernels/max_pool2d.hpp", "tap == L::TAPS - 1", "true")
+    with pytest.raises(ProjectError, match=r"stream 'step1' has \d+ words left at the end"):
+        CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
+
+
+def test_two_streams_of_a_name(copy: Path) -> None:
+    spoil(copy, "tiny.cpp", 'step1("step1")', 'step1("step0")')
+    with pytest.raises(ProjectError, match="two streams are named 'step0'"):
+        CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
+
+
+def test_a_renamed_stream(copy: Path) -> None:
+    spoil(copy, "tiny.cpp", 'step1("step1")', 'step1("other")')
+    with pytest.raises(ProjectError, match="there is no stream 'step1'"):
+        CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
+
+
+def test_wrong_tlast(copy: Path) -> None:
+    spoil(copy, "kernels/axi.hpp", "beat.last = 1;", "beat.last = 0;")
+    with pytest.raises(ProjectError, match="TLAST is wrong at beat 24 of stream 'm_out'"):
+        CSimulator(copy, optimize="-O0").run(frames(TINY, 2))
+
+
+def test_a_missing_frame(copy: Path) -> None:
+    spoil(copy, "tiny.cpp", "ap_uint<32> frames) {", "ap_uint<32> all) {\n    const ap_uint<32> frames = all - 1;")
+    with pytest.raises(ProjectError, match=r"stream 'x' of value 'x' carried 16 words, wanted 32 for 2 frames|left at the end"):
+        CSimulator(copy, optimize="-O0").run(frames(TINY, 2))
+
+
+def test_a_crash(copy: Path) -> None:
+    spoil(
+        copy,
+        "kernels/relu.hpp",
+        "typename L::out::word y_word = 0;",
+        "typename L::out::word y_word = 0;\n            __builtin_trap();",
+    )
+    with pytest.raises(ProjectError, match=r"hls crashed \(SIG(ILL|TRAP)\): no message"):
+        CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
+
+
+def test_sanitizer_findings_are_errors(copy: Path) -> None:
+    spoil(copy, "kernels/sliding_window.hpp", "lines[fill_line][at] =", "lines[fill_line + L::LINES][at] =")
+    with pytest.raises(ProjectError, match=r"(?s)crashed \(status 1\):.*(runtime error: index|out of bounds)"):
+        CSimulator(copy, optimize="-O1", sanitize=("undefined",)).run(frames(TINY, 1))
+
+
+def test_cpp_that_does_not_compile(copy: Path) -> None:
+    spoil(copy, "layers.hpp", "struct step0", "struct step9")
+    with pytest.raises(ProjectError, match=r"(?s)the C\+\+ in .*hls does not compile:.*step0"):
+        CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
+
+
+def test_no_compiler(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(EngineUnavailable, match="'no-such-compiler' is not on PATH; install g\\+\\+ or set CXX"):
+        CSimulator(copy).compile()
+
+
+def test_no_headers(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(EngineUnavailable, match=r"option names .*, but ap_int.h or ap_fixed.h is not there; pip install"):
+        CSimulator(copy, ap_types=tmp_path).compile()
+
+
+def test_codes_outside_the_format(engine: CSimulator) -> None:
+    with pytest.raises(UsageError, match="input 'image' has codes from"):
+        engine.run({"image": np.full((1, 2, 7, 6), 99)})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, r"layout.json cannot be read \(No such file or directory\); export the project again"),
+        ("{", r"layout.json is damaged \(JSONDecodeError"),
+        ('{"format": 1}', r"layout.json is damaged \(KeyError\('top'\)\); export"),
+        ('{"format": 9}', "has format 9, this version of QFX reads 1; export again"),
+    ],
+)
+def test_damaged_layout(copy: Path, text: str | None, message: str) -> None:
+    path = copy / "hls/layout.json"
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises(ProjectError, match=message):
+        CSimulator(copy)
+
+
+def test_layout_without_a_value(copy: Path) -> None:
+    spoil(copy, "layout.json", '"step1"', '"other"')
+    with pytest.raises(ProjectError, match=r"layout.json names no stream for value 'step1'; export"):
+        CSimulator(copy)
+
+
+def test_layout_with_other_lanes(copy: Path) -> None:
+    spoil(copy, "layout.json", '"lanes": 4', '"lanes": 2')
+    with pytest.raises(ProjectError, match=r"stream 'x' of value 'x' carried 16 words, wanted 32 for 1 frames"):
+        CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
+
+
+def test_words_of_another_width(copy: Path) -> None:
+    spoil(copy, "layout.json", '"stream": "step0"', '"stream": "x"')
+    with pytest.raises(ProjectError, match=r"stream 'x' of value 'step0' has words of 24 bits, wanted 4 codes of ap_u"):
+        CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
+
+
+def test_temporary_files_are_removed(copy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("empty")
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    engine = CSimulator(copy, optimize="-O0")
+    engine.run(frames(TINY, 1))
+    del engine
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,206 @@
+"""Every layer in eval against the integer engine, at every value; its torch twin in float mode; its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import qfx.nn as qnn
+from qfx.conversion import calibrate
+from qfx.errors import QuantizationError, UsageError
+from qfx.fixed import FixedType, Overflow, Rounding
+from qfx.nn.layer import Layer
+from qfx.ops.sampling import corner_codes, random_codes
+from qfx.quant import QuantSpec, set_enabled
+from qfx.sim.engine import Simulator
+from qfx.verify.torch_engine import TorchEngine
+
+W = QuantSpec.weights
+S6 = FixedType(True, 6, 3)
+
+
+class Alone(qnn.Model):
+    """One layer behind an input of 6 bits."""
+
+    def __init__(self, layer: nn.Module, raw: FixedType = S6) -> None:
+        super().__init__()
+        self.input = qnn.QuantInput(type=raw)
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(self.input(x))
+
+
+def assert_exact(model: qnn.Model, shape: tuple[int, ...], raw: FixedType = S6) -> None:
+    """torch and the integer engine agree at every value, on random and on corner inputs."""
+    codes = np.concatenate([random_codes(raw, (24, *shape), 0), corner_codes(raw, shape)])
+    model.train()
+    for _ in range(2):  # moves running statistics
+        model(torch.from_numpy(codes))
+    calibrate(model, [torch.from_numpy(codes)])
+    model.eval()
+    graph = model.lower(shape)
+    live = TorchEngine(model, graph).run({graph.inputs[0]: codes})
+    wanted = Simulator(graph).run({graph.inputs[0]: codes})
+    assert live.keys() == wanted.keys()
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(live[name], values, err_msg=name)
+    (output,) = graph.outputs
+    real = graph.values[output].type.to_real(wanted[output])
+    np.testing.assert_array_equal(model(torch.from_numpy(codes)).to(torch.float64).detach().numpy(), real)
+
+
+IMAGE, VECTOR = (4, 7, 6), (12,)
+ACT = QuantSpec.activations(4)
+CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "conv": (lambda: qnn.Conv2d(4, 5, 3, weight_spec=W(4)), IMAGE),
+    "conv-stride-padding": (lambda: qnn.Conv2d(4, 5, (3, 2), (2, 1), (1, 0), bias=False), IMAGE),
+    "conv-same-dilated": (lambda: qnn.Conv2d(4, 3, 3, padding="same", dilation=2), IMAGE),
+    "conv-valid": (lambda: qnn.Conv2d(4, 3, 3, padding="valid"), IMAGE),
+    "conv-depthwise": (lambda: qnn.Conv2d(4, 8, 3, groups=4, weight_spec=W(5, k_hot=2)), IMAGE),
+    "conv-per-channel-acc": (lambda: qnn.Conv2d(4, 5, 1, weight_spec=W(3, per_channel=True), acc=QuantSpec(7)), IMAGE),
+    "conv-float64": (lambda: qnn.Conv2d(4, 5, 3, weight_spec=W(16), bias_spec=W(20)), IMAGE),
+    "linear": (lambda: qnn.Linear(12, 5), VECTOR),
+    "linear-khot-acc": (lambda: qnn.Linear(12, 5, False, weight_spec=W(6, k_hot=1), acc=QuantSpec(6)), VECTOR),
+    "bn2d": (lambda: qnn.BatchNorm2d(4), IMAGE),
+    "bn2d-khot": (lambda: qnn.BatchNorm2d(4, momentum=None, scale_spec=W(8, k_hot=2)), IMAGE),
+    "bn2d-per-channel": (lambda: qnn.BatchNorm2d(4, affine=False, scale_spec=W(5, per_channel=True)), IMAGE),
+    "bn1d": (lambda: qnn.BatchNorm1d(12), VECTOR),
+    "relu": (lambda: qnn.ReLU(quant=QuantSpec.activations(3)), IMAGE),
+    "relu-exact": (lambda: qnn.ReLU(inplace=True, quant=None), IMAGE),
+    "prelu": (lambda: qnn.PReLU(4, pre=QuantSpec(5), quant=QuantSpec(4)), IMAGE),
+    "prelu-one-slope-khot": (lambda: qnn.PReLU(init=-0.3, slope_spec=W(8, k_hot=2), pre=None, quant=None), VECTOR),
+    "add": (lambda: Sum(QuantSpec(5, frac=1), QuantSpec(4, frac=6)), IMAGE),
+    "add-bare": (lambda: Sum(None, QuantSpec(3, False)), VECTOR),
+    "max": (lambda: qnn.MaxPool2d(3, 2, 1, quant=QuantSpec(4)), IMAGE),
+    "max-oblong": (lambda: qnn.MaxPool2d((2, 3)), IMAGE),
+    "avg": (lambda: qnn.AvgPool2d(2), IMAGE),
+    "avg-odd": (lambda: qnn.AvgPool2d((3, 3), (2, 1), 1, reciprocal_width=10), IMAGE),
+    "avg-global": (lambda: qnn.AdaptiveAvgPool2d(1, quant=None), IMAGE),
+    "avg-global-power-of-two": (lambda: qnn.AdaptiveAvgPool2d((1, 1)), (3, 4, 4)),
+    "quantize": (lambda: qnn.Quantize(QuantSpec(4, rounding=Rounding.RND_CONV, overflow=Overflow.SAT_SYM)), IMAGE),
+    "quantize-wrap": (lambda: qnn.Quantize(QuantSpec(4, frac=2, rounding=Rounding.TRN, overflow=Overflow.WRAP)), IMAGE),
+}
+
+
+class Sum(nn.Module):
+    """x + relu(x), on different binary points."""
+
+    def __init__(self, a: QuantSpec | None, b: QuantSpec | None) -> None:
+        super().__init__()
+        self.relu = qnn.ReLU(quant=QuantSpec.activations(3))
+        self.add = qnn.Add(a, b)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.add(x, self.relu(x))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_layer_is_exact(case: str) -> None:
+    torch.manual_seed(0)
+    make, shape = CASES[case]
+    assert_exact(Alone(make()), shape)
+
+
+TWINS: list[tuple[Layer, nn.Module, tuple[int, ...]]] = [
+    (qnn.Conv2d(4, 6, 3, 2, 1, groups=2), nn.Conv2d(4, 6, 3, 2, 1, groups=2), IMAGE),
+    (qnn.Linear(12, 5), nn.Linear(12, 5), VECTOR),
+    (qnn.BatchNorm2d(4), nn.BatchNorm2d(4), IMAGE),
+    (qnn.BatchNorm2d(4, momentum=None), nn.BatchNorm2d(4, momentum=None), IMAGE),
+    (qnn.BatchNorm1d(12), nn.BatchNorm1d(12), VECTOR),
+    (qnn.ReLU(), nn.ReLU(), IMAGE),
+    (qnn.PReLU(4), nn.PReLU(4), IMAGE),
+    (qnn.MaxPool2d(3, 2, 1), nn.MaxPool2d(3, 2, 1), IMAGE),
+    (qnn.AvgPool2d(3, 2, 1), nn.AvgPool2d(3, 2, 1), IMAGE),
+    (qnn.AdaptiveAvgPool2d(1), nn.AdaptiveAvgPool2d(1), IMAGE),
+]
+
+
+@pytest.mark.parametrize(("layer", "twin", "shape"), TWINS, ids=lambda item: type(item).__name__)
+def test_float_mode_is_the_torch_twin(layer: Layer, twin: nn.Module, shape: tuple[int, ...]) -> None:
+    twin.load_state_dict({key: value for key, value in layer.state_dict().items() if key in twin.state_dict()})
+    set_enabled(layer, False)
+    x = torch.randn(8, *shape, generator=torch.Generator().manual_seed(0))
+    for _ in range(3):
+        torch.testing.assert_close(layer(x), twin(x))
+    layer.eval()
+    twin.eval()
+    result = layer(x)
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result, twin(x))
+
+
+def test_normalisation_of_pixels() -> None:
+    torch.manual_seed(0)
+    raw = FixedType(False, 8, 0)
+    model = qnn.Model(qnn.QuantInput((0.5, 0.4, 0.3), (0.2, 0.3, 0.1)))
+    assert_exact(model, (3, 5, 4), raw)
+    assert_exact(qnn.Model(qnn.QuantInput((0.5,), (0.2,), scale_spec=W(8, k_hot=2), quant=QuantSpec(4))), (1, 5, 4), raw)
+    x = torch.arange(240, dtype=torch.uint8).view(1, 3, 10, 8)
+    wanted = (x / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor([0.2, 0.3, 0.1]).view(3, 1, 1)
+    assert float((model(x) - wanted).detach().abs().max()) < 0.1
+    set_enabled(model, False)
+    torch.testing.assert_close(model(x), wanted)
+
+
+def test_quantize_at_the_input_takes_real_values() -> None:
+    model = qnn.Model(nn.Sequential(qnn.Quantize(QuantSpec.of(S6)), qnn.ReLU()))
+    codes = random_codes(S6, (9, 5), 0)
+    calibrate(model, [torch.from_numpy(S6.to_real(codes))])
+    graph = model.eval().lower((5,))
+    live, wanted = TorchEngine(model, graph).run({"input": codes}), Simulator(graph).run({"input": codes})
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(live[name], values)
+
+
+@pytest.mark.parametrize("x", [torch.tensor([[300.0]]), torch.tensor([[0.5]]), torch.tensor([[-1]])])
+def test_inputs_that_are_not_raw(x: Tensor) -> None:
+    with pytest.raises(UsageError, match=r"the model wants raw integers of ap_ufixed<8, 8>, 0\.\.255 \(normalisation is part"):
+        qnn.QuantInput().eval()(x)
+
+
+ERRORS: list[tuple[Callable[[], object], str]] = [
+    (lambda: qnn.Conv2d(1, 1, 3, padding_mode="reflect"), "padding_mode='reflect' is not supported; use 'zeros'"),
+    (lambda: qnn.Conv2d(1, 1, 2, padding="same"), "padding='same' .* is not symmetric; give numbers"),
+    (lambda: qnn.Conv2d(1, 1, 3, stride=(1, 2, 3)), "neither a number nor a pair"),  # type: ignore[arg-type]
+    (lambda: qnn.BatchNorm2d(3, track_running_stats=False), "leave track_running_stats on"),
+    (lambda: qnn.BatchNorm2d(3)(torch.zeros(2, 4, 2, 2)), r"BatchNorm2d\(3\) got an input of shape \(2, 4, 2, 2\)"),
+    (lambda: qnn.BatchNorm1d(3)(torch.zeros(1, 3)), "more than one value per channel"),
+    (lambda: qnn.MaxPool2d(2, ceil_mode=True), "MaxPool2d: dilation, return_indices and ceil_mode are not supported"),
+    (lambda: qnn.AvgPool2d(2, divisor_override=3), "AvgPool2d: ceil_mode, count_include_pad=False and divisor_override"),
+    (lambda: qnn.AdaptiveAvgPool2d(2), "output_size=2 is not supported; use 1, or AvgPool2d"),
+    (lambda: qnn.Add()(torch.zeros(2, 3), torch.zeros(2, 1)), r"shapes \(2, 3\) and \(2, 1\) differ; broadcasting"),
+    (lambda: qnn.QuantInput(mean=(0.5,)), "mean and std with one entry per channel each, or neither"),
+    (lambda: qnn.QuantInput((0.5,), (0.0,)), "have to be positive"),
+    (lambda: qnn.Quantize(QuantSpec(4)).input_type(), r"needs QuantSpec\(frac=\.\.\.\)"),
+    (lambda: Alone(qnn.PReLU(3, slope_spec=W(8)), S6).lower((2, 4)), "not calibrated"),
+    (lambda: calibrated(qnn.PReLU(3, pre=None, quant=None), 3).lower((2, 4, 4)), "layer: PReLU has 3 slopes, its input 2 channels"),
+    (lambda: calibrated(qnn.ReLU(quant=QuantSpec(4, k_hot=1)), 2).lower((2, 4, 4)), "layer.quant: activations cannot be 1-hot"),
+    (lambda: qnn.Model()(torch.zeros(2)), "Model has no forward; define one, or wrap a network"),
+    (lambda: calibrate(Alone(nn.Identity()), []), "calibrate needs at least one batch"),
+    (lambda: calibrate(Unused(qnn.ReLU()), [torch.zeros(1, 2)]), "did not reach the quantizers spare.quant"),
+]
+
+
+class Unused(Alone):
+    """A model with a layer that it does not call."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__(layer)
+        self.spare = qnn.ReLU()
+
+
+def calibrated(layer: nn.Module, channels: int) -> Alone:
+    model = Alone(layer)
+    calibrate(model, [torch.from_numpy(random_codes(S6, (4, channels, 4, 4), 0))])
+    return model.eval()
+
+
+@pytest.mark.parametrize(("call", "text"), ERRORS, ids=[text[:40] for _, text in ERRORS])
+def test_errors(call: Callable[[], object], text: str) -> None:
+    with pytest.raises(QuantizationError, match=text):
+        call()

@@ -1,0 +1,254 @@
+"""The console script: results, messages, exit codes, no tracebacks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from qfx.cli import with_json_target
+from qfx.project import load_project
+from tests.user_models import net
+
+QFX = Path(sys.executable).with_name("qfx")
+MODELS = Path(__file__).with_name("user_models.py")
+
+
+def qfx(
+    *arguments: str | Path, cwd: Path, code: int = 0, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the console script; asserts its exit code, and that nothing looks like a traceback."""
+    result = subprocess.run(
+        [str(QFX), *map(str, arguments)], cwd=cwd, capture_output=True, text=True, env={**os.environ, **(environment or {})}
+    )
+    assert result.returncode == code, result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+    return result
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's directory: models.py, weights, samples, and the project exported from them."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "models.py").write_text(MODELS.read_text())
+    torch.save(net().state_dict(), home / "net.pt")
+    np.save(home / "x.npy", np.random.default_rng(0).integers(0, 16, (120, 2, 5, 6)).astype(np.uint8))
+    np.save(home / "other.npy", np.random.default_rng(1).integers(0, 16, (5, 2, 5, 6)).astype(np.uint8))
+    qfx("export", "models:net", "--weights", "net.pt", "--sample", "x.npy", "--out", "project", cwd=home)
+    return home
+
+
+def test_version_and_help(tmp_path: Path) -> None:
+    assert re.fullmatch(r"qfx \d+\.\d+\.\d+\n", qfx("--version", cwd=tmp_path).stdout)
+    text = qfx("--help", cwd=tmp_path).stdout
+    assert [name for name in ("demo", "export", "simulate", "verify", "info") if name not in text] == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("verify",), ("verify", "a", "--nonsense"), ("nothing",), ("verify", "a", "--samples", "x")]
+)
+def test_usage_errors(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert "Usage" in (result := qfx(*arguments, cwd=tmp_path, code=2)).stderr + result.stdout
+
+
+def test_what_export_writes(home: Path) -> None:
+    project = load_project(home / "project")
+    assert project.manifest.engines == ("torch", "sim", "onnx", "csim")
+    assert (project.manifest.model, project.manifest.name) == ("models:net", "network")
+    assert len(project.inputs) == 120 and project.torch_file is not None
+
+
+def test_verify_all_engines(home: Path) -> None:
+    text = qfx("verify", "project", cwd=home).stdout
+    assert "torch = sim = onnx = csim: 120 samples" in text and " 0 mismatches" in text
+
+
+def test_verify_live_with_other_inputs(home: Path) -> None:
+    common = ("verify", "project", "--engines", "torch,sim", "--inputs", "other.npy")
+    assert "torch = sim: 5 samples" in qfx(*common, "--model", "models:net", "--weights", "net.pt", cwd=home).stdout
+    message = "error: its values are recorded for the project's own inputs only; give the model to run it live"
+    assert message in qfx(*common, cwd=home, code=3).stderr
+    assert (
+        "a live model takes both --model module:factory and --weights FILE"
+        in qfx(*common, "--model", "models:net", cwd=home, code=2).stderr
+    )
+
+
+def test_torch_left_out_is_said(home: Path) -> None:
+    result = qfx("verify", "project", "--inputs", "other.npy", cwd=home)
+    assert "note: torch is left out" in result.stderr and "sim = onnx = csim: 5 samples" in result.stdout
+
+
+def test_json(home: Path) -> None:
+    qfx("verify", "project", "--engines", "sim,onnx", "--json", "report.json", cwd=home)
+    report = json.loads((home / "report.json").read_text())
+    assert list(report) == ["engines", "samples", "values_compared", "mismatches", "layers"]
+    assert (report["engines"], report["samples"], report["mismatches"]) == (["sim", "onnx"], 120, 0)
+    result = qfx("verify", "project", "--engines", "sim,onnx", "--json", "--quiet", cwd=home)
+    assert json.loads(result.stdout) == report and result.stderr == ""
+    beside = qfx("verify", "project", "--engines", "sim,onnx", "--json", cwd=home)
+    assert json.loads(beside.stdout) == report and "sim = onnx" in beside.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (["verify", "p", "--json"], ["verify", "p", "--json", "-"]),
+        (["verify", "--json", "p"], ["verify", "--json", "-", "p"]),
+        (["verify", "p", "--json", "--quiet"], ["verify", "p", "--json", "-", "--quiet"]),
+        (["verify", "p", "--json", "a.json"], ["verify", "p", "--json", "a.json"]),
+        (["verify", "p", "--json", "-"], ["verify", "p", "--json", "-"]),
+        (["verify", "p", "--json=a"], ["verify", "p", "--json=a"]),
+    ],
+)
+def test_json_without_a_file_name_is_standard_output(given: list[str], wanted: list[str]) -> None:
+    assert with_json_target(given) == wanted
+
+
+def test_a_mismatch_is_exit_code_1(home: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    subprocess.run(["cp", "-r", home / "project", project], check=True)
+    file = project / "hls/weights.hpp"
+    word = re.search(r"0x[0-9a-f]+", file.read_text())
+    assert word is not None
+    file.write_text(file.read_text().replace(word.group(), f"{int(word.group(), 16) ^ 1:#x}", 1))
+    result = qfx("verify", project, "--engines", "sim,csim", cwd=tmp_path, code=1)
+    assert "first mismatch: layer 1 (conv2d), sample " in result.stdout
+    assert "note: hls/weights.hpp differs from the manifest; it is judged as it lies there" in result.stderr
+    quiet = qfx("verify", project, "--engines", "sim,csim", "--quiet", cwd=tmp_path, code=1)
+    assert quiet.stdout == "" and "first mismatch: layer" in quiet.stderr
+
+
+def test_quiet_says_nothing(home: Path) -> None:
+    for arguments in (
+        ("verify", "project", "--engines", "sim,onnx"),
+        ("simulate", "project", "--inputs", "x.npy", "--out", "quiet.npy"),
+        ("export", "models:net", "--weights", "net.pt", "--sample", "other.npy", "--out", "quiet", "--name", "small"),
+    ):
+        result = qfx(*arguments, "--quiet", cwd=home)
+        assert (result.stdout, result.stderr) == ("", "")
+    assert load_project(home / "quiet").manifest.name == "small" and len(load_project(home / "quiet").inputs) == 100
+
+
+def test_missing_tools_are_exit_code_3(home: Path) -> None:
+    result = qfx("verify", "project", cwd=home, code=3, environment={"CXX": "no-such-compiler"})
+    assert "error: no C++ compiler for C simulation: 'no-such-compiler' is not on PATH" in result.stderr
+    assert "Traceback" not in qfx("demo", "--out", "demo", cwd=home, code=3, environment={"CXX": "no-such-compiler"}).stderr
+    assert not (home / "demo").exists()
+
+
+def test_simulate(home: Path) -> None:
+    assert "out.npy: 120 samples of 4: " in qfx("simulate", "project", "--inputs", "x.npy", "--out", "out.npy", cwd=home).stdout
+    np.testing.assert_array_equal(np.load(home / "out.npy"), np.load(home / "project/golden/outputs.npy"))
+
+
+def test_simulate_no_samples(home: Path) -> None:
+    np.save(home / "empty.npy", np.zeros((0, 2, 5, 6), np.uint8))
+    qfx("simulate", "project", "--inputs", "empty.npy", "--out", "nothing.npy", cwd=home)
+    assert np.load(home / "nothing.npy").shape == (0, 4)
+
+
+def test_info(home: Path) -> None:
+    text = qfx("info", "project", cwd=home).stdout
+    for part in (
+        "graph network",
+        "ap_ufixed<4, 2>",
+        "float32",
+        "multiplications",
+        "shift-adds",
+        "total",
+        "120 recorded samples",
+        "xczu3eg",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("models", "net.pt", "x.npy"), "'models' does not name a model; write module:factory, such as models:make_net"),
+        (("nowhere:net", "net.pt", "x.npy"), "importing nowhere failed: ModuleNotFoundError: No module named 'nowhere'"),
+        (("models:nothing", "net.pt", "x.npy"), "module models has no function nothing"),
+        (("models:number", "net.pt", "x.npy"), "models:number() made a int, not a torch.nn.Module"),
+        (("models:broken", "net.pt", "x.npy"), "models:broken() failed: KeyError: 'no such layer' ("),
+        (("models:leaves", "net.pt", "x.npy"), "models:leaves() failed: SystemExit: bye ("),
+        (("models:net", "none.pt", "x.npy"), "there is no file none.pt"),
+        (("models:net", "x.npy", "x.npy"), "x.npy is no state dict that torch.load reads with weights_only=True"),
+        (("models:net", "list.pt", "x.npy"), "list.pt holds a list; save model.state_dict()"),
+        (("models:plain", "net.pt", "x.npy"), "net.pt does not fit the model of models:plain: "),
+        (("models:net", "net.pt", "none.npy"), "none.npy cannot be read: No such file or directory"),
+        (("models:net", "net.pt", "net.pt"), "net.pt is an archive of arrays; give one .npy file"),
+        (("models:net", "net.pt", "flat.npy"), "flat.npy has shape (3,); samples are wanted as (count, channel, height, width)"),
+        (("models:net", "net.pt", "high.npy"), "has codes from 16 to 16, outside 0..15 of ap_ufixed<4, 2>"),
+    ],
+)
+def test_what_export_refuses(home: Path, arguments: tuple[str, str, str], message: str) -> None:
+    torch.save([1], home / "list.pt")
+    np.save(home / "flat.npy", np.zeros(3, np.uint8))
+    np.save(home / "high.npy", np.full((1, 2, 5, 6), 16))
+    model, weights, sample = arguments
+    result = qfx("export", model, "--weights", weights, "--sample", sample, "--out", "refused", cwd=home, code=2)
+    assert "error: " in result.stderr and message in result.stderr.replace("\n", " ")
+    assert not (home / "refused").exists() and not list(home.glob(".refused*"))
+
+
+def test_export_does_not_overwrite_unless_asked(home: Path) -> None:
+    arguments = ("export", "models:net", "--weights", "net.pt", "--sample", "other.npy", "--out")
+    assert "project exists already" in qfx(*arguments, "project", cwd=home, code=2).stderr
+    qfx(*arguments, "again", cwd=home)
+    qfx(*arguments, "again", "--overwrite", cwd=home)
+    (home / "theirs").mkdir(exist_ok=True)
+    assert "theirs was not written by QFX" in qfx(*arguments, "theirs", "--overwrite", cwd=home, code=2).stderr
+
+
+@pytest.mark.parametrize("command", [("info",), ("verify",), ("simulate", "--inputs", "x.npy", "--out", "y.npy")])
+def test_no_project(home: Path, command: tuple[str, ...]) -> None:
+    assert (
+        "none is no directory; give the folder that `qfx export` wrote"
+        in qfx(command[0], "none", *command[1:], cwd=home, code=2).stderr
+    )
+
+
+def test_an_output_that_cannot_be_written(home: Path) -> None:
+    result = qfx("simulate", "project", "--inputs", "x.npy", "--out", "no/where.npy", cwd=home, code=2)
+    assert "error: [Errno 2] No such file or directory" in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_export_leaves_nothing(home: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """The process is stopped while the project is half-written; the factory's module has the writing wait."""
+    waiting = (home / "models.py").read_text() + (
+        "\nimport time\nfrom pathlib import Path\nimport qfx.project\n"
+        "def _wait(*_):\n    Path('started').touch()\n    time.sleep(60)\n"
+        "qfx.project._write_graph = _wait\n"
+    )
+    (tmp_path / "models.py").write_text(waiting)
+    command = [
+        str(QFX),
+        "export",
+        "models:net",
+        "--weights",
+        str(home / "net.pt"),
+        "--sample",
+        str(home / "x.npy"),
+        "--out",
+        "a/project",
+    ]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "started").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(list((tmp_path / "a").iterdir())) == 1
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + number and "Traceback" not in errors
+    assert not (tmp_path / "a").exists()

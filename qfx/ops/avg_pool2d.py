@@ -133,7 +133,7 @@ class AvgPool2d(Op):
             Sample("global, power of two", cls((4, 4), (4, 4)), (u4,)),
             Sample("3x3, padded", cls((3, 3), (2, 1), (1, 1), FixedType(False, 8, 11)), (x,)),
             Sample("2x3, beyond float32", cls((2, 3), (1, 1), reciprocal=FixedType(False, 16, 18)), (x,)),
-            Sample("ceil mode", cls((2, 2), (2, 2), (0, 0), FixedType(False, 10, 9), (1, 0)), (x,)),
+            Sample("ceil mode", cls((2, 2), (2, 2), (0, 0), FixedType(False, 10, 10), (1, 0)), (x,)),
             Sample("padding left out", cls((3, 3), (2, 1), (1, 1), FixedType(False, 8, 9), include_pad=False), (x,)),
             Sample("sum beyond float32", cls((4, 4), (2, 2)), (activation("x", FixedType(True, 26, 3), (2, 5, 5)),)),
         )

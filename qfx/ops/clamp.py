@@ -77,10 +77,10 @@ class Clamp(Op):
     def samples(cls) -> tuple[Sample, ...]:
         x = activation("x", FixedType(True, 7, 3), (6, 3, 4))
         return (
-            Sample("ReLU6", cls(0, 6), (x,)),
+            Sample("ReLU6: 6 is 3 * 2", cls(0, 3, -1), (x,)),
             Sample("Hardtanh, one side off the range", cls(-1, 100), (x,)),
             Sample("bounds on a finer grid", cls(-3, 21, 5), (x,)),
             Sample("only an upper bound, negative frac", cls(None, -1, -1), (activation("x", FixedType(True, 6, -3), (9,)),)),
-            Sample("only a lower bound, unsigned", cls(low=2), (activation("x", FixedType(False, 4, 1), (9,)),)),
+            Sample("only a lower bound, unsigned", cls(low=1, frac=-1), (activation("x", FixedType(False, 4, 1), (9,)),)),
             Sample("beyond float32", cls(-5, 7, 20), (activation("x", FixedType(True, 20, 3), (9,)),)),
         )

@@ -38,6 +38,24 @@ def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation:
     return height, width
 
 
+def ceil_extra(size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1)) -> Pair:
+    """Rows and columns of padding that torch's ceil_mode adds below and to the right.
+
+    The last window is taken if it begins inside the image or the padding before it: `(out - 1) * stride < size + padding`.
+    """
+    vertical, horizontal = (
+        _ceil_extra(n, d * (k - 1) + 1, s, p) for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
+    )
+    return vertical, horizontal
+
+
+def _ceil_extra(size: int, span: int, stride: int, padding: int) -> int:
+    last = -(-(size + 2 * padding - span) // stride)  # index of the last window
+    if last * stride >= size + padding:
+        last -= 1
+    return max(0, last * stride + span - size - 2 * padding)
+
+
 def windows(
     x: npt.NDArray[T], kernel: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1), extra: Pair = (0, 0), fill: int = 0
 ) -> npt.NDArray[T]:

@@ -157,15 +157,15 @@ def many_samples(samples: Sequence[Sample]) -> Graph:
     values = [value for sample in samples for value in activations(sample)]
     width, size = max(value.type.width for value in values), max(value.size for value in values)
     x = build.input("x", FixedType(True, width, 0), (size,))
-    total: Value | None = None
+    parts: list[Value] = []
     for position, sample in enumerate(samples):
         name = f"s{position}"
         operands = [_operand(build, x, value, f"{name}.in{i}") for i, value in enumerate(sample.operands)]
         y = build.add(f"{name}.{sample.op.kind}", sample.op, *operands)
-        part = _one_number(build, y, name)
-        total = part if total is None else build.add(f"{name}.sum", Add(), total, part)
-    assert total is not None
-    return build.build(total)
+        parts.append(_one_number(build, y, name))
+    while len(parts) > 1:  # a tree, so that the sum stays narrow
+        parts.append(build.add(f"sum{len(parts)}", Add(), parts.pop(0), parts.pop(0)))
+    return build.build(parts[0])
 
 
 def _operand(build: GraphBuilder, x: Value, value: Value, name: str) -> Value:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import sys
 import tempfile
@@ -62,6 +63,11 @@ class Result:
     refused: str = ""
     no_csim: str = ""
     failed: str = ""
+
+    @property
+    def excuse(self) -> str:
+        """Why it is not compiled."""
+        return self.refused or self.no_csim or self.failed
 
 
 def run_network(seed: int, out: Path) -> Result:
@@ -150,13 +156,11 @@ def measure(networks: int, csim: int, seed: int, resume: Path | None, out: Path,
         if count % 100 == 0:
             _write(resume, results)
     _write(resume, results)
-    waiting = (
-        entry for entry in list(results.values()) if entry.csim is None and not (entry.refused or entry.no_csim or entry.failed)
-    )
+    waiting = (entry for entry in list(results.values()) if entry.csim is None and not entry.excuse)
     wanted = csim - sum(entry.csim is not None for entry in results.values())
     with ThreadPoolExecutor(COMPILERS) as pool:
         while wanted > 0 and (batch := _take(waiting, min(wanted, 4 * COMPILERS))):
-            for entry in pool.map(lambda entry: run_compiled(entry, out), batch):
+            for entry in pool.map(functools.partial(run_compiled, out=out), batch):
                 results[entry.seed] = entry
                 wanted -= entry.csim is not None
             _write(resume, results)
@@ -228,11 +232,10 @@ def show(results: Sequence[Result], found: Sequence[dict[str, Any]], seconds: fl
     console.print(table)
     ops = sum((Counter(result.ops) for result in results), Counter[str]())
     console.print("ops: " + ", ".join(f"{kind} {count:,}" for kind, count in ops.most_common()))
-    for title, texts in (("refused", [r.refused for r in results]), ("not compiled", [r.no_csim for r in results])):
-        for text, count in Counter(text.split(": ")[0] if title == "refused" else text[-60:] for text in texts if text).most_common(
-            9
-        ):
-            console.print(f"{title}: {count:,} x {text}", markup=False)
+    reasons = Counter(f"refused: {result.refused.split(': ')[0]}" for result in results if result.refused)
+    reasons += Counter(f"not compiled: {result.no_csim.split('; ')[0][-60:]}" for result in results if result.no_csim)
+    for text, count in reasons.most_common(12):
+        console.print(f"{count:,} x {text}", markup=False)
     for result in results:
         if result.failed:
             console.print(f"seed {result.seed} ({result.kind}): {result.failed}", markup=False)

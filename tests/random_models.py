@@ -96,7 +96,7 @@ def _result(call: Call, shapes: Sequence[Shape]) -> Shape:
         shape = tuple(call(*(torch.zeros(2, *shape) for shape in shapes)).shape)
     if isinstance(call, nn.Module):
         set_enabled(call, True)
-    if shape[0] != 2 or len(shape) not in (2, 3, 4) or torch.Size(shape).numel() > 2 * MOST_ELEMENTS:
+    if shape[0] != 2 or len(shape) not in (2, 3, 4) or not 0 < torch.Size(shape).numel() <= 2 * MOST_ELEMENTS:
         raise Unfit
     return shape[1:]
 

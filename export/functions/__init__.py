@@ -112,8 +112,9 @@ METHODS: Mapping[str, Handler] = {
 }
 """By the name of the tensor method."""
 
-_SIZES: tuple[Any, ...] = (operator.getitem, operator.mul, operator.add, operator.sub, operator.floordiv, operator.mod)
-SIZES: Mapping[object, Callable[..., Any]] = {operation: operation for operation in _SIZES}
+SIZES: Mapping[object, Callable[..., Any]] = {
+    getattr(operator, name): getattr(operator, name) for name in ("getitem", "mul", "add", "sub", "floordiv", "mod")
+}
 """Arithmetic on sizes, which happens while lowering."""
 
 

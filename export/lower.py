@@ -120,6 +120,9 @@ class _Lowering:
             return self.known[argument]
         if isinstance(argument, list | tuple):
             return tuple(self._resolve(item) for item in cast(Sequence[Any], argument))
+        if isinstance(argument, slice):
+            bounds: tuple[Any, ...] = (argument.start, argument.stop, argument.step)
+            return slice(*(self._resolve(bound) for bound in bounds))
         if isinstance(argument, Mapping):
             return {key: self._resolve(item) for key, item in cast(Mapping[str, Any], argument).items()}
         return argument

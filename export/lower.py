@@ -8,8 +8,9 @@ from typing import Any, cast
 
 from torch import fx, nn
 
-from qfx.errors import LoweringError
-from qfx.export.functions import BATCH, FUNCTIONS, METHODS, SIZES, lower_module
+from qfx.errors import LoweringError, QuantizationError
+from qfx.export.advice import advice
+from qfx.export.functions import BATCH, FUNCTIONS, METHODS, SIZES, Part, lower_module
 from qfx.export.trace import Trace, trace
 from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder, Value
@@ -20,8 +21,6 @@ from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, quantizers
 
 Shape = tuple[int, ...]
-LAYERS = ("Conv2d", "Linear", "BatchNorm1d", "BatchNorm2d", "PReLU", "AvgPool2d", "AdaptiveAvgPool2d", "ReLU", "MaxPool2d")
-"""Names that qfx.nn shares with torch.nn."""
 
 
 @dataclass
@@ -43,8 +42,7 @@ def lower(model: nn.Module, input_shape: Shape | Sequence[Shape], name: str = "n
     """The graph of `model` in eval.
 
     Args:
-        model: layers of qfx.nn, and what torch offers that is exact on integers: `+`, flatten, view, reshape, relu, max
-            and power-of-two average pooling, identity and dropout. Calibrated.
+        model: layers of qfx.nn, and what torch offers that is exact on integers; docs/layers.md lists it. Calibrated.
         input_shape: without the batch axis; one shape per input if there are several.
         name: of the graph, a C identifier.
 
@@ -122,6 +120,9 @@ class _Lowering:
             return self.known[argument]
         if isinstance(argument, list | tuple):
             return tuple(self._resolve(item) for item in cast(Sequence[Any], argument))
+        if isinstance(argument, slice):
+            bounds: tuple[Any, ...] = (argument.start, argument.stop, argument.step)
+            return slice(*(self._resolve(bound) for bound in bounds))
         if isinstance(argument, Mapping):
             return {key: self._resolve(item) for key, item in cast(Mapping[str, Any], argument).items()}
         return argument
@@ -136,6 +137,10 @@ class _Lowering:
             result = self._result(node, scope, args, kwargs)
         except LoweringError as error:
             raise LoweringError(f"{self._describe(node)}: {error}") from error
+        except QuantizationError as error:
+            if isinstance(self.trace.layer(node), Layer):
+                raise
+            raise LoweringError(f"{self._describe(node)}: {error}") from error
         except (TypeError, IndexError, ValueError) as error:
             raise LoweringError(f"{self._describe(node)}: arguments that have no fixed-point form ({error})") from error
         self.suffixes[node] = scope.suffixes
@@ -146,13 +151,16 @@ class _Lowering:
         if module is not None:
             return self._module(module, scope, args, kwargs)
         if _asks_for_size(node):
-            return _size(args, node.op == "call_method")
+            return _size(args, str(node.args[1]) if node.target is getattr else str(node.target))
         if node.target in SIZES and not any(isinstance(argument, Value) for argument in args):
-            return SIZES[node.target](*args)
+            result = SIZES[node.target](*args)
+            return result.add(scope) if isinstance(result, Part) else result
         handler = METHODS.get(str(node.target)) if node.op == "call_method" else FUNCTIONS.get(node.target)
         if handler is None:
-            raise LoweringError(f"it has no fixed-point form; {_advice(getattr(node.target, '__name__', str(node.target)))}")
-        return handler(scope, *args, **kwargs)
+            raise LoweringError(f"it has no fixed-point form; {advice(getattr(node.target, '__name__', str(node.target)))}")
+        if "input" in kwargs:  # as torch's functions call their first argument
+            args = (kwargs["input"], *args)
+        return handler(scope, *args, **{key: item for key, item in kwargs.items() if key != "input"})
 
     def _module(self, module: nn.Module, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
         if kwargs or not all(isinstance(argument, Value) for argument in args):
@@ -163,7 +171,7 @@ class _Lowering:
             raise LoweringError("a bare quantizer is no layer; use qfx.nn.Quantize")
         lowered = lower_module(scope, module, args[0])
         if lowered is None:
-            raise LoweringError(f"it computes in floating point; {_advice(type(module).__name__)}")
+            raise LoweringError(f"it computes in floating point; {advice(type(module).__name__)}")
         return lowered
 
     def _describe(self, node: fx.Node) -> str:
@@ -179,18 +187,13 @@ class _Lowering:
 
 
 def _asks_for_size(node: fx.Node) -> bool:
-    shape = node.target is getattr and len(node.args) == 2 and node.args[1] == "shape"
-    return shape or (node.op == "call_method" and node.target == "size")
+    attribute = node.target is getattr and len(node.args) == 2 and node.args[1] in ("shape", "ndim")
+    return attribute or (node.op == "call_method" and node.target in ("size", "dim"))
 
 
-def _size(args: tuple[Any, ...], method: bool) -> Any:
-    """`x.shape`, `x.size()` or `x.size(axis)`, the batch axis as a symbol."""
+def _size(args: tuple[Any, ...], asked: str) -> Any:
+    """`x.shape`, `x.size()`, `x.size(axis)`, the batch axis as a symbol; `x.dim()`, `x.ndim`."""
     shape = (BATCH, *args[0].shape)
-    return shape[args[1]] if method and len(args) == 2 else shape
-
-
-def _advice(name: str) -> str:
-    layer = next((layer for layer in LAYERS if layer.lower().replace("2d", "") in name.lower().replace("_", "")), None)
-    if layer is not None:
-        return f"use qfx.nn.{layer}"
-    return "use layers of qfx.nn, +, flatten, view, reshape, relu, max_pool2d or dropout"
+    if asked in ("dim", "ndim"):
+        return len(shape)
+    return shape[args[1]] if asked == "size" and len(args) == 2 else shape

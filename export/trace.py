@@ -67,7 +67,7 @@ def trace(model: nn.Module) -> Trace:
     model.eval()
     try:
         graph = tracer.trace(model)
-    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+    except (RuntimeError, TypeError, ValueError, AttributeError, NameError) as error:
         raise LoweringError(
             f"{type(model).__name__} cannot be traced at {_failing_line(error)}: {error}; "
             "control flow, loops and shapes in forward must not depend on the data"

@@ -85,7 +85,9 @@ def simulate(
 
 @app.command()
 def verify(
-    directory: Directory,
+    directories: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Projects, as `qfx export` writes them.", show_default=False)
+    ],
     engines: Annotated[str | None, typer.Option(help="Such as sim,csim; the first is the reference.", show_default=False)] = None,
     inputs: Annotated[Path | None, typer.Option(help="Input codes (count, ...) as .npy.", show_default=False)] = None,
     samples: Annotated[int | None, typer.Option(help="How many.", show_default=False)] = None,
@@ -95,13 +97,19 @@ def verify(
     json: Annotated[
         str | None, typer.Option(help="Write JSON to a .json file; without one to standard output.", show_default=False)
     ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML: a case per layer.", show_default=False)] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the report as text.", show_default=False)] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Compile the C++ even if the same was compiled before.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare torch, simulator, ONNX Runtime and the compiled C++ at every value of every layer."""
+    """Compare torch, simulator, ONNX Runtime and the compiled C++ at every value of every layer. The worst exit code counts."""
     from qfx import commands
 
     names = None if engines is None else [name.strip() for name in engines.split(",")]
-    _finish(lambda: commands.verify_project(directory, names, inputs, samples, seed, model, weights, json, quiet))
+    options = commands.VerifyOptions(
+        names, inputs, samples, seed, model, weights, json, junit, report, cached=not no_cache, quiet=quiet
+    )
+    _finish(lambda: commands.verify_projects(directories, options))
 
 
 @app.command()

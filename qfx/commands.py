@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+from rich.markup import escape
 
 from qfx import console
-from qfx.errors import UsageError
+from qfx.errors import QfxError, UsageError
 from qfx.exactness import prove
 from qfx.fixed import IntArray
 from qfx.golden import read_codes, write_codes
 from qfx.ir import Graph
 from qfx.ops import Cost
+from qfx.progress import Progress
 from qfx.project import load_project, write_project
 from qfx.sim.engine import chunk_size, simulate
+from qfx.verify.outcome import Outcome
 from qfx.verify.report import Report
 
 
@@ -57,55 +63,138 @@ def simulate_project(directory: Path, inputs: Path, out: Path, quiet: bool) -> i
     return 0
 
 
-def verify_project(
-    directory: Path,
-    engines: Sequence[str] | None,
-    inputs: Path | None,
-    samples: int | None,
-    seed: int | None,
-    model: str | None,
-    weights: Path | None,
-    json_target: str | None,
-    quiet: bool,
-) -> int:
-    """Compare the engines of a project; 0 if all agree, 1 if not."""
+@dataclass(frozen=True)
+class VerifyOptions:
+    """Options of `qfx verify`, None for those not given.
+
+    Attributes:
+        engines: names, the reference first.
+        inputs: file of input codes, for every project.
+        samples, seed: how many, and of which random ones.
+        model, weights: `module:factory` and state dict of a live torch model.
+        json: file for JSON; `-` is standard output.
+        junit: file for JUnit XML.
+        report: file for what would be printed.
+        cached: whether compiled C++ is kept and used again.
+        quiet: print errors and mismatches only.
+    """
+
+    engines: Sequence[str] | None = None
+    inputs: Path | None = None
+    samples: int | None = None
+    seed: int | None = None
+    model: str | None = None
+    weights: Path | None = None
+    json: str | None = None
+    junit: Path | None = None
+    report: Path | None = None
+    cached: bool = True
+    quiet: bool = False
+
+
+def verify_projects(directories: Sequence[Path], options: VerifyOptions) -> int:
+    """Compare the engines of each project; returns the worst exit code."""
+    from qfx.sim.program_cache import default_cache
+    from qfx.verify.junit import junit
+    from qfx.verify.outcome import documents
+
+    names = list(dict.fromkeys(map(str, directories)))
+    if (options.model is None) != (options.weights is None):
+        raise UsageError("a live model takes both --model module:factory and --weights FILE")
+    if options.model is not None and len(names) > 1:
+        raise UsageError(f"a live model belongs to one project; {len(names)} were given")
+    codes = None if options.inputs is None else read_codes(options.inputs)
+    cache = default_cache() if options.cached else None
+    written = console.plain()
+    outcomes: list[Outcome] = []
+    with console.progress_bars(options.quiet) as progress:
+        for name in names:
+            outcomes.append(_verified(name, options, codes, cache, progress, alone=len(names) == 1))
+            print_outcome(outcomes[-1], options, written)
+    if len(names) > 1:
+        _print_summary(outcomes, options, written)
+    if options.json is not None:
+        console.write_json(documents(outcomes), options.json)
+    if options.junit is not None:
+        console.write_text(junit(outcomes), options.junit)
+    if options.report is not None:
+        console.write_text(written.export_text(), options.report)
+    return max(outcome.exit_code for outcome in outcomes)
+
+
+def _verified(
+    name: str, options: VerifyOptions, codes: npt.NDArray[np.integer] | None, cache: Path | None, progress: Progress, alone: bool
+) -> Outcome:
+    """Verify one project. An error becomes its outcome, so that the other projects are judged all the same."""
     from qfx.verify.run import verify
 
-    if (model is None) != (weights is None):
-        raise UsageError("a live model takes both --model module:factory and --weights FILE")
-    project = load_project(directory)
-    codes = None if inputs is None else read_codes(inputs)
-    live = None
-    if model is not None and weights is not None:
-        from qfx.user_model import load_model
+    def told(task: str, done: int, total: int) -> None:
+        progress(task if alone else f"{name}: {task}", done, total)
 
-        live = load_model(model, weights)
-    with console.progress_bars(quiet) as progress:
-        report = verify(project, engines, codes, samples, seed, live, progress)
-    if json_target is not None:
-        console.write_json(report.document(), json_target)
-    if not quiet:
-        print_report(report, str(directory), to_error=json_target == "-")
+    start = time.monotonic()
+    try:
+        project = load_project(Path(name))
+        live = None
+        if options.model is not None and options.weights is not None:
+            from qfx.user_model import load_model
+
+            live = load_model(options.model, options.weights)
+        report = verify(project, options.engines, codes, options.samples, options.seed, live, told, cache)
+    except (QfxError, OSError) as error:
+        code = error.exit_code if isinstance(error, QfxError) else 2
+        return Outcome(name, time.monotonic() - start, error=str(error), code=code)
+    return Outcome(name, time.monotonic() - start, report)
+
+
+def print_outcome(outcome: Outcome, options: VerifyOptions, written: console.Console) -> None:
+    """Show what became of a project, as the options want it, and put all of it into `written`."""
+    report = outcome.report
+    if report is None:
+        console.message(f"error: {outcome.error}")
+        written.print(f"{outcome.name}\nerror: {outcome.error}\n", markup=False)
+        return
+    for note in report.notes if not options.quiet else ():
+        console.message(f"note: {note}")
+    if not options.quiet:
+        print_report(report, outcome.name, console.err() if options.json == "-" else console.out())
     elif report.first is not None:
         console.message(report.first.text())
-    return 1 if report.mismatches else 0
+    print_report(report, outcome.name, written)
+    written.print(*(f"note: {note}" for note in report.notes), sep="\n", markup=False)
 
 
-def print_report(report: Report, title: str, to_error: bool = False) -> None:
+def print_report(report: Report, title: str, target: console.Console) -> None:
     """A row per layer, the totals, and the first mismatch."""
-    shown = console.table(title, "layer", "op", "format", "values", "mismatches", numbers=2)
+    shown = console.table(escape(title), "layer", "op", "format", "values", "mismatches", numbers=2)
     for layer in report.layers:
-        shown.add_row(layer.name, layer.op, layer.type, f"{layer.values:,}", f"{layer.mismatches:,}")
-    target = console.err() if to_error else console.out()
+        shown.add_row(escape(layer.name), layer.op, layer.type, f"{layer.values:,}", f"{layer.mismatches:,}")
     target.print(shown)
-    for note in report.notes:
-        console.message(f"note: {note}")
     target.print(
         f"{' = '.join(report.engines) if not report.mismatches else ', '.join(report.engines)}: {report.samples:,} samples,"
         f" {report.values_compared:,} values compared, {report.mismatches:,} mismatches"
     )
     if report.first is not None:
         target.print(report.first.text(), markup=False)
+
+
+def _print_summary(outcomes: Sequence[Outcome], options: VerifyOptions, written: console.Console) -> None:
+    """A row per project."""
+    shown = console.table(f"{len(outcomes)} projects", "project", "result", "samples", "values", "mismatches", numbers=3)
+    for outcome in outcomes:
+        report = outcome.report
+        counts = (
+            ("", "", "")
+            if report is None
+            else tuple(map("{:,}".format, (report.samples, report.values_compared, report.mismatches)))
+        )
+        shown.add_row(escape(outcome.name), _RESULTS.get(outcome.exit_code, "error"), *counts)
+    written.print(shown)
+    if not options.quiet:
+        (console.err() if options.json == "-" else console.out()).print(shown)
+
+
+_RESULTS = {0: "agree", 1: "mismatch", 3: "unavailable"}
+"""Exit code of a project -> the word for it."""
 
 
 def info(directory: Path) -> int:

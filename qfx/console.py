@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 from collections.abc import Generator
 from pathlib import Path
@@ -67,11 +68,20 @@ def write_json(document: dict[str, Any], target: str) -> None:
     text = json.dumps(document, indent=1) + "\n"
     if target == "-":
         print(text, end="")
-        return
-    file = Path(target)
+    else:
+        write_text(text, Path(target))
+
+
+def write_text(text: str, file: Path) -> None:
+    """Write a file, complete or not at all."""
     work = file.with_name(f".{file.name}.partial")
     try:
-        work.write_text(text)
+        work.write_text(text, encoding="utf-8")
         work.replace(file)
     finally:
         work.unlink(missing_ok=True)
+
+
+def plain() -> Console:
+    """Keeps what is printed as text without colours, for `export_text`."""
+    return Console(highlight=False, width=_WIDTH, record=True, file=io.StringIO(), force_terminal=False, soft_wrap=True)

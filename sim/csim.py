@@ -21,6 +21,7 @@ from qfx.ir import load_graph
 from qfx.sim.csim_layout import Words, from_beats, load_layout, to_beats, unpack_words
 from qfx.sim.engine import check_input
 from qfx.sim.headers import ApTypes, find_ap_types
+from qfx.sim.program_cache import ProgramCache, own_sources, program_key
 
 CHUNK_WORDS = 8_000_000
 """Stream words that one run may hold."""
@@ -41,6 +42,7 @@ class CSimulator:
         sanitize: sanitizers to compile in: `address`, `undefined`.
         flags: further compiler flags.
         environment: variables to set while the program runs.
+        cache: folder where compiled programs are kept by content (see `qfx.sim.program_cache`); None to compile always.
 
     Raises:
         ProjectError: the project has no graph, or its `hls/layout.json` is missing or damaged.
@@ -56,6 +58,7 @@ class CSimulator:
         sanitize: Sequence[str] = (),
         flags: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        cache: Path | None = None,
     ) -> None:
         self.hls = Path(project).resolve() / "hls"
         self.graph = load_graph(Path(project))
@@ -65,6 +68,7 @@ class CSimulator:
         if sanitize:  # ap_types shifts negative numbers left, which C++20 defined and C++14 did not
             self._flags += ["-fno-sanitize=shift-base", "-fno-sanitize-recover=all"]
         self._environment = dict(environment or {})
+        self._cache = None if cache is None else ProgramCache(cache)
         self._program: Path | None = None
         self.headers: ApTypes | None = None
         """The header set in use, once compiled."""
@@ -100,7 +104,7 @@ class CSimulator:
             self.headers = find_ap_types(self._ap_types)
             folder = tempfile.mkdtemp(prefix="qfx-csim-")
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            compile_project(self.hls, self._defines(), self.headers, self._flags, Path(folder, "csim"))
+            compile_project(self.hls, self._defines(), self.headers, self._flags, Path(folder, "csim"), self._cache)
             self._program = Path(folder, "csim")
         return self._program
 
@@ -163,8 +167,10 @@ def _compiler() -> str:
     return compiler
 
 
-def compile_project(hls: Path, defines: Mapping[str, str], headers: ApTypes, flags: Sequence[str], program: Path) -> None:
-    """Compile the top of an `hls/` folder with the driver of `hls_templates/csim` into `program`.
+def compile_project(
+    hls: Path, defines: Mapping[str, str], headers: ApTypes, flags: Sequence[str], program: Path, cache: ProgramCache | None = None
+) -> None:
+    """Compile the top of an `hls/` folder with the driver of `hls_templates/csim` into `program`, or fetch it from `cache`.
 
     Raises:
         EngineUnavailable: there is no C++ compiler.
@@ -172,12 +178,18 @@ def compile_project(hls: Path, defines: Mapping[str, str], headers: ApTypes, fla
     """
     compiler = _compiler()
     stubs = Path(str(importlib.resources.files("qfx"))) / "hls_templates" / "csim"
-    command = [compiler, "-std=c++14", "-Wno-unknown-pragmas", *flags]
-    command += [f"-D{key}={value}" for key, value in defines.items()]
-    command += [f"-I{hls}", "-isystem", str(stubs), "-isystem", str(headers.path), str(stubs / "driver.cpp"), "-o", str(program)]
+    flags = ["-std=c++14", "-Wno-unknown-pragmas", *flags, *(f"-D{key}={value}" for key, value in defines.items())]
+    key = program_key((hls, stubs, headers.path), compiler, flags) if cache else ""
+    if cache and cache.fetch(key, program):
+        return
+    dependencies = program.with_name(f"{program.name}.d")
+    command = [compiler, *flags, f"-I{hls}", "-isystem", str(stubs), "-isystem", str(headers.path), str(stubs / "driver.cpp")]
+    command += ["-MMD", "-MF", str(dependencies), "-o", str(program)]
     result = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if result.returncode != 0:
         raise ProjectError(f"the C++ in {hls} does not compile:\n{_shortened(result.stderr)}")
+    if cache and own_sources(dependencies, (hls, stubs)):
+        cache.store(key, program)
 
 
 def _sections(path: Path) -> Iterator[Words]:

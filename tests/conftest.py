@@ -20,6 +20,12 @@ ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 _skipped: set[str] = set()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Programs that tests have compiled go nowhere near the user's cache."""
+    os.environ["QFX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the tests marked `full` too")
     parser.addoption("--update-golden", action="store_true", help="rewrite the files in tests/golden/ instead of comparing")

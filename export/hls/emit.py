@@ -17,8 +17,10 @@ from qfx.export.hls.stages import build_layer
 from qfx.ir import Graph, Node
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z0-9_]+)\.hpp"', re.MULTILINE)
-VARIANTS = {"_khot": "khot", "_scaled": "scaled"}
-"""Endings of kernel files that are variants of one template, and the template variable that says so."""
+VARIANTS = ("khot", "scaled", "places", "words", "zeros", "values", "channels", "table")
+"""Kernel files `<template>_<variant>` are variants of one template; the template variable of that name holds the ending."""
+COUNT = re.compile(r"\d+$")
+"""Kernel files `<template><count>` have that many of something, such as inputs; the template variable `count` holds it."""
 
 
 @dataclass(frozen=True)
@@ -133,12 +135,12 @@ class Renderer:
         return result
 
     def _kernel(self, name: str) -> str:
-        variant = next((ending for ending in VARIANTS if name.endswith(ending)), "")
-        switches = {variable: ending if ending == variant else "" for ending, variable in VARIANTS.items()}
-        base = name.removesuffix(variant)
-        for path in (f"units/{name}.hpp", f"ops/{base}.hpp", f"units/{base}.hpp"):
+        switches = {variant: f"_{variant}" if name.endswith(f"_{variant}") else "" for variant in VARIANTS}
+        base = name.removesuffix("".join(switches.values()))
+        count = COUNT.search(base)
+        for path in (f"units/{name}.hpp", f"ops/{COUNT.sub('', base)}.hpp", f"units/{base}.hpp"):
             if (self._folder / f"{path}.j2").is_file():
-                return self.template(path, **switches)
+                return self.template(path, count=int(count[0]) if count else 0, **switches)
         raise ExportError(f"hls_templates/ has no kernel {name!r}")
 
 

@@ -16,6 +16,12 @@ class Code:
     signed: bool
     width: int
 
+    @classmethod
+    def covering(cls, name: str, low: int, high: int) -> Code:
+        """The narrowest type of the codes low .. high."""
+        width = max((code if code >= 0 else ~code).bit_length() for code in (low, high))
+        return cls(name, low < 0, max(1, width + (low < 0)))
+
 
 @dataclass(frozen=True)
 class Fixed:
@@ -37,6 +43,7 @@ class Table:
         bits: of an entry, at most 64.
         bits_type: typedef of the layer for an entry.
         comment: what it holds.
+        ports: entries that are read at once, each at an address of its own.
     """
 
     accessor: str
@@ -45,6 +52,7 @@ class Table:
     bits: int
     bits_type: str
     comment: str
+    ports: int = 1
 
     @property
     def c_type(self) -> str:
@@ -67,7 +75,7 @@ class Layer:
         kernel: function template of the stage.
         headers: kernel files that the stage needs.
         comment: what the layer is.
-        wires: traits by their name in the struct: in, in_b, out.
+        wires: traits by their name in the struct: in, in_1, in_2, ..., out.
         windowed: whether a sliding window precedes the kernel.
         padding_lowest: outside the image lies the smallest code instead of zero.
     """

@@ -25,7 +25,8 @@ PROJECT = """
     s_in m_out in out frames value layer fork axi_in axi_out pack unpack multiply multiply_khot sliding_window
     matrix_vector matrix_vector_khot requantize_code conv2d conv2d_khot conv2d_depthwise conv2d_depthwise_khot
     conv2d_grouped conv2d_grouped_khot linear linear_khot affine affine_khot prelu prelu_khot relu add
-    requantize max_pool2d avg_pool2d avg_pool2d_scaled reshape input_beat output_beat hls std main testbench
+    requantize max_pool2d avg_pool2d avg_pool2d_scaled avg_pool2d_places reshape clamp multiply_values multiply_channels
+    pad upsample upsample_zeros rearrange_table slice slice_words lookup argmax input_beat output_beat hls std main testbench
     weights types layers kernels data
 """
 """Names that the templates use themselves, and port names that become reserved words in Verilog or VHDL."""
@@ -36,6 +37,8 @@ VERILOG = """
 """Words that a generated netlist reserves."""
 
 RESERVED = frozenset((KEYWORDS + MACROS + PROJECT + VERILOG).split())
+COUNTED = re.compile(r"(?:concat\d+(?:_words)?|rearrange\d+)$")
+"""Kernels whose names end in a number."""
 DERIVED = re.compile(r"_(?:windows|copy\d+|rest\d+|table|v)$")
 """Endings that the exporter appends; a name that ends so gets another one, so that derived names never collide."""
 
@@ -44,8 +47,8 @@ def identifier(name: str) -> str:
     """`layer1.conv` -> `layer1_conv`; not yet unique."""
     text = re.sub(r"_+", "_", re.sub(r"[^0-9a-zA-Z]", "_", name)).strip("_") or "value"
     text = f"n{text}" if text[0].isdigit() else text
-    plain = text not in RESERVED and not text.startswith(("ap_", "AP_", "HLS")) and not DERIVED.search(text) and not text.isupper()
-    return text if plain else f"{text}_v"
+    reserved = text in RESERVED or text.startswith(("ap_", "AP_", "HLS")) or text.isupper()
+    return f"{text}_v" if reserved or COUNTED.match(text) or DERIVED.search(text) else text
 
 
 def unique_identifiers(names: list[str], taken: set[str]) -> dict[str, str]:

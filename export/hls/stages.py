@@ -10,11 +10,31 @@ import numpy as np
 from qfx.errors import ExportError
 from qfx.export.hls.layers import Code, Fixed, Layer, Table
 from qfx.export.hls.plan import Wire, Wiring
-from qfx.export.hls.tables import aligned_table, describe_product, lane_table, matrix_table, packed
+from qfx.export.hls.tables import aligned_table, code_table, counters_of, describe_product, lane_table, matrix_table, packed
 from qfx.export.hls.windows import describe_window
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding
 from qfx.ir import Node, Value
-from qfx.ops import Add, Affine, AvgPool2d, Conv2d, Linear, MaxPool2d, PReLU, ReLU, Requantize, Reshape
+from qfx.ops import (
+    Add,
+    Affine,
+    ArgMax,
+    AvgPool2d,
+    Clamp,
+    Concat,
+    Conv2d,
+    Linear,
+    Lookup,
+    MaxPool2d,
+    Multiply,
+    Pad,
+    PReLU,
+    Rearrange,
+    ReLU,
+    Requantize,
+    Reshape,
+    Slice,
+    Upsample,
+)
 from qfx.ops.base import Op
 
 MAX_AP_WIDTH = 1024
@@ -47,7 +67,7 @@ def build_layer(node: Node, wiring: Wiring) -> Layer:
     if build is None:
         raise ExportError(f"node {node.name!r}: the HLS export has no kernel for {node.op.kind}; it has {known_kinds()}")
     wires = [wiring.wires[name] for name in node.inputs if name in wiring.wires]
-    named = dict(zip(("in", "in_b"), wires, strict=False)) | {"out": wiring.wires[node.name]}
+    named = {f"in_{i}" if i else "in": wire for i, wire in enumerate(wires)} | {"out": wiring.wires[node.name]}
     layer = Layer(named["out"].name, node.op.kind, [node.op.kind], comment_of(node, named["out"]), named)
     build(node.op, node, layer, wiring.graph.operands(node))
     for code in layer.codes:
@@ -185,7 +205,7 @@ class _Widened(FixedType):
 
 @builder(MaxPool2d)
 def max_pool2d(op: MaxPool2d, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
-    describe_window(layer, op.kernel, op.stride, op.padding, (1, 1), per_channel=True)
+    describe_window(layer, op.kernel, op.stride, op.padding, op.dilation, per_channel=True)
     layer.padding_lowest = layer.x.type.signed
 
 
@@ -195,12 +215,113 @@ def avg_pool2d(op: AvgPool2d, node: Node, layer: Layer, operands: tuple[Value, .
     total = FixedType.for_range(layer.x.type.min_int * op.area, layer.x.type.max_int * op.area, layer.x.type.frac)
     layer.codes.append(Code("sum", total.signed, total.width))
     if op.reciprocal is not None:
-        layer.kernel = "avg_pool2d_scaled"
-        layer.headers[0] = "avg_pool2d_scaled"
-        layer.codes.append(Code("reciprocal", False, op.multiplier.bit_length()))
-        layer.constant(reciprocal_code=op.multiplier)
+        _reciprocals(op, layer, operands[0])
+
+
+def _reciprocals(op: AvgPool2d, layer: Layer, x: Value) -> None:
+    codes = op.multipliers((x.shape[1], x.shape[2])).ravel().tolist()
+    width = max(codes).bit_length()
+    layer.codes.append(Code("reciprocal", False, width))
+    if len(set(codes)) == 1:
+        _rename(layer, "avg_pool2d_scaled")
+        layer.constant(reciprocal_code=codes[0])
+        return
+    _rename(layer, "avg_pool2d_places")
+    layer.constant(reciprocal_width=width)
+    code_table(layer, "reciprocal_of", codes, width, "1 / area, [pixel][0]")
+
+
+def _rename(layer: Layer, kernel: str) -> None:
+    """Take a kernel of another name than the op's kind, from the file of that name."""
+    layer.kernel = layer.headers[0] = kernel
+
+
+@builder(Clamp)
+def clamp(op: Clamp, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    (x,) = operands
+    shift, (low, high) = layer.out.type.frac - x.type.frac, op.limits(x)
+    layer.codes.append(Code.covering("wide", min(low, x.type.min_int << shift), max(high, x.type.max_int << shift)))
+    layer.constant(shift=shift, low=low, high=high)
+
+
+@builder(Multiply)
+def multiply(op: Multiply, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    _rename(layer, "multiply_values" if operands[0].shape == operands[1].shape else "multiply_channels")
+
+
+@builder(Lookup)
+def lookup(op: Lookup, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    x, table = operands
+    by_bits = np.roll(table.codes, x.type.min_int)  # the bits of -1 come after those of the greatest code
+    layer.codes.append(Code("address_bits", False, x.type.width))
+    comment = f"{table.name}: {table.type.ap_name}, [bits of {x.name}][0]"
+    code_table(layer, "entry", by_bits.tolist(), table.type.width, comment, ports=layer.x.lanes)
+
+
+@builder(ArgMax)
+def argmax(op: ArgMax, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    """No settings beyond the formats."""
+
+
+@builder(Concat)
+def concat(op: Concat, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    parts = [wire for name, wire in layer.wires.items() if name != "out"]
+    words = all(part.lanes == layer.out.lanes for part in parts)
+    _rename(layer, f"concat{len(parts)}{'_words' if words else ''}")
+    end = 0
+    for index, part in enumerate(parts):
+        end += part.groups if words else part.channels
+        layer.constant(**{f"shift_{index}": layer.out.type.frac - part.type.frac, f"end_{index}": end})
+
+
+@builder(Pad)
+def pad(op: Pad, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    layer.constant(above=op.before[0], left=op.before[1], columns=layer.out.width, x_columns=layer.x.width, border=op.code)
+
+
+@builder(Upsample)
+def upsample(op: Upsample, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    layer.constant(row_factor=op.factor[0], column_factor=op.factor[1])
+    if op.zeros:
+        _rename(layer, "upsample_zeros")
+        layer.constant(columns=layer.out.width)
+    else:
+        layer.constant(row_words=layer.x.width * layer.x.groups)
 
 
 @builder(Reshape)
 def reshape(op: Reshape, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
     layer.constant(size=layer.out.value.size)
+
+
+@builder(Rearrange)
+def rearrange(op: Rearrange, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    size = operands[0].size
+    moved = np.transpose(np.arange(size, dtype=np.int64).reshape(op.dims), op.order).reshape(op.shape)
+    addresses = np.moveaxis(moved, 0, -1).ravel()
+    counters = counters_of(addresses)
+    layer.constant(size=size)
+    if counters is None:
+        _rename(layer, "rearrange_table")
+        comment = "channel-major addresses of x, [place in the stream of the result][0]"
+        code_table(layer, "address", addresses.tolist(), (size - 1).bit_length(), comment)
+        return
+    _rename(layer, f"rearrange{len(counters)}")
+    for index, (count, step) in enumerate(counters):
+        layer.constant(**{f"count_{index}": count, f"step_{index}": step})
+
+
+@builder(Slice)
+def slice_(op: Slice, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    lanes, step = layer.x.lanes, op.steps[0]
+    words = layer.out.lanes == lanes and step == 1 and op.starts[0] % lanes == 0
+    if words:
+        _rename(layer, "slice_words")
+    per_word = lanes if words else 1
+    layer.constant(columns=layer.x.width, channels=layer.x.channels // per_word)
+    axes = zip(("channel", "row", "column"), op.starts, op.steps, layer.out.value.shape, strict=False)
+    spans = {axis: (start, step, count) for axis, start, step, count in axes}
+    spans["channel"] = (op.starts[0] // per_word, step, layer.out.channels // per_word)
+    for axis in ("channel", "row", "column"):
+        start, step, count = spans.get(axis, (0, 1, 1))
+        layer.constant(**{f"start_{axis}": start, f"step_{axis}": step, f"last_{axis}": start + (count - 1) * step})

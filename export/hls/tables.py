@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from qfx.errors import ExportError
 from qfx.export.hls.layers import Code, Layer, Table
 from qfx.fixed import FixedType, IntArray
@@ -122,6 +124,44 @@ def aligned_table(layer: Layer, accessor: str, value: Value | None, lanes: int) 
     layer.codes += [Code(f"{accessor}_code", type.signed, type.width), Code(f"{accessor}_bits", False, type.width)]
     layer.constants.append((f"{accessor.upper()}_WIDTH", type.width))
     layer.tables.append(Table(accessor, name, rows, type.width, f"{accessor}_bits", comment))
+
+
+def code_table(layer: Layer, accessor: str, codes: Sequence[int], width: int, comment: str, ports: int = 1) -> None:
+    """Add a table of single codes, [place][0], of type `<accessor>_bits`.
+
+    Args:
+        ports: entries that are read at once.
+    """
+    bits_type = f"{accessor}_bits"
+    layer.codes.append(Code(bits_type, False, width))
+    rows = [[code & ((1 << width) - 1)] for code in codes]
+    layer.tables.append(Table(accessor, f"{layer.name}_{accessor}_table", rows, width, bits_type, comment, ports))
+
+
+def counters_of(addresses: IntArray) -> list[tuple[int, int]] | None:
+    """Nested counters, the fastest first, that run through `addresses`: (count, step), the step from the last place of the
+    counters below to the next start. None if there are no such counters."""
+    counters: list[tuple[int, int]] = []
+    rest, reach = addresses, 0
+    while len(rest) > 1:
+        stride = int(rest[1] - rest[0])
+        count = _longest_run(rest, stride)
+        if count is None:
+            return None
+        counters.append((count, stride - reach))
+        reach += stride * (count - 1)
+        rest = rest[::count]
+    return counters or [(1, 0)]
+
+
+def _longest_run(addresses: IntArray, stride: int) -> int | None:
+    """The largest divisor of the length, 2 or more, into runs of which all addresses fall with this stride."""
+    steps = np.diff(addresses)
+    breaks = np.flatnonzero(steps != stride) + 1
+    for count in range(int(breaks[0]) if len(breaks) else len(addresses), 1, -1):
+        if len(addresses) % count == 0 and not np.any(breaks % count):
+            return count
+    return None
 
 
 def matrix_table(layer: Layer, weight: Value, matrix: IntArray, kind: Multiplicand) -> None:

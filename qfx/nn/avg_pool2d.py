@@ -1,11 +1,15 @@
-"""AvgPool2d and AdaptiveAvgPool2d(1): an exact sum times a constant, then a Requantize.
+"""Average pools in one and two dimensions: an exact sum times a constant, then a Requantize.
 
-area a power of two:  sum * 2**-log2(area)
-otherwise:            sum * r * 2**-fr,   r = floor(2**fr / area + 1/2), a fixed-point reciprocal
+all areas one power of two:  sum * 2**-log2(area)
+otherwise:                   sum * r * 2**-fr,   r = floor(2**fr / area + 1/2), a fixed-point reciprocal per position
 """
 
 from __future__ import annotations
 
+import dataclasses
+from abc import abstractmethod
+
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -13,9 +17,10 @@ from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.fixed import FixedType
 from qfx.ir import Value
-from qfx.nn.layer import Layer, lower_cast, pair
+from qfx.nn.layer import Layer, lower_cast, pair, single
 from qfx.nn.scope import Scope
 from qfx.ops.base import Pair
+from qfx.ops.windows import ceil_extra
 from qfx.quant import Quantizer, QuantSpec
 
 DEFAULT_QUANT = QuantSpec.activations(8, signed=True)
@@ -27,44 +32,91 @@ def is_power_of_two(area: int) -> bool:
     return area & (area - 1) == 0
 
 
-def reciprocal_type(area: int, width: int) -> FixedType | None:
-    """The unsigned format of `width` bits in which 1/area is most precise; None where no constant is needed."""
-    return None if is_power_of_two(area) else FixedType(False, width, width + area.bit_length() - 1)
+def reciprocal_type(area: int, width: int) -> FixedType:
+    """The unsigned format of `width` bits in which 1/area, and no less than that, is most precise."""
+    frac = width + area.bit_length() - 1 - is_power_of_two(area)
+    rounded_up = ((2 << frac) + area) // (2 * area) >> width  # to 2**width, as for 1/513 in 8 bits
+    return FixedType(False, width, frac - rounded_up)
 
 
-def reciprocal(area: int, type: FixedType | None) -> float:
-    """1/area as the hardware has it."""
-    return 1.0 / area if type is None else int(2**type.frac / area + 0.5) * 2.0**-type.frac
+def avg_pool_op(image: Pair, kernel: Pair, stride: Pair, padding: Pair, ceil_mode: bool, include_pad: bool) -> ops.AvgPool2d:
+    """The op for an image of this size, without a reciprocal."""
+    extra = ceil_extra(image, kernel, stride, padding) if ceil_mode else (0, 0)
+    return ops.AvgPool2d(kernel, stride, padding, None, extra, include_pad)
+
+
+def divides(op: ops.AvgPool2d) -> bool:
+    """Whether the average only moves the binary point."""
+    return op.uniform and is_power_of_two(op.area)
+
+
+def adaptive_kernel(image: Pair, output_size: int | tuple[int | None, ...] | None) -> Pair:
+    """Kernel, and stride, of an adaptive pool; None for an axis that stays.
+
+    Raises:
+        QuantizationError: a size that does not divide that of the image.
+    """
+    sizes = output_size if isinstance(output_size, tuple) else (output_size, output_size)
+    wanted = tuple(n if size is None else size for n, size in zip(image, sizes, strict=True))
+    if any(size < 1 or n % size for n, size in zip(image, wanted, strict=True)):
+        raise QuantizationError(f"adaptive pooling of {image} to {wanted} has windows of different sizes; use a size that divides")
+    return image[0] // wanted[0], image[1] // wanted[1]
 
 
 class _AvgPool(Layer):
-    """Both average pools. Values: the scaled sum under the layer's path; `.quant` after the cast."""
+    """All average pools. Values: the scaled sum under the layer's path; `.quant` after the cast."""
 
     def __init__(self, quant: QuantSpec | None, reciprocal_width: int) -> None:
         super().__init__()
         self.quant = None if quant is None else Quantizer(quant)
         self.reciprocal_width = reciprocal_width
 
-    def _pool(self, x: Tensor, kernel: Pair, stride: Pair, padding: Pair) -> Tensor:
-        area = kernel[0] * kernel[1]
-        type = reciprocal_type(area, self.reciprocal_width)
-        # A float model (quantizers off) divides; its weights must not depend on the reciprocal's format.
-        factor = 1.0 / area if self.quant is not None and not self.quant.enabled else reciprocal(area, type)
-        total = functional.avg_pool2d(self.carry("", x), kernel, stride, padding, divisor_override=1)
-        return self.emit(self.cast(".quant", self.quant, self.tap("", total * factor)))
+    @abstractmethod
+    def _op(self, image: Pair) -> ops.AvgPool2d:
+        """The op for an image of this size, without a reciprocal."""
 
-    def _lower(self, scope: Scope, x: Value, kernel: Pair, stride: Pair, padding: Pair) -> Value:
-        type = reciprocal_type(kernel[0] * kernel[1], self.reciprocal_width)
-        return lower_cast(scope, ".quant", self.quant, scope.add("", ops.AvgPool2d(kernel, stride, padding, type), x))
+    def _with_reciprocal(self, image: Pair) -> ops.AvgPool2d:
+        op = self._op(image)
+        if divides(op):
+            return op
+        return dataclasses.replace(op, reciprocal=reciprocal_type(int(op.areas(image).min()), self.reciprocal_width))
+
+    def _pool(self, x: Tensor) -> Tensor:
+        op = self._with_reciprocal((x.shape[2], x.shape[3]))
+        total = functional.avg_pool2d(x, op.kernel, op.stride, op.padding, max(op.extra) > 0, divisor_override=1)
+        areas = _areas(x, op)
+        # A float model (quantizers off) divides; its weights must not depend on the reciprocal's format.
+        if op.reciprocal is None or (self.quant is not None and not self.quant.enabled):
+            return total / areas.to(total.dtype)
+        return total * (torch.floor(2.0**op.reciprocal.frac / areas + 0.5) * 2.0**-op.reciprocal.frac).to(total.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.emit(self.cast(".quant", self.quant, self.tap("", self._pool(self.carry("", x)))))
+
+    def lower(self, scope: Scope, *inputs: Value) -> Value:
+        (x,) = inputs
+        op = self._with_reciprocal((x.shape[-2], x.shape[-1]))
+        return lower_cast(scope, ".quant", self.quant, scope.add("", op, x))
+
+
+def _areas(x: Tensor, op: ops.AvgPool2d) -> Tensor:
+    """Area of each window (out height, out width), or of all (), in float64: what a sum of ones gives."""
+    if op.uniform:
+        return torch.tensor(float(op.area), dtype=torch.float64, device=x.device)
+    ones = torch.ones(1, 1, x.shape[2], x.shape[3], dtype=torch.float64, device=x.device)
+    (ph, pw), pad = op.padding, float(op.include_pad)
+    bordered = functional.pad(ones, (pw, pw, ph, ph), value=pad)
+    beyond = functional.pad(bordered, (0, op.extra[1], 0, op.extra[0]))
+    return functional.avg_pool2d(beyond, op.kernel, op.stride, divisor_override=1)[0, 0]
 
 
 class AvgPool2d(_AvgPool):
-    """`torch.nn.AvgPool2d`; padding counts as zeros.
+    """`torch.nn.AvgPool2d`.
 
     Args:
-        ceil_mode, count_include_pad, divisor_override: only torch's defaults.
+        divisor_override: only None.
         quant: format of the result; None for the exact one.
-        reciprocal_width: bits of the constant 1/area where the area is no power of two.
+        reciprocal_width: bits of the constants 1/area where the areas are not one power of two.
 
     Shapes: (batch, channel, height, width) -> (batch, channel, out height, out width).
     """
@@ -82,49 +134,113 @@ class AvgPool2d(_AvgPool):
         reciprocal_width: int = RECIPROCAL_WIDTH,
     ) -> None:
         super().__init__(quant, reciprocal_width)
-        if ceil_mode or not count_include_pad or divisor_override is not None:
-            raise QuantizationError("AvgPool2d: ceil_mode, count_include_pad=False and divisor_override are not supported")
+        if divisor_override is not None:
+            raise QuantizationError("AvgPool2d: divisor_override is not supported; leave it out")
         self.kernel = pair("kernel_size", kernel_size)
         self.stride = self.kernel if stride is None else pair("stride", stride)
         self.padding = pair("padding", padding)
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._pool(x, self.kernel, self.stride, self.padding)
-
-    def lower(self, scope: Scope, *inputs: Value) -> Value:
-        return self._lower(scope, inputs[0], self.kernel, self.stride, self.padding)
+    def _op(self, image: Pair) -> ops.AvgPool2d:
+        return avg_pool_op(image, self.kernel, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
     def extra_repr(self) -> str:
         return f"{self.kernel}, stride={self.stride}, padding={self.padding}"
 
 
 class AdaptiveAvgPool2d(_AvgPool):
-    """`torch.nn.AdaptiveAvgPool2d(1)`: the average of each channel.
+    """`torch.nn.AdaptiveAvgPool2d` to a size that divides that of the image; 1 is the average of each channel.
 
     Args:
-        output_size: 1 or (1, 1).
+        output_size: (vertical, horizontal) or one number for both; None for an axis that stays.
         quant: format of the result; None for the exact one.
         reciprocal_width: bits of the constant 1/area where the area is no power of two.
 
-    Shapes: (batch, channel, height, width) -> (batch, channel, 1, 1).
+    Shapes: (batch, channel, height, width) -> (batch, channel, *output_size).
     """
 
     def __init__(
         self,
-        output_size: int | tuple[int, int] = 1,
+        output_size: int | tuple[int | None, int | None] = 1,
         *,
         quant: QuantSpec | None = DEFAULT_QUANT,
         reciprocal_width: int = RECIPROCAL_WIDTH,
     ) -> None:
         super().__init__(quant, reciprocal_width)
-        if pair("output_size", output_size) != (1, 1):
-            raise QuantizationError(f"AdaptiveAvgPool2d: output_size={output_size} is not supported; use 1, or AvgPool2d")
+        self.output_size = output_size
+
+    def _op(self, image: Pair) -> ops.AvgPool2d:
+        kernel = adaptive_kernel(image, self.output_size)
+        return ops.AvgPool2d(kernel, kernel)
+
+    def extra_repr(self) -> str:
+        return f"{self.output_size}"
+
+
+class _AvgPool1d(_AvgPool):
+    """Average pools in one dimension. Values: also `.image` and `.result`, operand and result with height 1."""
 
     def forward(self, x: Tensor) -> Tensor:
-        kernel = (int(x.shape[2]), int(x.shape[3]))
-        return self._pool(x, kernel, kernel, (0, 0))
+        return self.emit(self.cast(".quant", self.quant, self.on_image(self._pool, x)))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs
-        kernel = (x.shape[1], x.shape[2])
-        return self._lower(scope, x, kernel, kernel, (0, 0))
+        return lower_cast(scope, ".quant", self.quant, scope.add_on_image(self._with_reciprocal((1, x.shape[-1])), x))
+
+
+class AvgPool1d(_AvgPool1d):
+    """`torch.nn.AvgPool1d`, through an image of height 1.
+
+    Args:
+        quant: format of the result; None for the exact one.
+        reciprocal_width: bits of the constants 1/area where the areas are not one power of two.
+
+    Shapes: (batch, channel, length) -> (batch, channel, out length).
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | tuple[int],
+        stride: int | tuple[int] | None = None,
+        padding: int | tuple[int] = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        *,
+        quant: QuantSpec | None = DEFAULT_QUANT,
+        reciprocal_width: int = RECIPROCAL_WIDTH,
+    ) -> None:
+        super().__init__(quant, reciprocal_width)
+        kernel = single("kernel_size", kernel_size)
+        self.kernel = (1, kernel)
+        self.stride = (1, kernel if stride is None else single("stride", stride))
+        self.padding = (0, single("padding", padding))
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+
+    def _op(self, image: Pair) -> ops.AvgPool2d:
+        return avg_pool_op(image, self.kernel, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+
+
+class AdaptiveAvgPool1d(_AvgPool1d):
+    """`torch.nn.AdaptiveAvgPool1d` to a size that divides the length, through an image of height 1.
+
+    Args:
+        output_size: of the result.
+        quant: format of the result; None for the exact one.
+        reciprocal_width: bits of the constant 1/area where the area is no power of two.
+
+    Shapes: (batch, channel, length) -> (batch, channel, output_size).
+    """
+
+    def __init__(
+        self,
+        output_size: int | tuple[int] = 1,
+        *,
+        quant: QuantSpec | None = DEFAULT_QUANT,
+        reciprocal_width: int = RECIPROCAL_WIDTH,
+    ) -> None:
+        super().__init__(quant, reciprocal_width)
+        self.output_size = single("output_size", output_size)
+
+    def _op(self, image: Pair) -> ops.AvgPool2d:
+        kernel = adaptive_kernel(image, (None, self.output_size))
+        return ops.AvgPool2d(kernel, kernel)

@@ -111,6 +111,6 @@ class BatchNorm2d(_BatchNorm):
 
 
 class BatchNorm1d(_BatchNorm):
-    """`torch.nn.BatchNorm1d` on (batch, feature) as a fixed-point scale and offset; see `_BatchNorm` for arguments."""
+    """`torch.nn.BatchNorm1d` on (batch, feature) or (batch, channel, length), otherwise as `BatchNorm2d`."""
 
-    dims = (2,)
+    dims = (2, 3)

@@ -1,6 +1,9 @@
-"""Conv2d: quantized weight and bias, exact accumulator."""
+"""Conv2d and Conv1d: quantized weight and bias, exact accumulator."""
 
 from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -8,15 +11,66 @@ from torch.nn import functional
 from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.ir import Value
-from qfx.nn.layer import Layer, exact_arithmetic, lower_cast, lower_constant, pair
-from qfx.nn.scope import Scope
+from qfx.nn.layer import Layer, exact_arithmetic, lower_cast, pair, single
+from qfx.nn.scope import RESULT, Scope
+from qfx.ops.base import Pair
 from qfx.quant import Quantizer, QuantSpec
 
 DEFAULT_WEIGHT = QuantSpec.weights(8)
 DEFAULT_BIAS = QuantSpec.weights(8)
 
 
-class Conv2d(Layer):
+class Convolution(Layer):
+    """What the convolutions share. Values: the exact accumulator under the layer's path; `.acc` after the cast.
+
+    Args:
+        twin: the torch layer, which has checked the channels and initialised weight and bias.
+        out_channels: channels of the result.
+        specs: formats of the weight, of the bias, and of the accumulator's Requantize.
+    """
+
+    step = ""
+    """Suffix of the convolution itself."""
+
+    def __init__(self, twin: Any, out_channels: int, groups: int, specs: tuple[QuantSpec, QuantSpec, QuantSpec | None]) -> None:
+        super().__init__()
+        self.groups = groups
+        self.weight: Tensor = twin.weight
+        self.bias: Tensor | None = twin.bias
+        self.weight_quant = Quantizer(specs[0], out_channels)
+        self.bias_quant = None if self.bias is None else Quantizer(specs[1], out_channels)
+        self.acc = None if specs[2] is None else Quantizer(specs[2])
+
+    def kernels(self) -> Tensor:
+        """The weight as convolutions of images have it: (out, in / groups, height, width)."""
+        return self.weight
+
+    @abstractmethod
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The layer's arithmetic on an image."""
+
+    def accumulate(self, x: Tensor) -> Tensor:
+        """`convolve` with the quantized weight and bias, exact in eval."""
+        weight = self.carry(self.step, self.weight_quant(self.kernels()))
+        bias = None if self.bias is None or self.bias_quant is None else self.carry(self.step, self.bias_quant(self.bias))
+        if not self.exact:
+            return self.convolve(x, weight, bias)
+        with exact_arithmetic(x.device):
+            return self.convolve(x, weight, bias)
+
+    def constants(self, scope: Scope) -> list[Value]:
+        """Weight and bias in the graph."""
+        codes, type = self.weight_quant.codes(self.kernels())
+        weight = scope.constant(".weight", codes, type)
+        if self.bias is None or self.bias_quant is None:
+            return [weight]
+        return [weight, scope.constant(".bias", *self.bias_quant.codes(self.bias))]
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.weight.shape)}, groups={self.groups}"
+
+
+class Conv2d(Convolution):
     """`torch.nn.Conv2d` with a fixed-point weight and bias. No cast follows unless `acc` is given.
 
     Values: the exact accumulator under the layer's path; `.acc` after the cast.
@@ -25,6 +79,7 @@ class Conv2d(Layer):
         weight_spec: format of the weight (out, in / groups, height, width); per channel means per output channel.
         bias_spec: format of the bias (out,).
         acc: a Requantize of the accumulator, for a narrower multiplier in the batch normalisation after it.
+        extra: more rows of padding below, more columns to the right.
         padding_mode: only `zeros`; the padding is the real value 0.
 
     Shapes: (batch, in_channels, height, width) -> (batch, out_channels, out height, out width).
@@ -45,56 +100,114 @@ class Conv2d(Layer):
         weight_spec: QuantSpec = DEFAULT_WEIGHT,
         bias_spec: QuantSpec = DEFAULT_BIAS,
         acc: QuantSpec | None = None,
+        extra: int | tuple[int, int] = 0,
     ) -> None:
-        super().__init__()
-        if padding_mode != "zeros":
-            raise QuantizationError(f"Conv2d: padding_mode={padding_mode!r} is not supported; use 'zeros'")
-        self.stride, self.dilation = pair("stride", stride), pair("dilation", dilation)
-        self.padding = _padding(padding, pair("kernel_size", kernel_size), self.stride, self.dilation)
-        self.groups = groups
-        twin = nn.Conv2d(in_channels, out_channels, kernel_size, groups=groups, bias=bias)  # checks and initialises
-        self.weight: Tensor = twin.weight
-        self.bias: Tensor | None = twin.bias
-        self.weight_quant = Quantizer(weight_spec, out_channels)
-        self.bias_quant = Quantizer(bias_spec, out_channels) if bias else None
-        self.acc = None if acc is None else Quantizer(acc)
+        check_padding_mode("Conv2d", padding_mode)
+        twin = nn.Conv2d(in_channels, out_channels, kernel_size, groups=groups, bias=bias)
+        super().__init__(twin, out_channels, groups, (weight_spec, bias_spec, acc))
+        self.stride, self.dilation, self.extra = pair("stride", stride), pair("dilation", dilation), pair("extra", extra)
+        if isinstance(padding, str):
+            self.padding, self.extra = named_padding(
+                "Conv2d", padding, pair("kernel_size", kernel_size), self.stride, self.dilation
+            )
+        else:
+            self.padding = pair("padding", padding)
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return _convolve(x, weight, bias, self.stride, self.padding, self.dilation, self.groups, self.extra)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.carry("", self.weight_quant(self.weight))
-        bias = None if self.bias is None or self.bias_quant is None else self.carry("", self.bias_quant(self.bias))
-        x = self.carry("", x)
-        if self.exact:
-            with exact_arithmetic(x.device):
-                total = self._convolve(x, weight, bias)
-        else:
-            total = self._convolve(x, weight, bias)
-        return self.emit(self.cast(".acc", self.acc, self.tap("", total)))
-
-    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return functional.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+        return self.emit(self.cast(".acc", self.acc, self.tap("", self.accumulate(self.carry("", x)))))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs
-        constants = [lower_constant(scope, ".weight", self.weight_quant, self.weight)]
-        if self.bias is not None and self.bias_quant is not None:
-            constants.append(lower_constant(scope, ".bias", self.bias_quant, self.bias))
-        op = ops.Conv2d(self.stride, self.padding, self.dilation, self.groups, self.weight_quant.spec.k_hot)
-        return lower_cast(scope, ".acc", self.acc, scope.add("", op, x, *constants))
+        op = ops.Conv2d(self.stride, self.padding, self.dilation, self.groups, self.weight_quant.spec.k_hot, self.extra)
+        return lower_cast(scope, ".acc", self.acc, scope.add("", op, x, *self.constants(scope)))
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, stride={self.stride}, padding={self.padding}, groups={self.groups}"
 
 
-def _padding(
-    padding: int | tuple[int, int] | str, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
-) -> tuple[int, int]:
-    if not isinstance(padding, str):
-        return pair("padding", padding)
+class Conv1d(Convolution):
+    """`torch.nn.Conv1d` with a fixed-point weight and bias, through an image of height 1.
+
+    Values: `.image` and `.result`, operand and accumulator with height 1; the accumulator under the layer's path; `.acc`.
+
+    Args:
+        weight_spec: format of the weight (out, in / groups, length); per channel means per output channel.
+        bias_spec: format of the bias (out,).
+        acc: a Requantize of the accumulator.
+        padding_mode: only `zeros`; the padding is the real value 0.
+
+    Shapes: (batch, in_channels, length) -> (batch, out_channels, out length).
+    """
+
+    step = RESULT
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int],
+        stride: int | tuple[int] = 1,
+        padding: int | tuple[int] | str = 0,
+        dilation: int | tuple[int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        weight_spec: QuantSpec = DEFAULT_WEIGHT,
+        bias_spec: QuantSpec = DEFAULT_BIAS,
+        acc: QuantSpec | None = None,
+    ) -> None:
+        check_padding_mode("Conv1d", padding_mode)
+        twin = nn.Conv1d(in_channels, out_channels, kernel_size, groups=groups, bias=bias)
+        super().__init__(twin, out_channels, groups, (weight_spec, bias_spec, acc))
+        self.stride, self.dilation, self.extra = (1, single("stride", stride)), (1, single("dilation", dilation)), (0, 0)
+        if isinstance(padding, str):
+            kernel = (1, single("kernel_size", kernel_size))
+            self.padding, self.extra = named_padding("Conv1d", padding, kernel, self.stride, self.dilation)
+        else:
+            self.padding = (0, single("padding", padding))
+
+    def kernels(self) -> Tensor:
+        return self.weight.unsqueeze(2)
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return _convolve(x, weight, bias, self.stride, self.padding, self.dilation, self.groups, self.extra)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.emit(self.cast(".acc", self.acc, self.on_image(self.accumulate, x)))
+
+    def lower(self, scope: Scope, *inputs: Value) -> Value:
+        (x,) = inputs
+        op = ops.Conv2d(self.stride, self.padding, self.dilation, self.groups, self.weight_quant.spec.k_hot, self.extra)
+        return lower_cast(scope, ".acc", self.acc, scope.add_on_image(op, x, *self.constants(scope)))
+
+
+def _convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, dilation: Pair, groups: int, extra: Pair
+) -> Tensor:
+    if max(extra):
+        x = functional.pad(x, (0, extra[1], 0, extra[0]))  # goes on beyond the symmetric padding
+    return functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
+
+
+def check_padding_mode(layer: str, mode: str) -> None:
+    """Raises QuantizationError unless the padding is zeros."""
+    if mode != "zeros":
+        raise QuantizationError(f"{layer}: padding_mode={mode!r} is not supported; use 'zeros'")
+
+
+def named_padding(layer: str, padding: str, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Pair, Pair]:
+    """Padding and extra for `valid` and `same`, of which torch puts the odd row or column below and to the right.
+
+    Raises:
+        QuantizationError: another name, or `same` with a stride.
+    """
     if padding == "valid":
-        return 0, 0
+        return (0, 0), (0, 0)
+    if padding != "same" or stride != (1, 1):
+        raise QuantizationError(f"{layer}: padding={padding!r} with stride {stride} has no meaning; use 'valid', 'same' or numbers")
     spans = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-    if padding != "same" or stride != (1, 1) or any(span % 2 for span in spans):
-        raise QuantizationError(
-            f"Conv2d: padding={padding!r} with kernel {kernel}, dilation {dilation}, stride {stride} is not symmetric; give numbers"
-        )
-    return spans[0] // 2, spans[1] // 2
+    return (spans[0] // 2, spans[1] // 2), (spans[0] % 2, spans[1] % 2)

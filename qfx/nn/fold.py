@@ -9,7 +9,7 @@ import torch
 from torch import fx, nn
 
 from qfx.nn.batch_norm import BatchNorm1d, BatchNorm2d
-from qfx.nn.conv2d import Conv2d
+from qfx.nn.conv2d import Conv1d, Conv2d
 from qfx.nn.linear import Linear
 from qfx.quant import Quantizer, QuantSpec
 
@@ -41,14 +41,14 @@ def fold_batch_norm(model: nn.Module, bias_spec: QuantSpec | None = None) -> lis
         layer = traced.layer(before)
         single = len([user for user in traced.nodes if before in user.all_input_nodes]) == 1
         once = all(sum(call.target == other for call in calls) == 1 for other in (path, before.target))
-        if isinstance(layer, Conv2d | Linear) and layer.acc is None and single and once:
+        if isinstance(layer, Conv1d | Conv2d | Linear) and layer.acc is None and single and once:
             _fold(layer, norm, bias_spec or QuantSpec.weights(8))
             model.set_submodule(path, nn.Identity())
             folded.append(path)
     return folded
 
 
-def _fold(layer: Conv2d | Linear, norm: BatchNorm1d | BatchNorm2d, bias_spec: QuantSpec) -> None:
+def _fold(layer: Conv1d | Conv2d | Linear, norm: BatchNorm1d | BatchNorm2d, bias_spec: QuantSpec) -> None:
     with torch.no_grad():
         scale, offset = norm.affine(norm.running_mean, norm.running_var)
         bias = offset if layer.bias is None else offset + scale * layer.bias

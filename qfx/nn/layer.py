@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from qfx.errors import QuantizationError
 from qfx.ir import Value
-from qfx.nn.scope import Scope
+from qfx.nn.scope import IMAGE, RESULT, Scope
 from qfx.ops import Requantize
 from qfx.quant import Quantizer
 
@@ -67,6 +67,13 @@ class Layer(nn.Module):
         if self.observer is not None:
             self.observer(suffix, x)
         return x
+
+    def on_image(self, compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """`compute`, which works on (batch, channel, height, width), for `x` (batch, channel, length); see `Scope.add_on_image`."""
+        if x.dim() != 3:
+            raise QuantizationError(f"{type(self).__name__} wants (batch, channel, length), not {tuple(x.shape)}")
+        result = compute(self.carry(RESULT, self.tap(IMAGE, x.unsqueeze(2))))
+        return self.tap("", self.tap(RESULT, result).squeeze(2))
 
     def emit(self, x: Tensor) -> Tensor:
         """The layer's result, in the dtype that its consumers need."""
@@ -137,6 +144,19 @@ def pair(label: str, value: int | tuple[int, ...]) -> tuple[int, int]:
     if len(value) == 2:
         return value[0], value[1]
     raise QuantizationError(f"{label}={value} is neither a number nor a pair")
+
+
+def single(label: str, value: int | tuple[int, ...]) -> int:
+    """The number, given as such or as a tuple of one, as torch's one-dimensional layers take them.
+
+    Raises:
+        QuantizationError: neither.
+    """
+    if isinstance(value, int):
+        return value
+    if len(value) == 1:
+        return value[0]
+    raise QuantizationError(f"{label}={value} is neither a number nor a tuple of one")
 
 
 def per_channel(x: Tensor, like: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""MaxPool2d, exact."""
+"""MaxPool2d and MaxPool1d, exact."""
 
 from __future__ import annotations
 
@@ -8,18 +8,46 @@ from torch.nn import functional
 from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.ir import Value
-from qfx.nn.layer import Layer, lower_cast, pair
+from qfx.nn.layer import Layer, lower_cast, pair, single
 from qfx.nn.scope import Scope
+from qfx.ops.base import Pair
+from qfx.ops.windows import ceil_extra
 from qfx.quant import Quantizer, QuantSpec
 
 
-class MaxPool2d(Layer):
+def max_pool_op(image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> ops.MaxPool2d:
+    """The op for an image of this size."""
+    extra = ceil_extra(image, kernel, stride, padding, dilation) if ceil_mode else (0, 0)
+    return ops.MaxPool2d(kernel, stride, padding, dilation, extra)
+
+
+class _MaxPool(Layer):
+    """Both maximum pools. Values: the result under the layer's path; `.quant` after the cast."""
+
+    def __init__(
+        self, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, indices: bool, ceil_mode: bool, quant: QuantSpec | None
+    ) -> None:
+        super().__init__()
+        if indices:
+            raise QuantizationError(f"{type(self).__name__}: return_indices is not supported; leave it out")
+        self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode = kernel, stride, padding, dilation, ceil_mode
+        self.quant = None if quant is None else Quantizer(quant)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        return functional.max_pool2d(x, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+    def _op(self, image: Pair) -> ops.MaxPool2d:
+        return max_pool_op(image, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+    def extra_repr(self) -> str:
+        return f"{self.kernel}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxPool2d(_MaxPool):
     """`torch.nn.MaxPool2d`; padding never wins.
 
-    Values: the result under the layer's path; `.quant` after the cast.
-
     Args:
-        dilation, return_indices, ceil_mode: only torch's defaults.
+        return_indices: only False.
         quant: format of the result; None (the default) for the exact one, which is no wider than the input.
 
     Shapes: (batch, channel, height, width) -> (batch, channel, out height, out width).
@@ -36,21 +64,49 @@ class MaxPool2d(Layer):
         *,
         quant: QuantSpec | None = None,
     ) -> None:
-        super().__init__()
-        if pair("dilation", dilation) != (1, 1) or return_indices or ceil_mode:
-            raise QuantizationError("MaxPool2d: dilation, return_indices and ceil_mode are not supported; leave them out")
-        self.kernel = pair("kernel_size", kernel_size)
-        self.stride = self.kernel if stride is None else pair("stride", stride)
-        self.padding = pair("padding", padding)
-        self.quant = None if quant is None else Quantizer(quant)
+        kernel = pair("kernel_size", kernel_size)
+        step = kernel if stride is None else pair("stride", stride)
+        super().__init__(kernel, step, pair("padding", padding), pair("dilation", dilation), return_indices, ceil_mode, quant)
 
     def forward(self, x: Tensor) -> Tensor:
-        result = functional.max_pool2d(self.carry("", x), self.kernel, self.stride, self.padding)
-        return self.emit(self.cast(".quant", self.quant, self.tap("", result)))
+        return self.emit(self.cast(".quant", self.quant, self.tap("", self._pool(self.carry("", x)))))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
-        result = scope.add("", ops.MaxPool2d(self.kernel, self.stride, self.padding), *inputs)
-        return lower_cast(scope, ".quant", self.quant, result)
+        (x,) = inputs
+        return lower_cast(scope, ".quant", self.quant, scope.add("", self._op((x.shape[-2], x.shape[-1])), x))
 
-    def extra_repr(self) -> str:
-        return f"{self.kernel}, stride={self.stride}, padding={self.padding}"
+
+class MaxPool1d(_MaxPool):
+    """`torch.nn.MaxPool1d`, through an image of height 1; padding never wins.
+
+    Values: `.image` and `.result`, operand and result with height 1, beside those of `MaxPool2d`.
+
+    Args:
+        return_indices: only False.
+        quant: format of the result; None (the default) for the exact one, which is no wider than the input.
+
+    Shapes: (batch, channel, length) -> (batch, channel, out length).
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | tuple[int],
+        stride: int | tuple[int] | None = None,
+        padding: int | tuple[int] = 0,
+        dilation: int | tuple[int] = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+        *,
+        quant: QuantSpec | None = None,
+    ) -> None:
+        kernel = single("kernel_size", kernel_size)
+        step = kernel if stride is None else single("stride", stride)
+        padded, dilated = (0, single("padding", padding)), (1, single("dilation", dilation))
+        super().__init__((1, kernel), (1, step), padded, dilated, return_indices, ceil_mode, quant)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.emit(self.cast(".quant", self.quant, self.on_image(self._pool, x)))
+
+    def lower(self, scope: Scope, *inputs: Value) -> Value:
+        (x,) = inputs
+        return lower_cast(scope, ".quant", self.quant, scope.add_on_image(self._op((1, x.shape[-1])), x))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from qfx.errors import GraphError
 from qfx.fixed import FixedType, IntArray
 from qfx.ir import GraphBuilder, Value
-from qfx.ops import Op
+from qfx.ops import Op, Reshape
+
+IMAGE = ".image"
+"""Suffix of an operand (channel, length) as an image of height 1, where an op works on images."""
+RESULT = ".result"
+"""Suffix of an op's result before it loses the axes that the torch function drops."""
 
 
 class Scope:
@@ -30,6 +36,14 @@ class Scope:
         name = self.name + suffix
         self.suffixes[name] = suffix
         return self.builder.add(name, op, *operands, source=self.source)
+
+    def add_on_image(self, op: Op, x: Value, *constants: Value) -> Value:
+        """Add an op on images for `x` (channel, length): `.image`, `.result`, and the layer's own value, again with two axes."""
+        if len(x.shape) != 2:
+            raise GraphError(f"{self.name}: {op.kind} in one dimension wants x (C, L), not {x.shape}")
+        channels, length = x.shape
+        result = self.add(RESULT, op, self.add(IMAGE, Reshape((channels, 1, length)), x), *constants)
+        return self.add("", Reshape((result.shape[0], result.shape[2])), result)
 
     def constant(self, suffix: str, codes: IntArray, type: FixedType) -> Value:
         """Add a constant of the layer, such as `.weight`."""

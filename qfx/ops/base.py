@@ -68,8 +68,10 @@ class Op(ABC):
     """Names of the operands in order; a trailing `?` marks an optional one. Activations come first."""
     constant_operands: ClassVar[frozenset[str]] = frozenset()
     """Names of operands that have to be constants."""
+    variadic: ClassVar[bool] = False
+    """Whether more operands like the last one may follow."""
     lossy: ClassVar[bool] = False
-    """Whether information may be lost (only Requantize)."""
+    """Whether information may be lost (Requantize, Lookup, ArgMax)."""
 
     @abstractmethod
     def infer(self, operands: Sequence[Value]) -> tuple[FixedType, Shape]:
@@ -120,7 +122,8 @@ class Op(ABC):
     def check_operands(self, operands: Sequence[Value]) -> None:
         """Raises GraphError on a wrong number of operands, or a computed value where a constant must be."""
         least = sum(not name.endswith("?") for name in self.operand_names)
-        if not least <= len(operands) <= len(self.operand_names):
+        most = len(operands) if self.variadic else len(self.operand_names)
+        if not least <= len(operands) <= most:
             raise GraphError(f"{self.kind} takes {least} to {len(self.operand_names)} operands, not {len(operands)}")
         for name, value in zip(self.operand_names, operands, strict=False):
             if name.rstrip("?") in self.constant_operands and value.constant is None:

@@ -17,7 +17,7 @@ from qfx.errors import GraphError
 from qfx.fixed import FixedType, IntArray
 from qfx.ir.value import Value
 from qfx.ops.base import Cost, Op, Pair, Sample, Shape, align, check_digits, signed_digits
-from qfx.ops.onnx_conv import conv_form
+from qfx.ops.onnx_conv import conv_form, pads_of
 from qfx.ops.onnx_form import OnnxForm
 from qfx.ops.ranges import carrier_dtype, output_frac, sum_of_products_bound, sum_of_products_type
 from qfx.ops.sampling import activation, constant, khot_constant
@@ -31,6 +31,7 @@ class Conv2d(Op):
     Attributes:
         stride, padding, dilation: (vertical, horizontal).
         groups: channel groups; groups == channels is a depthwise convolution.
+        extra: more rows of padding below, more columns to the right.
         digits: weights have at most this many signed digits and are multiplied by shift-add; None for any weights.
     """
 
@@ -39,6 +40,7 @@ class Conv2d(Op):
     dilation: Pair = (1, 1)
     groups: int = 1
     digits: int | None = None
+    extra: Pair = (0, 0)
 
     kind: ClassVar[str] = "conv2d"
     operand_names: ClassVar[tuple[str, ...]] = ("x", "weight", "bias?")
@@ -54,7 +56,8 @@ class Conv2d(Op):
         if bias is not None and bias.shape != (out,):
             raise GraphError(f"conv2d: bias {bias.shape} does not fit {out} output channels")
         check_digits(self.kind, weight, self.digits)
-        size = output_size((x.shape[1], x.shape[2]), (kernel[0], kernel[1]), self.stride, self.padding, self.dilation)
+        image, window = (x.shape[1], x.shape[2]), (kernel[0], kernel[1])
+        size = output_size(image, window, self.stride, self.padding, self.dilation, self.extra)
         return sum_of_products_type(weight.codes.reshape(out, -1), x, weight, bias), (out, *size)
 
     def bound(self, operands: Sequence[Value]) -> int:
@@ -65,7 +68,7 @@ class Conv2d(Op):
         x, weight, bias = _split(operands)
         dtype = carrier_dtype(self.bound(operands))
         out, per_group, kh, kw = weight.shape
-        view = windows(arrays[0].astype(dtype), (kh, kw), self.stride, self.padding, self.dilation)
+        view = windows(arrays[0].astype(dtype), (kh, kw), self.stride, self.padding, self.dilation, self.extra)
         batch, _, oh, ow = view.shape[:4]
         columns = np.moveaxis(view.reshape(batch, self.groups, per_group, oh, ow, kh, kw), (5, 6), (3, 4))
         matrix = columns.reshape(batch, self.groups, per_group * kh * kw, oh * ow)
@@ -88,7 +91,7 @@ class Conv2d(Op):
         shift = output_frac(x, weight, bias) - x.type.frac - weight.type.frac
         attributes = {
             "strides": self.stride,
-            "pads": self.padding * 2,
+            "pads": pads_of(self.padding, self.extra),
             "dilations": self.dilation,
             "group": self.groups,
         }
@@ -123,6 +126,7 @@ class Conv2d(Op):
             Sample("2-hot depthwise", cls(groups=8, digits=2), (even, khot_constant("w", s8, (8, 1, 3, 3), 9, digits=2))),
             Sample("3-hot grouped with bias", cls(groups=2, digits=3), (even, *_khot_grouped())),
             Sample("beyond float32", cls(), (activation("x", FixedType(True, 12, 8), (8, 5, 6)), wide)),
+            Sample("padding that is not symmetric", cls(padding=(1, 0), extra=(1, 2)), (x, dense)),
             Sample("1-bit signed weights, 1x1", cls(stride=(3, 2)), (x, narrow)),
         )
 

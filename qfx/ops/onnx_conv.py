@@ -43,6 +43,11 @@ def conv_form(form: OnnxForm, x: FixedType, weight: IntArray, attributes: Mappin
     return total
 
 
+def pads_of(padding: tuple[int, int], extra: tuple[int, int]) -> tuple[int, int, int, int]:
+    """ONNX's order: top, left, bottom, right."""
+    return (*padding, padding[0] + extra[0], padding[1] + extra[1])
+
+
 def largest_sum(weight: IntArray, x_max: int) -> int:
     """Largest partial sum of `|weight| * x_max` over one output channel, and not less than `x_max`."""
     rows = np.abs(weight).reshape(weight.shape[0], -1)

@@ -1,4 +1,4 @@
-"""requantize: into another format, with a rounding and an overflow mode. The only op that loses information.
+"""requantize: into another format, with a rounding and an overflow mode. Loses information.
 
 result = overflow(round(x * 2**(target frac - source frac)))      (ap_fixed assignment, UG1399)
 """

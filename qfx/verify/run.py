@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ def verify(
     seed: int | None = None,
     model: Any = None,
     progress: Progress = silent,
+    cache: Path | None = None,
 ) -> Report:
     """Compare the engines of a project at every value of every layer, exactly.
 
@@ -42,6 +44,7 @@ def verify(
         seed: of the random inputs or of the pick.
         model: the torch model, run live; without it the recorded torch values are used.
         progress: told what is done.
+        cache: folder where compiled C++ is kept by its content; None to compile.
 
     Raises:
         UsageError: an unknown engine, fewer than two, or inputs that do not fit the network.
@@ -55,7 +58,7 @@ def verify(
     for done, name in enumerate(names):
         progress("prepare engines", done, len(names))
         try:
-            built.append(_torch(project, model, codes) if name == "torch" else _BUILD[name](project))
+            built.append(_torch(project, model, codes) if name == "torch" else _BUILD[name](project, cache))
         except _NotRecorded as error:
             if engines is not None:
                 raise EngineUnavailable(f"engine torch cannot run: {error}") from error
@@ -124,22 +127,22 @@ def _torch(project: Project, model: Any, codes: IntArray) -> Engine:
     return recorded
 
 
-def _sim(project: Project) -> Engine:
+def _sim(project: Project, cache: Path | None) -> Engine:
     return Simulator(project.graph)
 
 
-def _onnx(project: Project) -> Engine:
+def _onnx(project: Project, cache: Path | None) -> Engine:
     from qfx.verify.onnx_engine import OnnxEngine, load_model
 
     return OnnxEngine(project.graph, load_model(project.onnx_file.read_bytes(), str(project.onnx_file)))
 
 
-def _csim(project: Project) -> Engine:
+def _csim(project: Project, cache: Path | None) -> Engine:
     from qfx.sim.csim import CSimulator
 
-    engine = CSimulator(project.path)
+    engine = CSimulator(project.path, cache=cache)
     engine.compile()
     return engine
 
 
-_BUILD: dict[str, Callable[[Project], Engine]] = {"sim": _sim, "onnx": _onnx, "csim": _csim}
+_BUILD: dict[str, Callable[[Project, Path | None], Engine]] = {"sim": _sim, "onnx": _onnx, "csim": _csim}

@@ -16,6 +16,7 @@ from qfx.ir import Graph
 from qfx.nn.layer import Layer
 from qfx.nn.proof import install
 from qfx.nn.quantize import InputLayer
+from qfx.nn.scope import IMAGE
 from qfx.sim.engine import check_input
 
 Record = Callable[[str, Tensor], None]
@@ -75,7 +76,8 @@ class TorchEngine:
         def record(name: str, real: Tensor) -> None:
             if name in self.graph.values:
                 frac = self.graph.values[name].type.frac
-                found[name] = np.ldexp(real.to(torch.float64).cpu().numpy(), frac)
+                codes = np.ldexp(real.to(torch.float64).cpu().numpy(), frac)
+                found[name] = codes[:, None] if codes.ndim == 1 else codes  # a graph has no scalars: an argmax is (1,)
 
         fed = [_encode(lowered, name, array).to(self.device) for name, array in codes.items()]
         _Observer(lowered, record).run(*fed)
@@ -103,13 +105,17 @@ class _Observer(fx.Interpreter):
     def __init__(self, lowered: Lowered, record: Record) -> None:
         super().__init__(lowered.trace.module)
         self.names, self.layer_of, self.record = lowered.trace.names, lowered.trace.layer, record
+        self.suffixes, self.values = lowered.suffixes, lowered.graph.values
 
     def run_node(self, n: fx.Node) -> Any:
         layer = self.layer_of(n)
         if not isinstance(layer, Layer):
+            operands, kwargs = self.fetch_args_kwargs_from_env(n)
             result = super().run_node(n)
-            if isinstance(result, Tensor) and n.op in ("call_function", "call_method", "call_module"):
-                self.record(self.names[n], result)
+            for name, suffix in self.suffixes.get(n, {}).items():
+                shown = next(iter((*operands, *kwargs.values()))) if suffix == IMAGE else result
+                # the steps of a function hold the same codes: the operand's before it, the result's after it
+                self.record(name, shown.reshape(len(shown), *self.values[name].shape))
             return result
         prefix = self.names[n]
         layer.observer = lambda suffix, value: self.record(prefix + suffix, value)

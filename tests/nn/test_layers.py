@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -54,7 +55,7 @@ def assert_exact(model: qnn.Model, shape: tuple[int, ...], raw: FixedType = S6) 
     np.testing.assert_array_equal(model(torch.from_numpy(codes)).to(torch.float64).detach().numpy(), real)
 
 
-IMAGE, VECTOR = (4, 7, 6), (12,)
+IMAGE, VECTOR, SIGNAL = (4, 7, 6), (12,), (4, 13)
 ACT = QuantSpec.activations(4)
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "conv": (lambda: qnn.Conv2d(4, 5, 3, weight_spec=W(4)), IMAGE),
@@ -64,12 +65,39 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "conv-depthwise": (lambda: qnn.Conv2d(4, 8, 3, groups=4, weight_spec=W(5, k_hot=2)), IMAGE),
     "conv-per-channel-acc": (lambda: qnn.Conv2d(4, 5, 1, weight_spec=W(3, per_channel=True), acc=QuantSpec(7)), IMAGE),
     "conv-float64": (lambda: qnn.Conv2d(4, 5, 3, weight_spec=W(16), bias_spec=W(20)), IMAGE),
+    "conv-same-even": (lambda: qnn.Conv2d(4, 3, (2, 4), padding="same", dilation=(1, 3)), IMAGE),
+    "conv-extra": (lambda: qnn.Conv2d(4, 3, 3, 2, (0, 1), extra=(2, 1)), IMAGE),
+    "conv-grouped-stride-dilation": (lambda: qnn.Conv2d(4, 6, (2, 3), (2, 1), 1, (2, 1), groups=2), IMAGE),
+    "conv-depthwise-same-khot": (lambda: qnn.Conv2d(4, 4, 2, padding="same", groups=4, weight_spec=W(5, k_hot=1)), IMAGE),
+    "conv1d": (lambda: qnn.Conv1d(4, 5, 3, 2, 1, weight_spec=W(4)), SIGNAL),
+    "conv1d-same-grouped-acc": (lambda: qnn.Conv1d(4, 6, 4, padding="same", dilation=(1,), groups=2, acc=QuantSpec(7)), SIGNAL),
+    "conv1d-depthwise-float64": (lambda: qnn.Conv1d(4, 4, 3, groups=4, bias=False, weight_spec=W(22, per_channel=True)), SIGNAL),
+    "transposed": (lambda: qnn.ConvTranspose2d(4, 5, 3, 2, 1, 1), IMAGE),
+    "transposed-stride-1": (lambda: qnn.ConvTranspose2d(4, 5, (3, 2), bias=False, weight_spec=W(4, per_channel=True)), IMAGE),
+    "transposed-grouped": (lambda: qnn.ConvTranspose2d(4, 6, (2, 3), (3, 2), (0, 1), (2, 0), 2, dilation=(2, 1)), IMAGE),
+    "transposed-depthwise-khot": (lambda: qnn.ConvTranspose2d(4, 4, 2, 2, groups=4, weight_spec=W(6, k_hot=2)), IMAGE),
+    "transposed-float64-acc": (lambda: qnn.ConvTranspose2d(4, 3, 4, 2, 1, weight_spec=W(18), acc=QuantSpec(9)), IMAGE),
     "linear": (lambda: qnn.Linear(12, 5), VECTOR),
     "linear-khot-acc": (lambda: qnn.Linear(12, 5, False, weight_spec=W(6, k_hot=1), acc=QuantSpec(6)), VECTOR),
     "bn2d": (lambda: qnn.BatchNorm2d(4), IMAGE),
     "bn2d-khot": (lambda: qnn.BatchNorm2d(4, momentum=None, scale_spec=W(8, k_hot=2)), IMAGE),
     "bn2d-per-channel": (lambda: qnn.BatchNorm2d(4, affine=False, scale_spec=W(5, per_channel=True)), IMAGE),
     "bn1d": (lambda: qnn.BatchNorm1d(12), VECTOR),
+    "bn1d-signal": (lambda: qnn.BatchNorm1d(4), SIGNAL),
+    "relu6": (lambda: qnn.ReLU6(), IMAGE),
+    "relu6-exact": (lambda: qnn.ReLU6(quant=None), SIGNAL),
+    "hardtanh": (lambda: qnn.Hardtanh(-1.75, 0.5, quant=QuantSpec(5)), VECTOR),
+    "hardtanh-one-side": (lambda: qnn.Hardtanh(-math.inf, 2**-5, quant=None), VECTOR),
+    "lookup": (lambda: qnn.Lookup(torch.cos, QuantSpec(5), QuantSpec(6, rounding=Rounding.TRN)), IMAGE),
+    "lookup-wraps": (lambda: qnn.Lookup(torch.square, QuantSpec(6), QuantSpec(4, frac=2, overflow=Overflow.WRAP)), IMAGE),
+    "lookup-own-format": (lambda: qnn.Lookup(torch.sin, QuantSpec.of(S6), QuantSpec(30)), SIGNAL),
+    "sigmoid": (lambda: qnn.Sigmoid(), IMAGE),
+    "hardsigmoid": (lambda: qnn.Hardsigmoid(QuantSpec(12)), IMAGE),
+    "tanh": (lambda: qnn.Tanh(), VECTOR),
+    "silu": (lambda: qnn.SiLU(True), IMAGE),
+    "hardswish": (lambda: qnn.Hardswish(), SIGNAL),
+    "gelu": (lambda: qnn.GELU("tanh"), IMAGE),
+    "exp": (lambda: qnn.Exp(QuantSpec(16)), VECTOR),
     "relu": (lambda: qnn.ReLU(quant=QuantSpec.activations(3)), IMAGE),
     "relu-exact": (lambda: qnn.ReLU(inplace=True, quant=None), IMAGE),
     "prelu": (lambda: qnn.PReLU(4, pre=QuantSpec(5), quant=QuantSpec(4)), IMAGE),
@@ -78,6 +106,22 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "add-bare": (lambda: Sum(None, QuantSpec(3, False)), VECTOR),
     "max": (lambda: qnn.MaxPool2d(3, 2, 1, quant=QuantSpec(4)), IMAGE),
     "max-oblong": (lambda: qnn.MaxPool2d((2, 3)), IMAGE),
+    "max-ceil": (lambda: qnn.MaxPool2d(2, 2, ceil_mode=True), IMAGE),
+    "max-ceil-padded": (lambda: qnn.MaxPool2d((2, 3), 3, (1, 0), ceil_mode=True), IMAGE),
+    "max-dilated": (lambda: qnn.MaxPool2d((3, 2), 2, 1, (2, 3), quant=QuantSpec(5)), IMAGE),
+    "max-1d": (lambda: qnn.MaxPool1d(3, 2, 1, 2, ceil_mode=True), SIGNAL),
+    "max-1d-quant": (lambda: qnn.MaxPool1d((4,), quant=QuantSpec(4)), SIGNAL),
+    "avg-ceil": (lambda: qnn.AvgPool2d(2, 2, ceil_mode=True), IMAGE),
+    "avg-ceil-padded": (lambda: qnn.AvgPool2d((3, 4), (4, 3), (1, 2), ceil_mode=True, quant=None), IMAGE),
+    "avg-without-pad": (lambda: qnn.AvgPool2d(3, 2, 1, count_include_pad=False), IMAGE),
+    "avg-without-pad-ceil": (lambda: qnn.AvgPool2d((2, 5), 3, (1, 2), True, False, reciprocal_width=12), IMAGE),
+    "avg-1d": (lambda: qnn.AvgPool1d(3, 2, 1, count_include_pad=False), SIGNAL),
+    "avg-1d-ceil": (lambda: qnn.AvgPool1d(4, ceil_mode=True, quant=None), SIGNAL),
+    "avg-to-2x3": (lambda: qnn.AdaptiveAvgPool2d((2, 3)), (3, 6, 9)),
+    "avg-to-own-height": (lambda: qnn.AdaptiveAvgPool2d((None, 1), quant=None), IMAGE),
+    "avg-1d-global": (lambda: qnn.AdaptiveAvgPool1d(1), SIGNAL),
+    "avg-1d-to-3": (lambda: qnn.AdaptiveAvgPool1d((3,)), (2, 12)),
+    "avg-513": (lambda: qnn.AdaptiveAvgPool2d(1), (1, 27, 19)),
     "avg": (lambda: qnn.AvgPool2d(2), IMAGE),
     "avg-odd": (lambda: qnn.AvgPool2d((3, 3), (2, 1), 1, reciprocal_width=10), IMAGE),
     "avg-global": (lambda: qnn.AdaptiveAvgPool2d(1, quant=None), IMAGE),
@@ -117,6 +161,24 @@ TWINS: list[tuple[Layer, nn.Module, tuple[int, ...]]] = [
     (qnn.MaxPool2d(3, 2, 1), nn.MaxPool2d(3, 2, 1), IMAGE),
     (qnn.AvgPool2d(3, 2, 1), nn.AvgPool2d(3, 2, 1), IMAGE),
     (qnn.AdaptiveAvgPool2d(1), nn.AdaptiveAvgPool2d(1), IMAGE),
+    (qnn.AdaptiveAvgPool2d((None, 3)), nn.AdaptiveAvgPool2d((None, 3)), IMAGE),
+    (qnn.AdaptiveAvgPool1d(1), nn.AdaptiveAvgPool1d(1), SIGNAL),
+    (qnn.AvgPool2d(3, 2, 1, True, False), nn.AvgPool2d(3, 2, 1, True, False), IMAGE),
+    (qnn.AvgPool1d(3, 2, 1, True), nn.AvgPool1d(3, 2, 1, True), SIGNAL),
+    (qnn.MaxPool2d(2, 2, 1, 2, False, True), nn.MaxPool2d(2, 2, 1, 2, False, True), IMAGE),
+    (qnn.MaxPool1d(2, 2, 1, 2, False, True), nn.MaxPool1d(2, 2, 1, 2, False, True), SIGNAL),
+    (qnn.Conv1d(4, 6, 3, 2, 1, 2, 2), nn.Conv1d(4, 6, 3, 2, 1, 2, 2), SIGNAL),
+    (qnn.ConvTranspose2d(4, 6, 3, 2, 1, 1, 2), nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, 2), IMAGE),
+    (qnn.BatchNorm1d(4), nn.BatchNorm1d(4), SIGNAL),
+    (qnn.ReLU6(), nn.ReLU6(), IMAGE),
+    (qnn.Hardtanh(-2.5, 1.5), nn.Hardtanh(-2.5, 1.5), IMAGE),
+    (qnn.Sigmoid(), nn.Sigmoid(), IMAGE),
+    (qnn.Hardsigmoid(), nn.Hardsigmoid(), IMAGE),
+    (qnn.Tanh(), nn.Tanh(), VECTOR),
+    (qnn.SiLU(), nn.SiLU(), IMAGE),
+    (qnn.Hardswish(), nn.Hardswish(), IMAGE),
+    (qnn.GELU(), nn.GELU(), IMAGE),
+    (qnn.GELU("tanh"), nn.GELU("tanh"), IMAGE),
 ]
 
 
@@ -132,6 +194,15 @@ def test_float_mode_is_the_torch_twin(layer: Layer, twin: nn.Module, shape: tupl
     result = layer(x)
     assert result.dtype == torch.float32
     torch.testing.assert_close(result, twin(x))
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+def test_same_padding_of_even_kernels_is_torchs() -> None:
+    layer, twin = (make(4, 4, (2, 4), padding="same", dilation=(3, 1)) for make in (qnn.Conv2d, nn.Conv2d))
+    twin.load_state_dict({key: value for key, value in layer.state_dict().items() if key in twin.state_dict()})
+    set_enabled(layer, False)
+    x = torch.randn(2, *IMAGE, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(layer(x), twin(x))
 
 
 def test_normalisation_of_pixels() -> None:
@@ -165,14 +236,26 @@ def test_inputs_that_are_not_raw(x: Tensor) -> None:
 
 ERRORS: list[tuple[Callable[[], object], str]] = [
     (lambda: qnn.Conv2d(1, 1, 3, padding_mode="reflect"), "padding_mode='reflect' is not supported; use 'zeros'"),
-    (lambda: qnn.Conv2d(1, 1, 2, padding="same"), "padding='same' .* is not symmetric; give numbers"),
+    (lambda: qnn.Conv2d(1, 1, 2, 2, "same"), r"Conv2d: padding='same' with stride \(2, 2\) has no meaning; use 'valid', 'same' or"),
+    (lambda: qnn.Conv1d(1, 1, 2, padding="full"), "Conv1d: padding='full' with stride"),
+    (lambda: qnn.Conv1d(1, 1, 2, padding_mode="circular"), "Conv1d: padding_mode='circular' is not supported"),
+    (lambda: qnn.Conv1d(1, 1, 3, stride=(1, 2)), r"stride=\(1, 2\) is neither a number nor a tuple of one"),  # type: ignore[arg-type]
+    (lambda: qnn.ConvTranspose2d(1, 1, 2, padding=(0, 2)), r"padding \(0, 2\) is above dilation \* \(kernel_size - 1\) = \(1, 1\)"),
+    (lambda: qnn.MaxPool1d(2)(torch.zeros(2, 3)), r"MaxPool1d wants \(batch, channel, length\), not \(2, 3\)"),
+    (lambda: qnn.Hardtanh(0, 0.1), r"the bound 0.1 is on no grid 2\*\*-24 or coarser; .* such as 0.1015625"),
+    (lambda: qnn.Hardtanh(-math.inf, math.inf), "a clamp to -inf..inf has no bound; leave it out"),
+    (lambda: qnn.Hardtanh(math.nan), "a clamp to nan..1.0 has no bound"),
+    (lambda: qnn.Lookup(torch.exp, QuantSpec(17)), r"an input of 17 bits would need 2\*\*17 entries; at most 16 bits"),
+    (lambda: table_of(torch.log), "Lookup of log: it is not finite at -4, a code of its ap_fixed<6, 3> input"),
+    (lambda: table_of(torch.sum), r"Lookup of sum: it makes \(\) of \(64,\), not one each"),
+    (lambda: qnn.Sigmoid().table(), "is not calibrated"),
     (lambda: qnn.Conv2d(1, 1, 3, stride=(1, 2, 3)), "neither a number nor a pair"),  # type: ignore[arg-type]
     (lambda: qnn.BatchNorm2d(3, track_running_stats=False), "leave track_running_stats on"),
     (lambda: qnn.BatchNorm2d(3)(torch.zeros(2, 4, 2, 2)), r"BatchNorm2d\(3\) got an input of shape \(2, 4, 2, 2\)"),
     (lambda: qnn.BatchNorm1d(3)(torch.zeros(1, 3)), "more than one value per channel"),
-    (lambda: qnn.MaxPool2d(2, ceil_mode=True), "MaxPool2d: dilation, return_indices and ceil_mode are not supported"),
-    (lambda: qnn.AvgPool2d(2, divisor_override=3), "AvgPool2d: ceil_mode, count_include_pad=False and divisor_override"),
-    (lambda: qnn.AdaptiveAvgPool2d(2), "output_size=2 is not supported; use 1, or AvgPool2d"),
+    (lambda: qnn.MaxPool2d(2, return_indices=True), "MaxPool2d: return_indices is not supported; leave it out"),
+    (lambda: qnn.AvgPool2d(2, divisor_override=3), "AvgPool2d: divisor_override is not supported; leave it out"),
+    (lambda: qnn.AdaptiveAvgPool2d(2)(torch.zeros(1, 1, 4, 5)), r"pooling of \(4, 5\) to \(2, 2\) has windows of different sizes"),
     (lambda: qnn.Add()(torch.zeros(2, 3), torch.zeros(2, 1)), r"shapes \(2, 3\) and \(2, 1\) differ; broadcasting"),
     (lambda: qnn.QuantInput(mean=(0.5,)), "mean and std with one entry per channel each, or neither"),
     (lambda: qnn.QuantInput((0.5,), (0.0,)), "have to be positive"),
@@ -184,6 +267,10 @@ ERRORS: list[tuple[Callable[[], object], str]] = [
     (lambda: calibrate(Alone(nn.Identity()), []), "calibrate needs at least one batch"),
     (lambda: calibrate(Unused(qnn.ReLU()), [torch.zeros(1, 2)]), "did not reach the quantizers spare.quant"),
 ]
+
+
+def table_of(function: Callable[[Tensor], Tensor]) -> Tensor:
+    return qnn.Lookup(function, QuantSpec.of(S6), QuantSpec(8, frac=4)).eval().table()
 
 
 class Unused(Alone):

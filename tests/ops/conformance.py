@@ -65,15 +65,21 @@ def sample_inputs(sample: Sample, corners: bool) -> dict[str, IntArray]:
     return {name: codes[pick.ravel()] for (name, codes), pick in zip(sets.items(), picks, strict=True)}
 
 
-def check_sample(sample: Sample, twin: Twin, corners: bool) -> None:
-    """Asserts that ONNX Runtime and torch give the simulator's codes, and that the torch layer lowers to the sample."""
+def check_sample(sample: Sample, twin: Twin, corners: bool, alone: bool = True) -> None:
+    """Asserts that ONNX Runtime and torch give the simulator's codes, and that the torch layer lowers to the sample.
+
+    Args:
+        alone: whether the sample is all that the layer lowers to, or only a part.
+    """
     graph, inputs = sample_graph(sample), sample_inputs(sample, corners)
     wanted = Simulator(graph).run(inputs)["y"]
     np.testing.assert_array_equal(OnnxEngine(graph, onnx_model(graph), threads=1).run(inputs)["y"], wanted, err_msg="onnx")
     types = [value.type for value in activations(sample)]
-    model = (_Unary(twin(sample), *types) if len(types) == 1 else _Binary(twin(sample), *types)).eval()
+    model = (_Unary, _Binary, _Ternary)[len(types) - 1](twin(sample), *types).eval()
     lowered = lower(model, [value.shape for value in activations(sample)])
-    _check_lowered(lowered, sample)
+    if alone:
+        _check_lowered(lowered, sample)
+    assert sample.op.kind in [node.op.kind for node in lowered.nodes]
     fed = dict(zip(lowered.inputs, inputs.values(), strict=True))
     np.testing.assert_array_equal(TorchEngine(model, lowered).run(fed)[lowered.outputs[0]], wanted, err_msg="torch")
 
@@ -108,6 +114,28 @@ class _Binary(nn.Module):
         return self.layer(self.first(a), self.second(b))
 
 
+class _Ternary(nn.Module):
+    """The same for three inputs."""
+
+    def __init__(self, layer: nn.Module, a: FixedType, b: FixedType, c: FixedType) -> None:
+        super().__init__()
+        self.layer, self.first, self.second, self.third = layer, QuantInput(type=a), QuantInput(type=b), QuantInput(type=c)
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        return self.layer(self.first(a), self.second(b), self.third(c))
+
+
+class Function(nn.Module):
+    """A torch function of one tensor as a layer."""
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x)
+
+
 def spec_of(value: Value, digits: int | None = None) -> QuantSpec:
     """The format of a constant, as a quantizer is asked for it."""
     type = value.type
@@ -129,15 +157,15 @@ def many_samples(samples: Sequence[Sample]) -> Graph:
     values = [value for sample in samples for value in activations(sample)]
     width, size = max(value.type.width for value in values), max(value.size for value in values)
     x = build.input("x", FixedType(True, width, 0), (size,))
-    total: Value | None = None
+    parts: list[Value] = []
     for position, sample in enumerate(samples):
         name = f"s{position}"
         operands = [_operand(build, x, value, f"{name}.in{i}") for i, value in enumerate(sample.operands)]
         y = build.add(f"{name}.{sample.op.kind}", sample.op, *operands)
-        part = _one_number(build, y, name)
-        total = part if total is None else build.add(f"{name}.sum", Add(), total, part)
-    assert total is not None
-    return build.build(total)
+        parts.append(_one_number(build, y, name))
+    while len(parts) > 1:  # a tree, so that the sum stays narrow
+        parts.append(build.add(f"sum{len(parts)}", Add(), parts.pop(0), parts.pop(0)))
+    return build.build(parts[0])
 
 
 def _operand(build: GraphBuilder, x: Value, value: Value, name: str) -> Value:

@@ -14,7 +14,8 @@ def twin(sample: Sample) -> nn.AvgPool2d:
     op = sample.op
     assert isinstance(op, AvgPool2d)
     width = 8 if op.reciprocal is None else op.reciprocal.width
-    return nn.AvgPool2d(op.kernel, op.stride, op.padding, quant=None, reciprocal_width=width)
+    ceil = max(op.extra) > 0
+    return nn.AvgPool2d(op.kernel, op.stride, op.padding, ceil, op.include_pad, quant=None, reciprocal_width=width)
 
 
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])

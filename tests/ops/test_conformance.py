@@ -19,16 +19,16 @@ def is_narrow(sample: Sample) -> bool:
     return all(value.type.width <= NARROW for value in activations(sample))
 
 
+KINDS = {
+    "windows": ("conv2d", "avg_pool2d", "max_pool2d"),
+    "requantize": ("requantize",),
+    "moves": ("concat", "pad", "rearrange", "reshape", "slice", "upsample"),
+}
+"""Ops whose samples are compiled together."""
+KINDS["others"] = tuple(kind for kind in OPS if not any(kind in kinds for kinds in KINDS.values()))
+
 GROUPS = {
-    "windows": [s for kind in ("conv2d", "avg_pool2d", "max_pool2d") for s in samples_of(kind) if is_narrow(s)],
-    "requantize": [s for s in samples_of("requantize") if is_narrow(s)],
-    "others": [
-        s
-        for kind in OPS
-        if kind not in ("conv2d", "avg_pool2d", "max_pool2d", "requantize")
-        for s in samples_of(kind)
-        if is_narrow(s)
-    ],
+    **{group: [s for kind in kinds for s in samples_of(kind) if is_narrow(s)] for group, kinds in KINDS.items()},
     "wide": [s for kind in OPS for s in samples_of(kind) if not is_narrow(s)],
 }
 

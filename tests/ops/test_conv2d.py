@@ -27,6 +27,7 @@ def twin(sample: Sample) -> nn.Conv2d:
         bias is not None,
         weight_spec=spec_of(weight, op.digits),
         bias_spec=DEFAULT_BIAS if bias is None else spec_of(bias),
+        extra=op.extra,
     )
     layer.weight.data.copy_(real_of(sample.operands[1]))
     if bias is not None and layer.bias is not None:

@@ -12,7 +12,8 @@ from tests.ops.conformance import check_sample, label, samples_of
 def twin(sample: Sample) -> nn.MaxPool2d:
     """The torch layer of a sample."""
     assert isinstance(sample.op, MaxPool2d)
-    return nn.MaxPool2d(sample.op.kernel, sample.op.stride, sample.op.padding)
+    op = sample.op
+    return nn.MaxPool2d(op.kernel, op.stride, op.padding, op.dilation, ceil_mode=max(op.extra) > 0)
 
 
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])

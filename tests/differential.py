@@ -1,0 +1,130 @@
+"""Random networks through all engines: comparison, many graphs as one program, and smaller networks that fail alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from qfx.errors import QfxError
+from qfx.export.onnx import onnx_model
+from qfx.fixed import FixedType, Overflow, Rounding
+from qfx.ir import Graph, GraphBuilder, Value
+from qfx.ops import Add, Linear, Requantize, Reshape
+from qfx.sim import Simulator
+from qfx.sim.csim import CSimulator
+from qfx.verify.comparison import compare_engines
+from qfx.verify.engine import Engine
+from qfx.verify.onnx_engine import OnnxEngine
+from qfx.verify.report import Report
+from qfx.verify.torch_engine import TorchEngine
+from tests.hls.build import write_project
+from tests.random_choices import Seeded
+from tests.random_models import Program, random_model
+from tests.random_networks import random_graph, random_inputs
+
+SAMPLES = 20
+
+
+def compare(graph: Graph, model: Program | None = None, more: Sequence[Engine] = (), seed: int = 0) -> Report:
+    """Simulator, ONNX Runtime, torch if there is a model, and what is given, on corner and random inputs."""
+    engines: list[Engine] = [Simulator(graph), OnnxEngine(graph, onnx_model(graph), threads=1), *more]
+    if model is not None:
+        engines.append(TorchEngine(model, graph))
+    return compare_engines(graph, engines, random_inputs(graph, SAMPLES, seed))
+
+
+def compare_compiled(graph: Graph, folder: Path, seed: int = 0, optimize: str = "-O0") -> Report:
+    """The graph's C++, written into `folder` and compiled, against the simulator."""
+    engine = CSimulator(write_project(graph, folder), optimize=optimize)
+    return compare_engines(graph, [Simulator(graph), engine], random_inputs(graph, SAMPLES, seed))
+
+
+def network(seed: int, steps: int = 8) -> tuple[Graph, Program | None]:
+    """The random network of a seed: a torch model for an even one, a graph for an odd one."""
+    if seed % 2:
+        return random_graph(Seeded(seed), steps=steps), None
+    model = random_model(Seeded(seed), steps)
+    return model.lower(model.input_shape), model
+
+
+def together(graphs: Sequence[Graph]) -> Graph:
+    """All graphs as one network with one flat input, of which each gets its own elements, cast to its input's format."""
+    build = GraphBuilder("together")
+    inputs = [graph.values[graph.inputs[0]] for graph in graphs]
+    x = build.input("x", FixedType(True, max(v.type.width for v in inputs), 0), (max(v.size for v in inputs),))
+    total: Value | None = None
+    for number, (graph, value) in enumerate(zip(graphs, inputs, strict=True)):
+        name = f"g{number}"
+        pick = build.constant(f"{name}.pick", FixedType(False, 1, value.type.frac), np.eye(value.size, x.size, dtype=np.int64))
+        fed = build.add(f"{name}.given", Linear(), x, pick)
+        fed = build.add(f"{name}.cast", Requantize(value.type, Rounding.TRN, Overflow.WRAP), fed)
+        fed = fed if len(value.shape) == 1 else build.add(f"{name}.image", Reshape(value.shape), fed)
+        y = _copy(build, graph, fed, f"{name}.")
+        y = build.add(f"{name}.bit", Requantize(FixedType(False, 1, y.type.frac), Rounding.TRN, Overflow.WRAP), y)
+        y = y if len(y.shape) == 1 else build.add(f"{name}.flat", Reshape((y.size,)), y)
+        ones = build.constant(f"{name}.ones", FixedType(False, 1, -y.type.frac), np.ones((1, y.size), np.int64))
+        part = build.add(f"{name}.one", Linear(), y, ones)
+        total = part if total is None else build.add(f"{name}.sum", Add(), total, part)
+    assert total is not None
+    return build.build(total)
+
+
+def _copy(build: GraphBuilder, graph: Graph, fed: Value, prefix: str) -> Value:
+    """The graph's nodes once more, its input replaced by `fed`; returns the output."""
+    values = {graph.inputs[0]: fed}
+    for name, value in graph.values.items():
+        if value.constant is not None:
+            values[name] = build.constant(prefix + name, value.type, value.constant)
+    for node in graph.nodes:
+        values[node.name] = build.add(prefix + node.name, node.op, *(values[name] for name in node.inputs))
+    return values[graph.outputs[0]]
+
+
+def part(graph: Graph, start: str, end: str) -> Graph | None:
+    """The nodes that lead from value `start`, which becomes the input, to `end`; None if `end` needs another value, too."""
+    needed = {end}
+    for node in reversed(graph.nodes):
+        if node.name in needed and node.name != start:
+            needed |= set(node.inputs)
+    values = {start: graph.values[start]}
+    build = GraphBuilder(graph.name)
+    values[start] = build.input("x" if start not in graph.inputs else start, graph.values[start].type, graph.values[start].shape)
+    for node in graph.nodes:
+        if node.name not in needed or node.name == start or node.name in values:
+            continue
+        for name in node.inputs:
+            constant = graph.values[name]
+            if constant.constant is not None and name not in values:
+                values[name] = build.constant(name, constant.type, constant.constant)
+        if not all(name in values for name in node.inputs):
+            continue  # reached only past the input; what needs it is left out as well
+        values[node.name] = build.add(node.name, node.op, *(values[name] for name in node.inputs))
+    return build.build(values[end]) if end in values and end != start else None
+
+
+def smaller(graph: Graph, fails: Callable[[Graph], bool], layer: str) -> Graph:
+    """The shortest part of the graph that ends in `layer` and still fails; the graph itself if none does."""
+    candidates = [found for start in graph.activations() if (found := _part_or_none(graph, start, layer)) is not None]
+    for candidate in sorted(candidates, key=lambda found: len(found.nodes)):
+        if fails(candidate):
+            return candidate
+    return graph
+
+
+def _part_or_none(graph: Graph, start: str, end: str) -> Graph | None:
+    try:
+        return part(graph, start, end)
+    except QfxError:  # a value that the part computes and nothing reads
+        return None
+
+
+def shorter_models(seed: int) -> Iterator[tuple[Graph, Program]]:
+    """The model of a seed with fewer steps, the fewest first."""
+    for steps in range(1, 8):
+        try:
+            model = random_model(Seeded(seed), steps)
+            yield model.lower(model.input_shape), model
+        except QfxError:
+            continue

@@ -1,0 +1,23 @@
+"""slice: the samples through simulator, ONNX Runtime and torch."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from qfx.ops import Sample, Slice
+from tests.ops.conformance import Function, check_sample, label, samples_of
+
+
+def twin(sample: Sample) -> nn.Module:
+    """The torch module of a sample."""
+    op = sample.op
+    assert isinstance(op, Slice)
+    parts = [slice(a, b, s) for a, b, s in zip(op.starts, op.stops, op.steps, strict=True)]
+    return Function(lambda x: x[(slice(None), *parts)])
+
+
+@pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
+@pytest.mark.parametrize("sample", samples_of("slice"), ids=label)
+def test_engines_agree(sample: Sample, corners: bool) -> None:
+    check_sample(sample, twin, corners)

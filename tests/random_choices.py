@@ -1,0 +1,59 @@
+"""Where random networks take their decisions from: a seed, or hypothesis, which then shrinks them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from hypothesis import strategies as st
+
+T = TypeVar("T")
+
+
+class Choices(Protocol):
+    """A source of decisions; the first alternatives are the simple ones."""
+
+    def integer(self, low: int, high: int) -> int:
+        """One of low..high."""
+        ...
+
+    def pick(self, items: Sequence[T]) -> T:
+        """One of the items."""
+        ...
+
+    def chance(self, percent: int) -> bool:
+        """True in so many of 100 cases."""
+        ...
+
+
+class Seeded:
+    """Decisions from a seed: the same network on every machine."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def integer(self, low: int, high: int) -> int:
+        return self._random.randint(low, high)
+
+    def pick(self, items: Sequence[T]) -> T:
+        return items[self._random.randrange(len(items))]
+
+    def chance(self, percent: int) -> bool:
+        return self._random.randrange(100) < percent
+
+
+class Drawn:
+    """Decisions drawn by hypothesis."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self._draw = draw
+
+    def integer(self, low: int, high: int) -> int:
+        return self._draw(st.integers(low, high))
+
+    def pick(self, items: Sequence[T]) -> T:
+        return self._draw(st.sampled_from(items))
+
+    def chance(self, percent: int) -> bool:
+        return self._draw(st.integers(0, 99)) >= 100 - percent

@@ -121,7 +121,7 @@ class _Lowering:
         if isinstance(argument, list | tuple):
             return tuple(self._resolve(item) for item in cast(Sequence[Any], argument))
         if isinstance(argument, slice):
-            bounds: tuple[Any, ...] = (argument.start, argument.stop, argument.step)
+            bounds = cast(tuple[Any, ...], (argument.start, argument.stop, argument.step))
             return slice(*(self._resolve(bound) for bound in bounds))
         if isinstance(argument, Mapping):
             return {key: self._resolve(item) for key, item in cast(Mapping[str, Any], argument).items()}
@@ -141,7 +141,7 @@ class _Lowering:
             if isinstance(self.trace.layer(node), Layer):
                 raise
             raise LoweringError(f"{self._describe(node)}: {error}") from error
-        except (TypeError, IndexError, ValueError) as error:
+        except (TypeError, IndexError, ValueError, AttributeError, ZeroDivisionError) as error:
             raise LoweringError(f"{self._describe(node)}: arguments that have no fixed-point form ({error})") from error
         self.suffixes[node] = scope.suffixes
         return result

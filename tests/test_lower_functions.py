@@ -209,6 +209,10 @@ def split_by_nothing(m: Any, x: Any) -> Any:
     return x.split(2)
 
 
+def parts_of_parts(m: Any, x: Any) -> Tensor:
+    return torch.flatten(x.split(2, 1), 1)
+
+
 def joined_parts(m: Any, x: Any) -> Tensor:
     return torch.cat(x.split(2, 1), 1)
 
@@ -278,6 +282,8 @@ REFUSED: list[tuple[Callable[[Any, Tensor], Any], str]] = [
     (lambda m, x: x.flatten(2).mean((1, 2)), "mixes samples or channels"),
     (lambda m, x: x.mean(), "mixes samples or channels"),
     (lambda m, x: x.view(x.size(0) * 4, -1), "arguments that have no fixed-point form"),
+    (lambda m, x: functional.pixel_shuffle(x, 0), "arguments that have no fixed-point form"),
+    (parts_of_parts, "arguments that have no fixed-point form"),
     (lambda m, x: x.clamp(x, x), "arguments that have no fixed-point form"),
     (lambda m, x: functional.max_pool1d(x.flatten(2), 2, return_indices=True)[0], "leave return_indices out"),
     (lambda m, x: x.argmax(), "argmax over axis None"),

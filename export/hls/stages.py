@@ -255,7 +255,7 @@ def lookup(op: Lookup, node: Node, layer: Layer, operands: tuple[Value, ...]) ->
     by_bits = np.roll(table.codes, x.type.min_int)  # the bits of -1 come after those of the greatest code
     layer.codes.append(Code("address_bits", False, x.type.width))
     comment = f"{table.name}: {table.type.ap_name}, [bits of {x.name}][0]"
-    code_table(layer, "entry", by_bits.tolist(), table.type.width, comment, ports=layer.x.lanes)
+    code_table(layer, "output", by_bits.tolist(), table.type.width, comment, ports=layer.x.lanes)
 
 
 @builder(ArgMax)

@@ -292,6 +292,30 @@ REFUSED: list[tuple[Callable[[Any, Tensor], Any], str]] = [
 ]
 
 
+def in_place(m: Any, x: Tensor) -> Tensor:
+    y = x.relu()
+    return y.add_(x) + y
+
+
+def in_place_through_a_view(m: Any, x: Tensor) -> Tensor:
+    y = x.relu()
+    z = y.flatten(1)
+    z.add_(x.flatten(1))
+    return z * y.flatten(1)
+
+
+def in_place_by_a_module(m: Any, x: Tensor) -> Tensor:
+    y = x + x
+    return m.clip(y) + y
+
+
+@pytest.mark.parametrize("body", [in_place, in_place_through_a_view, in_place_by_a_module])
+def test_what_was_changed_in_place_cannot_be_read_again(body: Callable[[Any, Tensor], Tensor]) -> None:
+    text = r"at .*: it changes a tensor in place that \w+ \(\w+\) at .* reads again; use the form that makes a new tensor"
+    with pytest.raises(LoweringError, match=text):
+        lower(Given(body, clip=nn.ReLU6(inplace=True)), (4, 4, 4))
+
+
 @pytest.mark.parametrize(("body", "text"), REFUSED, ids=[text[:45] for _, text in REFUSED])
 def test_refusals(body: Callable[[Any, Tensor], Any], text: str) -> None:
     with pytest.raises(LoweringError, match=text):

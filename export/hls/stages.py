@@ -319,7 +319,10 @@ def slice_(op: Slice, node: Node, layer: Layer, operands: tuple[Value, ...]) -> 
         _rename(layer, "slice_words")
     per_word = lanes if words else 1
     layer.constant(columns=layer.x.width, channels=layer.x.channels // per_word)
-    axes = zip(("channel", "row", "column"), op.starts, op.steps, layer.out.value.shape, strict=False)
+    if len(op.starts) > 3:
+        raise ExportError(f"node {node.name!r}: the HLS export slices up to 3 axes, not {len(op.starts)}; reshape first")
+    names = ("channel", "column") if len(op.starts) == 2 else ("channel", "row", "column")
+    axes = zip(names, op.starts, op.steps, layer.out.value.shape, strict=False)
     spans = {axis: (start, step, count) for axis, start, step, count in axes}
     spans["channel"] = (op.starts[0] // per_word, step, layer.out.channels // per_word)
     for axis in ("channel", "row", "column"):

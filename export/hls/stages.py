@@ -313,8 +313,8 @@ def rearrange(op: Rearrange, node: Node, layer: Layer, operands: tuple[Value, ..
 
 @builder(Slice)
 def slice_(op: Slice, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
-    lanes, step = layer.x.lanes, op.steps[0]
-    words = layer.out.lanes == lanes and step == 1 and op.starts[0] % lanes == 0
+    lanes, start, step = layer.x.lanes, op.starts[0], op.steps[0]
+    words = layer.out.lanes == lanes and step == 1 and start % lanes == 0
     if words:
         _rename(layer, "slice_words")
     per_word = lanes if words else 1
@@ -324,7 +324,7 @@ def slice_(op: Slice, node: Node, layer: Layer, operands: tuple[Value, ...]) -> 
     names = ("channel", "column") if len(op.starts) == 2 else ("channel", "row", "column")
     axes = zip(names, op.starts, op.steps, layer.out.value.shape, strict=False)
     spans = {axis: (start, step, count) for axis, start, step, count in axes}
-    spans["channel"] = (op.starts[0] // per_word, step, layer.out.channels // per_word)
+    spans["channel"] = (start // per_word, step, layer.out.channels // per_word)
     for axis in ("channel", "row", "column"):
-        start, step, count = spans.get(axis, (0, 1, 1))
-        layer.constant(**{f"start_{axis}": start, f"step_{axis}": step, f"last_{axis}": start + (count - 1) * step})
+        first, stride, count = spans.get(axis, (0, 1, 1))
+        layer.constant(**{f"start_{axis}": first, f"step_{axis}": stride, f"last_{axis}": first + (count - 1) * stride})

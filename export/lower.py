@@ -11,6 +11,7 @@ from torch import fx, nn
 from qfx.errors import LoweringError, QuantizationError
 from qfx.export.advice import advice
 from qfx.export.functions import BATCH, FUNCTIONS, METHODS, SIZES, Part, lower_module
+from qfx.export.in_place import read_again
 from qfx.export.trace import Trace, trace
 from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder, Value
@@ -75,6 +76,7 @@ class _Lowering:
         self.trace = trace
         self.shapes = shapes
         self.builder = GraphBuilder(name)
+        self.position = {node: index for index, node in enumerate(trace.nodes)}
         self.known: dict[fx.Node, Any] = {}
         self.suffixes: dict[fx.Node, dict[str, str]] = {}
 
@@ -121,7 +123,7 @@ class _Lowering:
         if isinstance(argument, list | tuple):
             return tuple(self._resolve(item) for item in cast(Sequence[Any], argument))
         if isinstance(argument, slice):
-            bounds: tuple[Any, ...] = (argument.start, argument.stop, argument.step)
+            bounds = cast(tuple[Any, ...], (argument.start, argument.stop, argument.step))
             return slice(*(self._resolve(bound) for bound in bounds))
         if isinstance(argument, Mapping):
             return {key: self._resolve(item) for key, item in cast(Mapping[str, Any], argument).items()}
@@ -131,6 +133,12 @@ class _Lowering:
         return {value.name for node, value in self.known.items() if node.op == "placeholder"}
 
     def _call(self, node: fx.Node) -> Any:
+        again = read_again(node, self.position, self.trace.layer(node))
+        if again is not None:
+            raise LoweringError(
+                f"{self._describe(node)}: it changes a tensor in place that {self._describe(again)} reads again; "
+                "use the form that makes a new tensor"
+            )
         scope = Scope(self.builder, self.trace.names[node], self._describe(node))
         args, kwargs = self._resolve(node.args), self._resolve(node.kwargs)
         try:
@@ -141,7 +149,7 @@ class _Lowering:
             if isinstance(self.trace.layer(node), Layer):
                 raise
             raise LoweringError(f"{self._describe(node)}: {error}") from error
-        except (TypeError, IndexError, ValueError) as error:
+        except (TypeError, IndexError, ValueError, AttributeError, ZeroDivisionError) as error:
             raise LoweringError(f"{self._describe(node)}: arguments that have no fixed-point form ({error})") from error
         self.suffixes[node] = scope.suffixes
         return result

@@ -13,6 +13,7 @@ import torch
 from torch import fx, nn
 
 from qfx.errors import LoweringError
+from qfx.export.in_place import read_again
 from qfx.nn.layer import Layer
 from qfx.quant import Quantizer
 
@@ -75,15 +76,17 @@ def trace(model: nn.Module) -> Trace:
     finally:
         for module, training in modes.items():
             module.training = training
-    nodes = _live(graph)
+    nodes = _live(graph, tracer.root)
     return Trace(fx.GraphModule(tracer.root, graph), nodes, _names(nodes), tracer.sources)
 
 
-def _live(graph: fx.Graph) -> list[fx.Node]:
-    """Erase what the output does not depend on (placeholders stay); returns the rest."""
+def _live(graph: fx.Graph, root: nn.Module) -> list[fx.Node]:
+    """Erase what the output does not depend on (placeholders, and changes in place that show later, stay); returns the rest."""
     needed: set[fx.Node] = set()
+    position = {node: index for index, node in enumerate(graph.nodes)}
     for node in reversed(graph.nodes):
-        if node.op == "output" or node in needed:
+        module = root.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if node.op == "output" or node in needed or read_again(node, position, module):
             needed |= {node, *node.all_input_nodes}
     for node in reversed(graph.nodes):
         if node not in needed and node.op != "placeholder":

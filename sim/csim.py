@@ -43,6 +43,7 @@ class CSimulator:
         flags: further compiler flags.
         environment: variables to set while the program runs.
         cache: folder where compiled programs are kept by content (see `qfx.sim.program_cache`); None to compile always.
+        seconds: that the program may run for one chunk of samples; None for any time.
 
     Raises:
         ProjectError: the project has no graph, or its `hls/layout.json` is missing or damaged.
@@ -59,6 +60,7 @@ class CSimulator:
         flags: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         cache: Path | None = None,
+        seconds: float | None = None,
     ) -> None:
         self.hls = Path(project).resolve() / "hls"
         self.graph = load_graph(Path(project))
@@ -69,6 +71,7 @@ class CSimulator:
             self._flags += ["-fno-sanitize=shift-base", "-fno-sanitize-recover=all"]
         self._environment = dict(environment or {})
         self._cache = None if cache is None else ProgramCache(cache)
+        self._seconds = seconds
         self._program: Path | None = None
         self.headers: ApTypes | None = None
         """The header set in use, once compiled."""
@@ -85,7 +88,7 @@ class CSimulator:
         Raises:
             UsageError: an input that does not fit.
             EngineUnavailable: no compiler or no ap_types headers.
-            ProjectError: the C++ does not compile, crashes, or misuses a stream.
+            ProjectError: the C++ does not compile, crashes, runs too long, or misuses a stream.
         """
         codes = check_input(self.graph, self.layout.input, inputs)
         program = self.compile()
@@ -137,7 +140,15 @@ class CSimulator:
         return {**values, output.name: from_beats(beats, output.shape)}
 
     def _execute(self, command: list[str]) -> None:
-        result = subprocess.run(command, capture_output=True, text=True, errors="replace", env={**os.environ, **self._environment})
+        environment = {**os.environ, **self._environment}
+        try:
+            result = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", env=environment, timeout=self._seconds
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ProjectError(
+                f"C simulation of {self.hls} ran longer than {self._seconds:g} s; the C++ may loop forever"
+            ) from error
         if result.returncode == 0:
             return
         message = _shortened(result.stderr) or "no message"

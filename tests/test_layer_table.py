@@ -119,6 +119,8 @@ Layers of `qfx.nn` are drop-ins for torch's, with formats of their own. What tor
 replacement: it converts as it is, and its result has the format that the op infers. Put `qfx.nn.Quantize` behind it where
 that grows too wide.
 
+One dimension goes through images of height 1: `.image` and `.result` name operand and result there.
+
 Some things hold for all lines. The batch axis stays in front and is never mixed. A module that is called twice gives two
 sets of values, `fc` and `fc_1`, from the same weights. A model may have several inputs, each read by a `qfx.nn.QuantInput`
 or `qfx.nn.Quantize`, and may return a tuple.

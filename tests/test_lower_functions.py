@@ -209,6 +209,10 @@ def split_by_nothing(m: Any, x: Any) -> Any:
     return x.split(2)
 
 
+def parts_of_parts(m: Any, x: Any) -> Tensor:
+    return torch.flatten(x.split(2, 1), 1)
+
+
 def joined_parts(m: Any, x: Any) -> Tensor:
     return torch.cat(x.split(2, 1), 1)
 
@@ -278,12 +282,38 @@ REFUSED: list[tuple[Callable[[Any, Tensor], Any], str]] = [
     (lambda m, x: x.flatten(2).mean((1, 2)), "mixes samples or channels"),
     (lambda m, x: x.mean(), "mixes samples or channels"),
     (lambda m, x: x.view(x.size(0) * 4, -1), "arguments that have no fixed-point form"),
+    (lambda m, x: functional.pixel_shuffle(x, 0), "arguments that have no fixed-point form"),
+    (parts_of_parts, "arguments that have no fixed-point form"),
     (lambda m, x: x.clamp(x, x), "arguments that have no fixed-point form"),
     (lambda m, x: functional.max_pool1d(x.flatten(2), 2, return_indices=True)[0], "leave return_indices out"),
     (lambda m, x: x.argmax(), "argmax over axis None"),
     (lambda m, x: nn.ReLU()(x), "cannot be traced at .*: module is not installed as a submodule"),
     (lambda m, x: m.indices(x.flatten(2)), "max_pool1d with return_indices has no fixed-point form"),
 ]
+
+
+def in_place(m: Any, x: Tensor) -> Tensor:
+    y = x.relu()
+    return y.add_(x) + y
+
+
+def in_place_through_a_view(m: Any, x: Tensor) -> Tensor:
+    y = x.relu()
+    z = y.flatten(1)
+    z.add_(x.flatten(1))
+    return z * y.flatten(1)
+
+
+def in_place_by_a_module(m: Any, x: Tensor) -> Tensor:
+    y = x + x
+    return m.clip(y) + y
+
+
+@pytest.mark.parametrize("body", [in_place, in_place_through_a_view, in_place_by_a_module])
+def test_what_was_changed_in_place_cannot_be_read_again(body: Callable[[Any, Tensor], Tensor]) -> None:
+    text = r"at .*: it changes a tensor in place that \w+ \(\w+\) at .* reads again; use the form that makes a new tensor"
+    with pytest.raises(LoweringError, match=text):
+        lower(Given(body, clip=nn.ReLU6(inplace=True)), (4, 4, 4))
 
 
 @pytest.mark.parametrize(("body", "text"), REFUSED, ids=[text[:45] for _, text in REFUSED])

@@ -6,6 +6,7 @@ words come in the order (row, column, channel group). A value with two readers p
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from qfx.errors import ExportError
@@ -54,11 +55,13 @@ class Wire:
 
     @property
     def height(self) -> int:
-        return self.value.shape[1] if len(self.value.shape) == 3 else 1
+        """Rows: 1 where the value has no more than one axis behind the channels."""
+        return self.value.shape[1] if len(self.value.shape) > 2 else 1
 
     @property
     def width(self) -> int:
-        return self.value.shape[2] if len(self.value.shape) == 3 else 1
+        """Columns: all that is behind the rows, row-major."""
+        return math.prod(self.value.shape[2:] if len(self.value.shape) > 2 else self.value.shape[1:])
 
     @property
     def pixels(self) -> int:
@@ -173,7 +176,6 @@ def wire_graph(graph: Graph) -> Wiring:
     sources = {node.name: node.source for node in graph.nodes}
     wires: dict[str, Wire] = {}
     for name in graph.activations():
-        _check_shape(graph.values[name])
         wires[name] = Wire(names[name], graph.values[name], names[name], sources.get(name, ""))
         alias = _alias_of(graph, name)
         if alias is not None and _same_order(wires[alias], wires[name]):
@@ -184,13 +186,6 @@ def wire_graph(graph: Graph) -> Wiring:
 def is_alias(wire: Wire) -> bool:
     """Whether the value is its operand's stream under another shape."""
     return wire.stream != wire.name
-
-
-def _check_shape(value: Value) -> None:
-    if len(value.shape) not in (1, 3):
-        raise ExportError(
-            f"value {value.name!r} has shape {list(value.shape)}; the HLS export takes (channel, height, width) or (feature,)"
-        )
 
 
 def _alias_of(graph: Graph, name: str) -> str | None:

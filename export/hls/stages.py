@@ -255,7 +255,7 @@ def lookup(op: Lookup, node: Node, layer: Layer, operands: tuple[Value, ...]) ->
     by_bits = np.roll(table.codes, x.type.min_int)  # the bits of -1 come after those of the greatest code
     layer.codes.append(Code("address_bits", False, x.type.width))
     comment = f"{table.name}: {table.type.ap_name}, [bits of {x.name}][0]"
-    code_table(layer, "entry", by_bits.tolist(), table.type.width, comment, ports=layer.x.lanes)
+    code_table(layer, "output", by_bits.tolist(), table.type.width, comment, ports=layer.x.lanes)
 
 
 @builder(ArgMax)
@@ -313,15 +313,18 @@ def rearrange(op: Rearrange, node: Node, layer: Layer, operands: tuple[Value, ..
 
 @builder(Slice)
 def slice_(op: Slice, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
-    lanes, step = layer.x.lanes, op.steps[0]
-    words = layer.out.lanes == lanes and step == 1 and op.starts[0] % lanes == 0
+    lanes, start, step = layer.x.lanes, op.starts[0], op.steps[0]
+    words = layer.out.lanes == lanes and step == 1 and start % lanes == 0
     if words:
         _rename(layer, "slice_words")
     per_word = lanes if words else 1
     layer.constant(columns=layer.x.width, channels=layer.x.channels // per_word)
-    axes = zip(("channel", "row", "column"), op.starts, op.steps, layer.out.value.shape, strict=False)
+    if len(op.starts) > 3:
+        raise ExportError(f"node {node.name!r}: the HLS export slices up to 3 axes, not {len(op.starts)}; reshape first")
+    names = ("channel", "column") if len(op.starts) == 2 else ("channel", "row", "column")
+    axes = zip(names, op.starts, op.steps, layer.out.value.shape, strict=False)
     spans = {axis: (start, step, count) for axis, start, step, count in axes}
-    spans["channel"] = (op.starts[0] // per_word, step, layer.out.channels // per_word)
+    spans["channel"] = (start // per_word, step, layer.out.channels // per_word)
     for axis in ("channel", "row", "column"):
-        start, step, count = spans.get(axis, (0, 1, 1))
-        layer.constant(**{f"start_{axis}": start, f"step_{axis}": step, f"last_{axis}": start + (count - 1) * step})
+        first, stride, count = spans.get(axis, (0, 1, 1))
+        layer.constant(**{f"start_{axis}": first, f"step_{axis}": stride, f"last_{axis}": first + (count - 1) * stride})

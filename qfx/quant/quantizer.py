@@ -90,9 +90,14 @@ class Quantizer(nn.Module):
         """The format of every code. Binary points per channel share the finest grid, which widens the codes.
 
         Raises:
-            QuantizationError: not calibrated, or switched off.
+            QuantizationError: not calibrated, or switched off, or its binary point is NaN or infinite.
         """
         self._check_ready()
+        if not bool(torch.isfinite(self.frac).all()):
+            raise QuantizationError(
+                f"{self._label()} has a binary point that is NaN or infinite; train again with a lower learning rate, or load "
+                "other weights"
+            )
         coarsest, finest = int(self.fracs.min()), int(self.fracs.max())
         return FixedType(self.spec.signed, self.spec.width + finest - coarsest, finest)
 
@@ -100,9 +105,15 @@ class Quantizer(nn.Module):
         """The integer codes of the quantized `x` and their format: read off the output, nothing is rounded again.
 
         Raises:
-            QuantizationError: not calibrated, or switched off.
+            QuantizationError: not calibrated, switched off, or a value that is NaN or infinite.
         """
         type = self.fixed_type()
+        wrong = int((~torch.isfinite(x)).sum())
+        if wrong:
+            raise QuantizationError(
+                f"{self._label()} was given {wrong} of {x.numel()} values that are NaN or infinite; train again with a lower "
+                "learning rate, or load other weights"
+            )
         with torch.no_grad():
             values = self(x).to(torch.float64).cpu().numpy()
         scaled = np.ldexp(values, type.frac)

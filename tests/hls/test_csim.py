@@ -166,6 +166,14 @@ def test_a_crash(copy: Path) -> None:
         CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
 
 
+def test_an_endless_loop(copy: Path) -> None:
+    spoil(copy, "kernels/relu.hpp", "position < L::in::WORDS; ++position", "position < L::in::WORDS; position += 0")
+    spoil(copy, "kernels/relu.hpp", "x.read()", "0")
+    spoil(copy, "kernels/relu.hpp", "y.write(y_word);", "")
+    with pytest.raises(ProjectError, match=r"hls ran longer than 0.5 s; the C\+\+ may loop forever"):
+        CSimulator(copy, optimize="-O0", seconds=0.5).run(frames(TINY, 1))
+
+
 def test_sanitizer_findings_are_errors(copy: Path) -> None:
     spoil(copy, "kernels/sliding_window.hpp", "lines[fill_line][at] =", "lines[fill_line + L::LINES][at] =")
     with pytest.raises(ProjectError, match=r"(?s)crashed \(status 1\):.*(runtime error: index|out of bounds)"):

@@ -182,10 +182,6 @@ BAD_GRAPHS = [
     (two_outputs, r"graph 'two' has 2 outputs \(a, b\); an HLS project has exactly one"),
     (unread, "value 'lost' is computed but nothing reads it and it is no output; remove it from the network"),
     (
-        lambda: chain("n", replace(image(S6, 4), shape=(2, 2)), (ReLU(), [])),
-        r"value 'x' has shape \[2, 2\]; the HLS export takes \(channel, height, width\) or \(feature,\)",
-    ),
-    (
         lambda: chain("n", image(FixedType(True, 4, 512), 2), (Requantize(replace(WIDE_SHIFT, frac=-512)), [])),
         "node 'step0' rounds 1024 bits away; the limit is 1023, the width of an ap_fixed",
     ),

@@ -19,7 +19,7 @@ def is_narrow(sample: Sample) -> bool:
     return all(value.type.width <= NARROW for value in activations(sample))
 
 
-KINDS = {
+KINDS: dict[str, tuple[str, ...]] = {
     "windows": ("conv2d", "avg_pool2d", "max_pool2d"),
     "requantize": ("requantize",),
     "moves": ("concat", "pad", "rearrange", "reshape", "slice", "upsample"),

@@ -225,6 +225,11 @@ def test_an_output_that_cannot_be_written(home: Path) -> None:
     assert "error: [Errno 2] No such file or directory" in result.stderr
 
 
+def _heed_interrupts() -> None:
+    """A shell's background job ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_export_leaves_nothing(home: Path, tmp_path: Path, number: signal.Signals) -> None:
     """The process is stopped while the project is half-written; the factory's module has the writing wait."""
@@ -245,7 +250,7 @@ def test_an_interrupted_export_leaves_nothing(home: Path, tmp_path: Path, number
         "--out",
         "a/project",
     ]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_interrupts)
     deadline = time.monotonic() + 60
     while not (tmp_path / "started").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -22,6 +22,8 @@ from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, quantizers
 
 Shape = tuple[int, ...]
+Shapes = Shape | Sequence[Shape] | Mapping[str, Shape]
+"""Of the only input, of all in order, or of all by name."""
 
 
 @dataclass
@@ -39,12 +41,12 @@ class Lowered:
     suffixes: dict[fx.Node, dict[str, str]]
 
 
-def lower(model: nn.Module, input_shape: Shape | Sequence[Shape], name: str = "network") -> Graph:
+def lower(model: nn.Module, input_shape: Shapes, name: str = "network") -> Graph:
     """The graph of `model` in eval.
 
     Args:
         model: layers of qfx.nn, and what torch offers that is exact on integers; docs/layers.md lists it. Calibrated.
-        input_shape: without the batch axis; one shape per input if there are several.
+        input_shape: without the batch axis; one shape per input if there are several, in order or by name.
         name: of the graph, a C identifier.
 
     Raises:
@@ -55,16 +57,22 @@ def lower(model: nn.Module, input_shape: Shape | Sequence[Shape], name: str = "n
     return lower_traced(model, input_shape, name).graph
 
 
-def lower_traced(model: nn.Module, input_shape: Shape | Sequence[Shape], name: str = "network") -> Lowered:
+def lower_traced(model: nn.Module, input_shape: Shapes, name: str = "network") -> Lowered:
     """`lower`, with the trace beside the graph."""
     if not name.isidentifier():
         raise LoweringError(f"the graph name {name!r} is no C identifier; use letters, digits and underscores")
     model = model.module if isinstance(model, Model) and model.module is not None else model
     quantizers(model)  # each learns its path, for messages
-    return _Lowering(trace(model), _shapes(input_shape), name).run()
+    traced = trace(model)
+    return _Lowering(traced, _shapes(input_shape, traced), name).run()
 
 
-def _shapes(input_shape: Shape | Sequence[Shape]) -> list[Shape]:
+def _shapes(input_shape: Shapes, traced: Trace) -> list[Shape]:
+    if isinstance(input_shape, Mapping):
+        names = [traced.names[node] for node in traced.nodes if node.op == "placeholder"]
+        if set(names) != set(input_shape):
+            raise LoweringError(f"the model reads the inputs {', '.join(names)}, but what was given is {', '.join(input_shape)}")
+        return [input_shape[name] for name in names]
     shapes = [shape for shape in input_shape if not isinstance(shape, int)]
     return shapes or [tuple(size for size in input_shape if isinstance(size, int))]
 

@@ -58,7 +58,9 @@ def export(
         str, typer.Argument(help="module:factory, a function without arguments that makes the model.", show_default=False)
     ],
     weights: Annotated[Path, typer.Option(help="State dict, as torch.save writes it.", show_default=False)],
-    sample: Annotated[Path, typer.Option(help="Raw integer inputs (count, ...) as .npy.", show_default=False)],
+    sample: Annotated[
+        Path, typer.Option(help="Raw integer inputs (count, ...) as .npy; several by name as .npz.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="Project directory to make.", show_default=False)],
     name: Annotated[str, typer.Option(help="Of the network: a C identifier.")] = "network",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a project that lies there.")] = False,
@@ -74,8 +76,8 @@ def export(
 @app.command()
 def simulate(
     directory: Directory,
-    inputs: Annotated[Path, typer.Option(help="Input codes (count, ...) as .npy.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Output codes as .npy.", show_default=False)],
+    inputs: Annotated[Path, typer.Option(help="Input codes (count, ...) as .npy; several by name as .npz.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Output codes as .npy; several by name as .npz.", show_default=False)],
     quiet: Quiet = False,
 ) -> None:
     """Run the bit-exact simulator on integer inputs."""
@@ -90,7 +92,9 @@ def verify(
         list[Path], typer.Argument(metavar="DIR...", help="Projects, as `qfx export` writes them.", show_default=False)
     ],
     engines: Annotated[str | None, typer.Option(help="Such as sim,csim; the first is the reference.", show_default=False)] = None,
-    inputs: Annotated[Path | None, typer.Option(help="Input codes (count, ...) as .npy.", show_default=False)] = None,
+    inputs: Annotated[
+        Path | None, typer.Option(help="Input codes (count, ...) as .npy; several by name as .npz.", show_default=False)
+    ] = None,
     samples: Annotated[int | None, typer.Option(help="How many.", show_default=False)] = None,
     seed: Seed = None,
     model: Annotated[str | None, typer.Option(help="module:factory of the model, to run torch live.", show_default=False)] = None,

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from rich.markup import escape
 
 from qfx import console
 from qfx.errors import QfxError, UsageError
 from qfx.exactness import prove
-from qfx.fixed import IntArray
-from qfx.golden import read_codes, write_codes
+from qfx.golden import read_inputs
 from qfx.ir import Graph
 from qfx.ops import Cost
 from qfx.progress import Progress
-from qfx.project import load_project, write_project
-from qfx.sim.engine import chunk_size, simulate
+from qfx.project import load_project, write_by_name, write_project
+from qfx.sim.engine import Codes, by_input, chunk_size, simulate
 from qfx.verify.outcome import Outcome
 from qfx.verify.report import Report
 
 
 def export(spec: str, weights: Path, sample: Path, out: Path, name: str, overwrite: bool, seed: int, quiet: bool) -> int:
     """Lower a user's model and write it as a project."""
-    codes = read_codes(sample)
-    if codes.ndim < 2 or len(codes) == 0:
-        raise UsageError(
-            f"{sample} has shape {codes.shape}; samples are wanted as (count, channel, height, width) or (count, feature)"
-        )
+    codes = read_inputs(sample)
+    for label, array in codes.items() if isinstance(codes, Mapping) else (("", codes),):
+        if array.ndim < 2 or len(array) == 0:
+            raise UsageError(
+                f"{sample}{label and f': {label!r}'} has shape {array.shape};"
+                " samples are wanted as (count, channel, height, width) or (count, feature)"
+            )
     from qfx.atomic import check_free
     from qfx.export.lower import lower
     from qfx.project import is_project
@@ -40,26 +40,36 @@ def export(spec: str, weights: Path, sample: Path, out: Path, name: str, overwri
     check_free(out, is_project if overwrite else None)
     with console.progress_bars(quiet) as progress:
         model = load_model(spec, weights)
-        graph = lower(model, codes.shape[1:], name)
+        shapes = {label: array.shape[1:] for label, array in codes.items()} if isinstance(codes, Mapping) else codes.shape[1:]
+        graph = lower(model, shapes, name)
         project = write_project(graph, out, codes, model=model, model_name=spec, overwrite=overwrite, seed=seed, progress=progress)
     if not quiet:
-        console.out().print(f"{out}: {len(graph.nodes)} layers, {len(project.inputs)} recorded samples", markup=False)
+        console.out().print(f"{out}: {len(graph.nodes)} layers, {project.sample_count} recorded samples", markup=False)
     return 0
 
 
 def simulate_project(directory: Path, inputs: Path, out: Path, quiet: bool) -> int:
     """Run the integer simulator on a file of input codes; writes output codes in the narrowest integer dtype."""
     graph = load_project(directory).graph
-    codes = read_codes(inputs)
-    (source,), (result,) = graph.inputs, graph.outputs
-    parts: list[IntArray] = [np.zeros((0, *graph.values[result].shape), np.int64)]
+    codes = by_input(graph, read_inputs(inputs))
+    if len(graph.outputs) > 1 and out.suffix != ".npz":
+        raise UsageError(
+            f"the network has {len(graph.outputs)} outputs, {', '.join(graph.outputs)}; give --out a name that ends in .npz"
+        )
+    count = len(codes[graph.inputs[0]])
+    parts = {name: [np.zeros((0, *graph.values[name].shape), np.int64)] for name in graph.outputs}
+    done = 0
     with console.progress_bars(quiet) as progress:
-        for chunk in simulate(graph, {source: codes}, chunk=min(chunk_size(graph), 256)):
-            parts.append(chunk[result])
-            progress("simulate", sum(map(len, parts)), len(codes))
-    write_codes(out, np.concatenate(parts), graph.values[result].type)
+        for chunk in simulate(graph, codes, chunk=min(chunk_size(graph), 256)):
+            for name, array in chunk.items():
+                parts[name].append(array)
+            done += len(chunk[graph.outputs[0]])
+            progress("simulate", done, count)
+    write_by_name(graph, out, {name: np.concatenate(arrays) for name, arrays in parts.items()})
     if not quiet:
-        console.out().print(f"{out}: {len(codes)} samples of {graph.values[result]}", markup=False)
+        console.out().print(
+            f"{out}: {count} samples of {', '.join(str(graph.values[name]) for name in graph.outputs)}", markup=False
+        )
     return 0
 
 
@@ -103,7 +113,7 @@ def verify_projects(directories: Sequence[Path], options: VerifyOptions) -> int:
         raise UsageError("a live model takes both --model module:factory and --weights FILE")
     if options.model is not None and len(names) > 1:
         raise UsageError(f"a live model belongs to one project; {len(names)} were given")
-    codes = None if options.inputs is None else read_codes(options.inputs)
+    codes = None if options.inputs is None else read_inputs(options.inputs)
     cache = default_cache() if options.cached else None
     written = console.plain()
     outcomes: list[Outcome] = []
@@ -123,7 +133,7 @@ def verify_projects(directories: Sequence[Path], options: VerifyOptions) -> int:
 
 
 def _verified(
-    name: str, options: VerifyOptions, codes: npt.NDArray[np.integer] | None, cache: Path | None, progress: Progress, alone: bool
+    name: str, options: VerifyOptions, codes: Codes | None, cache: Path | None, progress: Progress, alone: bool
 ) -> Outcome:
     """Verify one project. An error becomes its outcome, so that the other projects are judged all the same."""
     from qfx.verify.run import verify
@@ -206,7 +216,7 @@ def info(directory: Path) -> int:
     out.print(node_table(graph))
     manifest = project.manifest
     out.print(
-        f"engines {', '.join(manifest.engines)}; {len(project.inputs)} recorded samples; {manifest.board}, {manifest.part},"
+        f"engines {', '.join(manifest.engines)}; {project.sample_count} recorded samples; {manifest.board}, {manifest.part},"
         f" {manifest.clock_ns} ns; written by QFX {manifest.qfx_version}",
         markup=False,
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
+import zlib
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +16,7 @@ from qfx.errors import UsageError
 from qfx.fixed import FixedType, IntArray
 from qfx.ir import Graph
 from qfx.ops.sampling import corner_codes, random_codes
+from qfx.sim.engine import Codes, by_input
 
 RECORDED = 100
 """Samples that a project records at least."""
@@ -24,22 +28,35 @@ def code_dtype(type: FixedType) -> np.dtype[np.integer]:
     return np.dtype(f"{'' if type.signed else 'u'}int{bits}")
 
 
-def recorded_samples(graph: Graph, samples: npt.NDArray[np.integer], seed: int = 0) -> IntArray:
+@overload
+def recorded_samples(graph: Graph, samples: npt.NDArray[np.integer], seed: int = 0) -> IntArray: ...
+@overload
+def recorded_samples(graph: Graph, samples: Mapping[str, npt.NDArray[np.integer]], seed: int = 0) -> dict[str, IntArray]: ...
+def recorded_samples(graph: Graph, samples: Codes, seed: int = 0) -> IntArray | dict[str, IntArray]:
     """At least `RECORDED` input samples: the given ones, then corners of the input format, then random codes.
 
     Args:
-        graph: a network of one input.
-        samples: codes (count, *shape), any count.
+        graph: the network.
+        samples: codes (count, *shape) of its only input, or of each input by name; any count.
         seed: of the random codes.
     """
-    value = graph.values[graph.inputs[0]]
-    given = samples.astype(np.int64)
-    missing = RECORDED - len(given)
-    if missing <= 0:
-        return given
-    corners = corner_codes(value.type, value.shape)[:missing]
-    rest = random_codes(value.type, (missing - len(corners), *value.shape), seed)
-    return np.concatenate([given, corners, rest])
+    given = {name: codes.astype(np.int64) for name, codes in by_input(graph, samples).items()}
+    missing = max(0, RECORDED - min(map(len, given.values())))
+    added = random_samples(graph, missing, seed)
+    recorded = {name: np.concatenate([codes, added[name]]) for name, codes in given.items()}
+    return recorded[graph.inputs[0]] if isinstance(samples, np.ndarray) else recorded
+
+
+def random_samples(graph: Graph, count: int, seed: int) -> dict[str, IntArray]:
+    """Codes (count, *shape) of each input: the corners of its format, then random ones."""
+    found: dict[str, IntArray] = {}
+    for index, name in enumerate(graph.inputs):
+        value = graph.values[name]
+        corners = corner_codes(value.type, value.shape)[:count]
+        # a seed of its own for each input, or inputs of one shape would be equal
+        rest = random_codes(value.type, (count - len(corners), *value.shape), seed + index)
+        found[name] = np.concatenate([corners, rest])
+    return found
 
 
 def read_codes(file: Path) -> npt.NDArray[np.integer]:
@@ -57,18 +74,63 @@ def read_codes(file: Path) -> npt.NDArray[np.integer]:
         raise UsageError(f"{file} is no NumPy .npy file of numbers: {error}") from error
     if not isinstance(array, np.ndarray):
         raise UsageError(f"{file} is an archive of arrays; give one .npy file")
-    codes = cast("npt.NDArray[np.integer]", array)
-    if not np.issubdtype(codes.dtype, np.integer):
-        raise UsageError(f"{file} holds {codes.dtype}; integer codes are wanted")
-    return codes
+    return _integers(cast("npt.NDArray[Any]", array), str(file))
+
+
+def read_archive(file: Path) -> dict[str, npt.NDArray[np.integer]]:
+    """The integer codes in a `.npz` file, by name.
+
+    Raises:
+        UsageError: it is missing, no `.npz` file, or holds something else than integers.
+    """
+    try:
+        with file.open("rb") as stream:
+            archive: Any = np.load(stream, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise UsageError(f"{file} is one array; an .npz archive holds the codes by name")
+            return {name: _integers(archive[name], f"{file}: {name!r}") for name in archive.files}
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UsageError(f"{file} is no NumPy .npz archive of numbers: {error}") from error
+
+
+def read_inputs(file: Path) -> Codes:
+    """Input codes: one array, or by input name from a file that ends in `.npz`.
+
+    Raises:
+        UsageError: as `read_codes` and `read_archive`.
+    """
+    return read_archive(file) if file.suffix == ".npz" else read_codes(file)
+
+
+def _integers(array: npt.NDArray[Any], where: str) -> npt.NDArray[np.integer]:
+    if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, np.integer):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"{where} holds {getattr(array, 'dtype', 'no array')}; integer codes are wanted")
+    return cast("npt.NDArray[np.integer]", array)
 
 
 def write_codes(file: Path, codes: npt.NDArray[np.integer], type: FixedType) -> None:
     """Write codes of `type` to a `.npy` file in the narrowest integer dtype; the file appears complete or not at all."""
+    with _complete(file) as stream:
+        np.save(stream, codes.astype(code_dtype(type)), allow_pickle=False)
+
+
+def write_archive(file: Path, codes: Mapping[str, npt.NDArray[np.integer]], types: Mapping[str, FixedType]) -> None:
+    """Write codes by name to a `.npz` file, each in its narrowest integer dtype; it appears complete or not at all."""
+    with _complete(file) as stream, zipfile.ZipFile(stream, "w") as archive:  # np.savez takes no array named `file`
+        for name, array in codes.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.save(member, array.astype(code_dtype(types[name])), allow_pickle=False)
+
+
+@contextlib.contextmanager
+def _complete(file: Path) -> Generator[IO[bytes]]:
+    """A stream whose content is in `file` if the block ends well; else there is nothing."""
     work = file.with_name(f".{file.name}.partial")
     try:
         with work.open("wb") as stream:
-            np.save(stream, codes.astype(code_dtype(type)), allow_pickle=False)
+            yield stream
         work.replace(file)
     finally:
         work.unlink(missing_ok=True)

@@ -3,7 +3,8 @@
     manifest.json          what the project is, its engines, the hash of every file
     graph.json, graph.npz  the network (qfx.ir)
     model.onnx             the network for ONNX Runtime
-    golden/                inputs.npy, outputs.npy: recorded codes; torch.npz: every value as torch computed it
+    golden/                inputs.npy, outputs.npy: recorded codes, by name in .npz where the network has several inputs or
+                           outputs; torch.npz: every value as torch computed it
     hls/                   the C++ project
     README.md              how to use it
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import platform
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
@@ -26,14 +28,15 @@ import numpy.typing as npt
 
 from qfx import __version__
 from qfx.atomic import new_directory
-from qfx.errors import ExportError, ProjectError
+from qfx.errors import ProjectError, UsageError
 from qfx.export.hls.board import Board, load_board
+from qfx.export.hls.plan import check_ends
 from qfx.fixed import IntArray
-from qfx.golden import read_codes, recorded_samples, write_codes
+from qfx.golden import read_inputs, recorded_samples, write_archive, write_codes
 from qfx.ir import Graph, load_graph, save_graph
 from qfx.manifest import MANIFEST, Manifest, read_manifest
 from qfx.progress import Progress, silent
-from qfx.sim.engine import check_input, chunk_size, simulate
+from qfx.sim.engine import Codes, by_input, check_inputs, chunk_size, simulate
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +44,8 @@ if TYPE_CHECKING:
 JUDGED = "hls"
 """The folder whose files are judged as they lie: a hash that differs is reported, not refused."""
 
-REQUIRED = ("graph.json", "graph.npz", "model.onnx", "golden/inputs.npy", "golden/outputs.npy")
+REQUIRED = ("graph.json", "graph.npz", "model.onnx")
+"""Files of every project, beside the recorded codes."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,25 @@ class Project:
         return load_graph(self.path)
 
     @cached_property
+    def samples(self) -> dict[str, npt.NDArray[np.integer]]:
+        """Recorded codes (samples, *shape) of each input, by name."""
+        return by_input(self.graph, read_inputs(self.path / golden_file("inputs", self.manifest.inputs)))
+
+    @property
     def inputs(self) -> npt.NDArray[np.integer]:
-        """Recorded input codes (samples, *shape)."""
-        return read_codes(self.path / "golden/inputs.npy")
+        """Recorded codes (samples, *shape) of the only input.
+
+        Raises:
+            UsageError: the network has several; `samples` has them by name.
+        """
+        if len(self.samples) != 1:
+            raise UsageError(f"the network has {len(self.samples)} inputs; take the recorded codes of each from `samples`")
+        return next(iter(self.samples.values()))
+
+    @property
+    def sample_count(self) -> int:
+        """How many samples are recorded."""
+        return len(next(iter(self.samples.values())))
 
     @property
     def onnx_file(self) -> Path:
@@ -79,6 +99,11 @@ class Project:
         return self.path / "golden/torch.npz" if "golden/torch.npz" in self.manifest.files else None
 
 
+def golden_file(what: str, names: Collection[str]) -> str:
+    """Where the recorded codes of the inputs, or of the outputs, lie: an array, or an archive of several."""
+    return f"golden/{what}.np{'y' if len(names) == 1 else 'z'}"
+
+
 def load_project(path: Path) -> Project:
     """Open a project and check its files.
 
@@ -89,7 +114,7 @@ def load_project(path: Path) -> Project:
     if not path.is_dir():
         raise ProjectError(f"{path} is no directory; give the folder that `qfx export` wrote")
     manifest = read_manifest(path)
-    for name in REQUIRED:
+    for name in (*REQUIRED, golden_file("inputs", manifest.inputs), golden_file("outputs", manifest.outputs)):
         if name not in manifest.files:
             raise ProjectError(f"{path / MANIFEST} does not list {name}; the project is incomplete, export it again")
     changed: list[str] = []
@@ -149,7 +174,7 @@ def is_project(path: Path) -> bool:
 def write_project(
     graph: Graph,
     directory: Path,
-    inputs: npt.NDArray[np.integer],
+    inputs: Codes,
     *,
     model: torch.nn.Module | None = None,
     model_name: str | None = None,
@@ -161,10 +186,10 @@ def write_project(
     """Write a project; the directory appears complete or not at all.
 
     Args:
-        graph: a network of one input and one output.
+        graph: the network.
         directory: to make.
-        inputs: sample codes (count, *shape), any integer dtype; the project records them all. If there are fewer than
-            `RECORDED`, corners of the input format and random codes are added.
+        inputs: sample codes (count, *shape), any integer dtype, by input name if there are several; the project records
+            them all. If there are fewer than `RECORDED`, corners of the input format and random codes are added.
         model: the torch model that `graph` was lowered from; its values are recorded.
         model_name: `module:factory` of the model, for the manifest.
         board: a folder name in `boards/`.
@@ -177,11 +202,8 @@ def write_project(
         ExportError, ExactnessError: the graph cannot be written as C++ or ONNX.
         UsageError: inputs that do not fit the network.
     """
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-        raise ExportError(
-            f"graph {graph.name!r} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; a project takes 1 of each"
-        )
-    codes = check_input(graph, graph.inputs[0], {graph.inputs[0]: inputs})
+    check_ends(graph)
+    codes = check_inputs(graph, by_input(graph, inputs))
     with new_directory(directory, is_project if overwrite else None) as work:
         samples = recorded_samples(graph, codes, seed)
         outputs = _write_golden(graph, work / "golden", samples)
@@ -198,17 +220,26 @@ def write_project(
     return load_project(directory)
 
 
-def _write_golden(graph: Graph, folder: Path, samples: IntArray) -> IntArray:
+def _write_golden(graph: Graph, folder: Path, samples: Mapping[str, IntArray]) -> dict[str, IntArray]:
     """Write recorded inputs and outputs; returns the outputs."""
     folder.mkdir()
-    (source,), (result,) = graph.inputs, graph.outputs
-    outputs = np.concatenate([chunk[result] for chunk in simulate(graph, {source: samples})])
-    write_codes(folder / "inputs.npy", samples, graph.values[source].type)
-    write_codes(folder / "outputs.npy", outputs, graph.values[result].type)
+    chunks = list(simulate(graph, samples))
+    outputs = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in graph.outputs}
+    for what, codes in (("inputs", samples), ("outputs", outputs)):
+        write_by_name(graph, folder.parent / golden_file(what, codes), codes)
     return outputs
 
 
-def _record_torch(graph: Graph, model: torch.nn.Module, samples: IntArray, file: Path) -> None:
+def write_by_name(graph: Graph, file: Path, codes: Mapping[str, IntArray]) -> None:
+    """Write the codes of one value as `.npy`, of several as `.npz`, whatever the file is called."""
+    if len(codes) == 1:
+        name, array = next(iter(codes.items()))
+        write_codes(file, array, graph.values[name].type)
+    else:
+        write_archive(file, codes, {name: graph.values[name].type for name in codes})
+
+
+def _record_torch(graph: Graph, model: torch.nn.Module, samples: Mapping[str, IntArray], file: Path) -> None:
     from qfx.verify.recorded import record
     from qfx.verify.torch_engine import TorchEngine
 
@@ -222,7 +253,7 @@ def _write_graph(graph: Graph, folder: Path) -> None:
     (folder / "model.onnx").write_bytes(onnx_model(graph).SerializeToString(deterministic=True))
 
 
-def _write_cpp(graph: Graph, folder: Path, samples: IntArray, outputs: IntArray, board: str) -> None:
+def _write_cpp(graph: Graph, folder: Path, samples: Mapping[str, IntArray], outputs: Mapping[str, IntArray], board: str) -> None:
     from qfx.export.hls.project import write_hls
 
     write_hls(graph, folder, board, samples, outputs)

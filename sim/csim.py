@@ -18,8 +18,8 @@ import numpy.typing as npt
 from qfx.errors import EngineUnavailable, ProjectError
 from qfx.fixed import IntArray
 from qfx.ir import load_graph
-from qfx.sim.csim_layout import Words, from_beats, load_layout, to_beats, unpack_words
-from qfx.sim.engine import check_input
+from qfx.sim.csim_layout import PortLayout, Words, from_beats, load_layout, to_beats, unpack_words
+from qfx.sim.engine import check_inputs
 from qfx.sim.headers import ApTypes, find_ap_types
 from qfx.sim.program_cache import ProgramCache, own_sources, program_key
 
@@ -80,20 +80,24 @@ class CSimulator:
         """Every input and computed value for one batch; memory beyond the result is bounded.
 
         Args:
-            inputs: codes (batch, *shape) of the graph's input.
+            inputs: codes (batch, *shape) of every graph input.
 
         Returns:
-            int64 codes (batch, *shape) by value name. The graph's output is what left the AXI stream.
+            int64 codes (batch, *shape) by value name. The graph's outputs are what left the AXI streams.
 
         Raises:
             UsageError: an input that does not fit.
             EngineUnavailable: no compiler or no ap_types headers.
             ProjectError: the C++ does not compile, crashes, runs too long, or misuses a stream.
         """
-        codes = check_input(self.graph, self.layout.input, inputs)
+        codes = check_inputs(self.graph, inputs)
+        samples = len(next(iter(codes.values())))
         program = self.compile()
         step = max(1, CHUNK_WORDS // max(1, self.layout.frame_words))
-        parts = [self._run_chunk(program, codes[start : start + step]) for start in range(0, max(1, len(codes)), step)]
+        parts = [
+            self._run_chunk(program, {name: array[start : start + step] for name, array in codes.items()})
+            for start in range(0, max(1, samples), step)
+        ]
         return {name: np.concatenate([part[name] for part in parts]) for name in self.graph.activations()}
 
     def compile(self) -> Path:
@@ -116,28 +120,41 @@ class CSimulator:
         return {
             "QFX_SOURCE": f'"{layout.top}.cpp"',
             "QFX_TOP": layout.top,
-            "QFX_OUTPUT_WIDTH": str(layout.output_width),
+            "QFX_INPUTS": " ".join(f"QFX_INPUT({port.beat}, {port.port})" for port in layout.inputs),
+            "QFX_OUTPUTS": " ".join(f"QFX_OUTPUT({port.beat}, {port.port}, {port.beat_width})" for port in layout.outputs),
+            "QFX_PORTS": ", ".join(port.port for port in (*layout.inputs, *layout.outputs)),
         }
 
-    def _run_chunk(self, program: Path, codes: IntArray) -> dict[str, IntArray]:
-        frames = len(codes)
+    def _run_chunk(self, program: Path, codes: Mapping[str, IntArray]) -> dict[str, IntArray]:
+        frames = len(next(iter(codes.values())))
         streams = list(dict.fromkeys(self.layout.streams.values()))
         with tempfile.TemporaryDirectory(prefix="qfx-csim-run-") as folder:
             source, target = Path(folder, "input"), Path(folder, "output")
-            to_beats(codes).tofile(source)
+            with source.open("wb") as file:
+                for port in self.layout.inputs:
+                    beats = to_beats(codes[port.value])
+                    file.write(np.int64(len(beats)).tobytes() + beats.tobytes())
             self._execute([str(program), str(source), str(frames), str(target), *streams])
-            sections = dict(zip(["", *streams], _sections(target), strict=True))
+            found = list(_sections(target))
+        left = found[: len(self.layout.outputs)]
+        sections = dict(zip(streams, found[len(left) :], strict=True))
         values = {
             name: unpack_words(sections[stream], self.graph.values[name], self.layout.lanes[name], stream, frames)
             for name, stream in self.layout.streams.items()
         }
-        output = self.graph.values[self.layout.output]
-        beats = sections[""].chunks.view(np.int64).ravel()
+        for port, words in zip(self.layout.outputs, left, strict=True):
+            values[port.value] = self._sent(port, words, frames)
+        return values
+
+    def _sent(self, port: PortLayout, words: Words, frames: int) -> IntArray:
+        """The codes of an output, as they left."""
+        output = self.graph.values[port.value]
+        beats = words.chunks.view(np.int64).ravel()
         if len(beats) != frames * output.size:
             raise ProjectError(f"the C++ sent {len(beats)} codes of {output.name!r}, wanted {frames * output.size}")
-        if not output.type.signed and self.layout.output_width < 64:
-            beats = beats & ((1 << self.layout.output_width) - 1)  # the driver reads every beat as signed
-        return {**values, output.name: from_beats(beats, output.shape)}
+        if not output.type.signed and port.beat_width < 64:
+            beats = beats & ((1 << port.beat_width) - 1)  # the driver reads every beat as signed
+        return from_beats(beats, output.shape)
 
     def _execute(self, command: list[str]) -> None:
         environment = {**os.environ, **self._environment}

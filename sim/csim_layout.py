@@ -31,23 +31,36 @@ class Words:
 
 
 @dataclass(frozen=True)
+class PortLayout:
+    """An AXI stream of the top function.
+
+    Attributes:
+        value: graph value that it carries.
+        beat_width: bits of a beat.
+        port, beat: C++ names of the stream and of the type of its beats.
+    """
+
+    value: str
+    beat_width: int
+    port: str
+    beat: str
+
+
+@dataclass(frozen=True)
 class Layout:
     """What `layout.json` says.
 
     Attributes:
         top: name of the top function and of its files.
-        input, output: graph values at the AXI streams.
-        input_width, output_width: bits of a beat.
+        inputs, outputs: the AXI streams, in the order of the top function's parameters.
         frame_words: words that all streams together hold after one frame.
         streams: stream of each value.
         lanes: codes per word of each value.
     """
 
     top: str
-    input: str
-    output: str
-    input_width: int
-    output_width: int
+    inputs: tuple[PortLayout, ...]
+    outputs: tuple[PortLayout, ...]
     frame_words: int
     streams: dict[str, str]
     lanes: dict[str, int]
@@ -69,10 +82,8 @@ def load_layout(hls: Path, activations: list[str]) -> Layout:
             raise ProjectError(f"{path} has format {data['format']}, this version of QFX reads {VERSION}; export again")
         layout = Layout(
             data["top"],
-            data["input"]["value"],
-            data["output"]["value"],
-            data["input"]["beat_width"],
-            data["output"]["beat_width"],
+            _ports(data, "input", "s_in"),
+            _ports(data, "output", "m_out"),
             data["frame_words"],
             {name: entry["stream"] for name, entry in data["values"].items()},
             {name: entry["lanes"] for name, entry in data["values"].items()},
@@ -85,6 +96,14 @@ def load_layout(hls: Path, activations: list[str]) -> Layout:
         if name not in layout.streams:
             raise ProjectError(f"{path} names no stream for value {name!r}; export the project again")
     return layout
+
+
+def _ports(data: dict[str, Any], what: str, port: str) -> tuple[PortLayout, ...]:
+    """The entry `input` of a single port, or the list `inputs` of several."""
+    if f"{what}s" not in data:
+        return (PortLayout(data[what]["value"], data[what]["beat_width"], port, f"{what}_beat"),)
+    entries: list[dict[str, Any]] = data[f"{what}s"]
+    return tuple(PortLayout(entry["value"], entry["beat_width"], entry["port"], entry["beat"]) for entry in entries)
 
 
 def to_beats(codes: IntArray) -> IntArray:

@@ -11,6 +11,9 @@ from qfx.errors import GraphError, UsageError
 from qfx.fixed import IntArray
 from qfx.ir import Graph
 
+Codes = npt.NDArray[np.integer] | Mapping[str, npt.NDArray[np.integer]]
+"""Codes (samples, *shape) of a network's only input, or of each of its inputs by name."""
+
 CHUNK_BYTES = 1 << 28
 """Memory that the live values of one chunk may take."""
 
@@ -43,7 +46,7 @@ class Simulator:
             GraphError: a computed value left its format (a fault of the graph, not of the input).
         """
         wanted = frozenset(self.graph.activations()) if keep is None else keep
-        live = {name: check_input(self.graph, name, inputs) for name in self.graph.inputs}
+        live = check_inputs(self.graph, inputs)
         result = {name: codes for name, codes in live.items() if name in wanted}
         for index, node in enumerate(self.graph.nodes):
             operands = self.graph.operands(node)
@@ -76,7 +79,7 @@ def simulate(
     simulator = Simulator(graph)
     wanted = frozenset(graph.outputs) if keep is None else keep
     step = chunk or chunk_size(graph)
-    samples = len(next(iter(inputs.values())))
+    samples = _count(inputs)
     for start in range(0, samples, step):
         yield simulator.run({name: codes[start : start + step] for name, codes in inputs.items()}, wanted)
 
@@ -94,8 +97,7 @@ def check_input(graph: Graph, name: str, inputs: Mapping[str, npt.NDArray[np.int
         UsageError: the input is missing, of the wrong shape or dtype, or has a code outside its format.
     """
     value = graph.values[name]
-    if name not in inputs:
-        raise UsageError(f"input {name!r} is missing; the network wants {', '.join(graph.inputs)}")
+    _check_names(graph, inputs)
     codes = inputs[name]
     if not np.issubdtype(codes.dtype, np.integer):
         raise UsageError(f"input {name!r} has dtype {codes.dtype}; it wants integer codes of {value.type.ap_name}")
@@ -107,6 +109,56 @@ def check_input(graph: Graph, name: str, inputs: Mapping[str, npt.NDArray[np.int
             f" of {value.type.ap_name}"
         )
     return codes.astype(np.int64)
+
+
+def by_input(graph: Graph, inputs: Codes) -> dict[str, npt.NDArray[np.integer]]:
+    """The codes of each input by its name.
+
+    Raises:
+        UsageError: one array for several inputs, a name that is no input, a missing one, or different numbers of samples.
+    """
+    if isinstance(inputs, np.ndarray):
+        if len(graph.inputs) != 1:
+            raise UsageError(
+                f"the network has {len(graph.inputs)} inputs; give the codes of each by its name: {', '.join(graph.inputs)}"
+            )
+        return {graph.inputs[0]: inputs}
+    for name in inputs:
+        if name not in graph.inputs:
+            raise UsageError(f"{name!r} is no input of the network; it wants {', '.join(graph.inputs)}")
+    _check_names(graph, inputs)
+    _count(inputs)
+    return dict(inputs)
+
+
+def check_inputs(graph: Graph, inputs: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, IntArray]:
+    """The codes of every graph input as int64, in the graph's order.
+
+    Raises:
+        UsageError: as `check_input`, or the inputs hold different numbers of samples.
+    """
+    codes = {name: check_input(graph, name, inputs) for name in graph.inputs}
+    _count(codes)
+    return codes
+
+
+def _check_names(graph: Graph, inputs: Mapping[str, object]) -> None:
+    for name in graph.inputs:
+        if name not in inputs:
+            raise UsageError(f"input {name!r} is missing; the network wants {', '.join(graph.inputs)}")
+
+
+def _count(inputs: Mapping[str, npt.NDArray[np.generic]]) -> int:
+    """Samples that every input holds.
+
+    Raises:
+        UsageError: the inputs hold different numbers.
+    """
+    counts = {name: len(codes) for name, codes in inputs.items()}
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
+        raise UsageError(f"the inputs hold different numbers of samples: {found}")
+    return next(iter(counts.values()))
 
 
 def _last_uses(graph: Graph) -> dict[int, list[str]]:

@@ -105,11 +105,19 @@ def test_an_interrupted_export_leaves_nothing(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == []
 
 
-def test_several_inputs_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        (["head", "x"], "output 'x' of graph 'residual' is not computed; only what a layer computes can be an output"),
+        (["head", "head"], "graph 'residual' has the output 'head' 2 times; give it once"),
+    ],
+)
+def test_outputs_that_are_refused(tmp_path: Path, outputs: list[str], message: str) -> None:
     graph = residual_network()
-    graph.outputs = ["head", "flat"]
-    with pytest.raises(ExportError, match="graph 'residual' has 1 inputs and 2 outputs; a project takes 1 of each"):
+    graph.outputs = outputs
+    with pytest.raises(ExportError, match=message):
         write_project(graph, tmp_path / "net", IMAGES)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_inputs_have_to_fit(tmp_path: Path) -> None:

@@ -25,6 +25,31 @@ def net() -> nn.Module:
     )
 
 
+class Pair(nn.Module):
+    """An image (2, 5, 6) and three features; a result, a value that is used inside as well, and a branch of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image_input = qnn.QuantInput(type=FixedType(False, 4, 2))
+        self.side_input = qnn.QuantInput(type=FixedType(True, 7, 3))
+        self.conv = qnn.Conv2d(2, 3, 3, padding=1, bias=False, weight_spec=WEIGHT)
+        self.relu = qnn.ReLU(quant=ACTIVATION)
+        self.head = qnn.Linear(90, 4, weight_spec=WEIGHT, bias_spec=WEIGHT)
+        self.side_head = qnn.Linear(3, 4, weight_spec=WEIGHT, bias_spec=WEIGHT)
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, image: torch.Tensor, side: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        features = self.relu(self.conv(self.image_input(image)))
+        scores = self.head(torch.flatten(features, 1)) + self.side_head(self.side_input(side))
+        return scores, features, self.pool(features)
+
+
+def pair() -> nn.Module:
+    """A network of two inputs and three outputs."""
+    torch.manual_seed(0)
+    return Pair()
+
+
 def plain() -> nn.Module:
     """A torch network, which has no fixed-point meaning."""
     return nn.Sequential(nn.Flatten(), nn.Linear(60, 4))

@@ -12,7 +12,7 @@ import jinja2
 from qfx.errors import ExportError
 from qfx.export.hls.board import Board
 from qfx.export.hls.layers import Layer
-from qfx.export.hls.plan import STREAM_DEPTH, Stage, Stream, Wire, Wiring, is_alias, wire_graph
+from qfx.export.hls.plan import STREAM_DEPTH, Port, Stage, Stream, Wire, Wiring, is_alias, wire_graph
 from qfx.export.hls.stages import build_layer
 from qfx.ir import Graph, Node
 
@@ -45,12 +45,12 @@ class Design:
         return list(self.wiring.wires.values())
 
     @property
-    def input(self) -> Wire:
-        return self.wiring.wires[self.wiring.graph.inputs[0]]
+    def inputs(self) -> list[Port]:
+        return self.wiring.inputs
 
     @property
-    def output(self) -> Wire:
-        return self.wiring.wires[self.wiring.graph.outputs[0]]
+    def outputs(self) -> list[Port]:
+        return self.wiring.outputs
 
     @property
     def streams(self) -> list[Stream]:
@@ -70,9 +70,13 @@ def design(graph: Graph) -> Design:
         ExportError: something in the graph has no stage; the message names it.
     """
     wiring = wire_graph(graph)
-    source = wiring.wires[graph.inputs[0]]
-    stages = [Stage(f"axi_in<value::{source.name}>", ("s_in", source.name), (_own(source),), _input_comment(source))]
-    stages += wiring.forks(source)
+    stages: list[Stage] = []
+    which = "the input" if len(wiring.inputs) == 1 else "an input"
+    for port in wiring.inputs:
+        source = port.wire
+        comment = f"{source.value.name}: {which}, {source.type.ap_name}, {source.shape_text}"
+        stages.append(Stage(f"axi_in<value::{source.name}>", (port.name, source.name), (_own(source),), comment))
+        stages += wiring.forks(source)
     layers: list[Layer] = []
     for node in graph.nodes:
         if is_alias(wiring.wires[node.name]):
@@ -81,14 +85,11 @@ def design(graph: Graph) -> Design:
         layers.append(layer)
         stages += _node_stages(node, layer, wiring)
         stages += wiring.forks(layer.out)
-    result = wiring.wires[graph.outputs[0]]
-    call = f"axi_out<value::{result.name}, output_beat, {result.beat_width}>"
-    stages.append(Stage(call, (wiring.take(graph.outputs[0]), "m_out"), (), f"{result.value.name} leaves, a code per beat"))
+    for port in wiring.outputs:
+        result = port.wire
+        call = f"axi_out<value::{result.name}, {port.beat}, {result.beat_width}>"
+        stages.append(Stage(call, (wiring.take(result.value.name), port.name), (), f"{result.value.name} leaves, a code per beat"))
     return Design(wiring, layers, stages)
-
-
-def _input_comment(wire: Wire) -> str:
-    return f"{wire.value.name}: the input, {wire.type.ap_name}, {wire.shape_text}"
 
 
 def _own(wire: Wire) -> Stream:
@@ -164,12 +165,21 @@ def render(design: Design, board: Board, clock_ns: float, frames: int) -> dict[s
 
 def layout(design: Design) -> dict[str, object]:
     """What C simulation has to know to feed the project and to read its streams."""
-    graph = design.wiring.graph
     return {
         "format": 1,
         "top": design.name,
-        "input": {"value": graph.inputs[0], "beat_width": design.input.beat_width},
-        "output": {"value": graph.outputs[0], "beat_width": design.output.beat_width},
+        **_port_layout("input", design.inputs),
+        **_port_layout("output", design.outputs),
         "frame_words": sum(stream.frame_words for stream in design.streams),
         "values": {name: {"stream": wire.stream, "lanes": wire.lanes} for name, wire in design.wiring.wires.items()},
     }
+
+
+def _port_layout(what: str, ports: list[Port]) -> dict[str, object]:
+    """One port needs no names: `s_in` and `m_out` are known."""
+    if len(ports) == 1:
+        return {what: {"value": ports[0].wire.value.name, "beat_width": ports[0].wire.beat_width}}
+    entries = [
+        {"value": port.wire.value.name, "beat_width": port.wire.beat_width, "port": port.name, "beat": port.beat} for port in ports
+    ]
+    return {f"{what}s": entries}

@@ -93,6 +93,23 @@ class Wire:
 
 
 @dataclass(frozen=True)
+class Port:
+    """An AXI stream of the top function.
+
+    Attributes:
+        name: C++ name: `s_in`, `m_out`, or these with the value's name if there are several.
+        beat: C++ name of the type of its beats.
+        data: name of its golden data, without the ending.
+        wire: the value that it carries.
+    """
+
+    name: str
+    beat: str
+    data: str
+    wire: Wire
+
+
+@dataclass(frozen=True)
 class Stream:
     """A FIFO of the top function; `value` names the traits whose words it carries, `frame_words` how many there are a frame."""
 
@@ -126,12 +143,15 @@ class Wiring:
     Attributes:
         top: name of the top function.
         wires: by value name.
+        inputs, outputs: the ports, in the order of the graph's.
         reads: per stream the number of its readers.
     """
 
     graph: Graph
     top: str
     wires: dict[str, Wire]
+    inputs: list[Port]
+    outputs: list[Port]
     reads: dict[str, int]
     _taken: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -166,11 +186,9 @@ def wire_graph(graph: Graph) -> Wiring:
     """Name and wire every activation.
 
     Raises:
-        ExportError: not exactly one input and one output, or a value that nothing reads.
+        ExportError: no input, an output that is none or stands twice, or a value that nothing reads.
     """
-    for what, names in (("input", graph.inputs), ("output", graph.outputs)):
-        if len(names) != 1:
-            raise ExportError(f"graph {graph.name!r} has {len(names)} {what}s ({', '.join(names)}); an HLS project has exactly one")
+    check_ends(graph)
     top = identifier(graph.name)
     names = unique_identifiers(graph.activations(), {top})
     sources = {node.name: node.source for node in graph.nodes}
@@ -180,7 +198,45 @@ def wire_graph(graph: Graph) -> Wiring:
         alias = _alias_of(graph, name)
         if alias is not None and _same_order(wires[alias], wires[name]):
             wires[name] = Wire(names[name], graph.values[name], wires[alias].stream, sources.get(name, ""))
-    return Wiring(graph, top, wires, _count_reads(graph, wires))
+    inputs, outputs = _ports(graph, wires, {top, *names.values()})
+    return Wiring(graph, top, wires, inputs, outputs, _count_reads(graph, wires))
+
+
+def check_ends(graph: Graph) -> None:
+    """Whether the inputs and outputs of a graph can be ports.
+
+    Raises:
+        ExportError: no input, an output that is an input or a constant, or one that stands twice.
+    """
+    if not graph.inputs:
+        raise ExportError(f"graph {graph.name!r} has no input; an accelerator computes something from one or more")
+    computed = {node.name for node in graph.nodes}
+    for name in graph.outputs:
+        if name not in computed:
+            raise ExportError(
+                f"output {name!r} of graph {graph.name!r} is not computed; only what a layer computes can be an output"
+            )
+        if graph.outputs.count(name) > 1:
+            raise ExportError(f"graph {graph.name!r} has the output {name!r} {graph.outputs.count(name)} times; give it once")
+
+
+def _ports(graph: Graph, wires: dict[str, Wire], taken: set[str]) -> tuple[list[Port], list[Port]]:
+    """The ports of all inputs and of all outputs; their names are none of `taken`."""
+    found: list[list[Port]] = []
+    used = set(taken)
+    for port, what, values in (("s_in", "input", graph.inputs), ("m_out", "output", graph.outputs)):
+        if len(values) == 1:
+            found.append([Port(port, f"{what}_beat", what, wires[values[0]])])
+            continue
+        ports: list[Port] = []
+        for value in values:
+            wire = wires[value]
+            names = unique_identifiers([f"{port}_{wire.name}", f"{what}_beat_{wire.name}"], used)
+            used.update(names.values())
+            name, beat = names.values()
+            ports.append(Port(name, beat, name, wire))
+        found.append(ports)
+    return found[0], found[1]
 
 
 def is_alias(wire: Wire) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 from qfx.errors import ExportError
 from qfx.export.hls.board import load_board
 from qfx.export.hls.emit import design, render
+from qfx.export.hls.plan import Port
 from qfx.fixed import IntArray
-from qfx.ir import Graph, Value
+from qfx.ir import Graph
 
 GOLDEN_FRAMES = 16
 """Golden frames that the testbench runs at most: co-simulation is slow."""
@@ -20,18 +22,19 @@ def write_hls(
     graph: Graph,
     directory: Path,
     board: str = "ultra96",
-    golden_inputs: IntArray | None = None,
-    golden_outputs: IntArray | None = None,
+    golden_inputs: IntArray | Mapping[str, IntArray] | None = None,
+    golden_outputs: IntArray | Mapping[str, IntArray] | None = None,
     clock_ns: float | None = None,
 ) -> list[Path]:
     """Write the C++ of `graph`, its testbench with golden vectors, and scripts for the vendor's tools.
 
     Args:
-        graph: a verified graph with one input and one output.
+        graph: a verified graph.
         directory: the folder to write into (a project's `hls/`); made if it is missing.
         board: a folder name in `boards/`.
-        golden_inputs: codes (frames, *input shape) for the testbench, at least one frame; the first 16 are used.
-        golden_outputs: codes (frames, *output shape) that the testbench expects.
+        golden_inputs: codes (frames, *input shape) for the testbench, at least one frame; the first 16 are used. By name
+            if there are several inputs.
+        golden_outputs: codes (frames, *output shape) that the testbench expects; by name if there are several outputs.
         clock_ns: clock period; None for the board's.
 
     Returns:
@@ -42,16 +45,14 @@ def write_hls(
     """
     facts = load_board(board)
     plan = design(graph)
-    vectors = {
-        "input": _golden(graph.values[graph.inputs[0]], golden_inputs, "inputs"),
-        "output": _golden(graph.values[graph.outputs[0]], golden_outputs, "outputs"),
-    }
-    frames = {len(codes) for codes in vectors.values()}
+    inputs = [_golden(port, golden_inputs, "inputs", len(plan.inputs)) for port in plan.inputs]
+    outputs = [_golden(port, golden_outputs, "outputs", len(plan.outputs)) for port in plan.outputs]
+    frames = {len(codes) for codes in (*inputs, *outputs)}
     if len(frames) != 1:
-        raise ExportError(f"golden inputs have {len(vectors['input'])} frames, golden outputs {len(vectors['output'])}")
+        raise ExportError(f"golden inputs have {_frames(inputs)} frames, golden outputs {_frames(outputs)}")
     files = render(plan, facts, clock_ns or facts.clock_ns, frames.pop())
-    for name, codes in vectors.items():
-        files[f"data/{name}.dat"] = "".join(f"{code}\n" for code in _beats(codes).tolist())
+    for port, codes in zip((*plan.inputs, *plan.outputs), (*inputs, *outputs), strict=True):
+        files[f"data/{port.data}.dat"] = "".join(f"{code}\n" for code in _beats(codes).tolist())
     for name, text in files.items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +60,11 @@ def write_hls(
     return [Path(name) for name in files]
 
 
-def _golden(value: Value, codes: IntArray | None, what: str) -> IntArray:
+def _golden(port: Port, given: IntArray | Mapping[str, IntArray] | None, what: str, ports: int) -> IntArray:
+    value = port.wire.value
+    if isinstance(given, np.ndarray) and ports > 1:
+        raise ExportError(f"the network has {ports} {what}; give the golden {what} of each by its name")
+    codes = given.get(value.name) if isinstance(given, Mapping) else given
     if codes is None or not len(codes):
         raise ExportError(f"the testbench wants golden {what}: codes of {value.name!r}, at least one frame")
     if codes.shape[1:] != value.shape:
@@ -67,6 +72,10 @@ def _golden(value: Value, codes: IntArray | None, what: str) -> IntArray:
             f"golden {what} have shape {codes.shape}; {value.name!r} wants (frames, {', '.join(map(str, value.shape))})"
         )
     return codes[:GOLDEN_FRAMES]
+
+
+def _frames(arrays: Sequence[IntArray]) -> str:
+    return " and ".join(map(str, dict.fromkeys(map(len, arrays))))
 
 
 def _beats(codes: IntArray) -> IntArray:

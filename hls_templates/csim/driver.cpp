@@ -1,8 +1,10 @@
 // Runs the top function of a project on a file of codes and writes what came out.
-// Compiled with QFX_SOURCE (the top's file), QFX_TOP, QFX_INPUT_WIDTH and QFX_OUTPUT_WIDTH (bits of a beat).
+// Compiled with QFX_SOURCE (the top's file), QFX_TOP, and its ports: QFX_INPUTS is a sequence of QFX_INPUT(beat type, port),
+// QFX_OUTPUTS of QFX_OUTPUT(beat type, port, bits of a beat), QFX_PORTS the names of all, with commas between them.
 //     csim INPUT FRAMES OUTPUT STREAM...
-// INPUT: int64 codes, a beat each. OUTPUT: a section for the beats that left, then one for each STREAM; a section is the width
-// of a word in bits, the number of 64-bit chunks, and the chunks. Ends with 3 and a message if a stream was misused.
+// INPUT: per input port the number of its codes and the codes, a beat each, all int64. OUTPUT: a section for the beats that left
+// each output port, then one for each STREAM; a section is the width of a word in bits, the number of 64-bit chunks, and the
+// chunks. Ends with 3 and a message if a stream was misused.
 #include QFX_SOURCE
 #include <cstdio>
 #include <cstdlib>
@@ -15,37 +17,58 @@ static void write_section(std::ofstream &file, std::uint64_t width, const std::v
     file.write(reinterpret_cast<const char *>(words.data()), static_cast<std::streamsize>(words.size() * sizeof words[0]));
 }
 
-static std::vector<std::uint64_t> run_top(std::ifstream &input, unsigned frames) {
-    hls::stream<input_beat> s_in("s_in");
-    hls::stream<output_beat> m_out("m_out");
+template <typename BEAT>
+static void feed_port(hls::stream<BEAT> &port, std::ifstream &input) {
+    std::int64_t count = 0;
     std::int64_t code = 0;
-    while (input.read(reinterpret_cast<char *>(&code), sizeof code)) {
-        input_beat beat = input_beat();
+    input.read(reinterpret_cast<char *>(&count), sizeof count);
+    for (; count != 0 && input.read(reinterpret_cast<char *>(&code), sizeof code); --count) {
+        BEAT beat = BEAT();
         beat.data = code;
         beat.keep = -1;
         beat.strb = -1;
-        beat.last = input.peek() == std::ifstream::traits_type::eof() ? 1 : 0;
-        s_in.write(beat);
+        beat.last = count == 1 ? 1 : 0;
+        port.write(beat);
     }
-    QFX_TOP(s_in, m_out, frames);
+}
+
+template <int WIDTH, typename BEAT>
+static std::vector<std::uint64_t> drain_port(hls::stream<BEAT> &port, const char *name) {
     std::vector<std::uint64_t> beats;
-    while (m_out.size() != 0) {
-        const output_beat beat = m_out.read();
-        const ap_int<QFX_OUTPUT_WIDTH> data = beat.data;
+    while (port.size() != 0) {
+        const BEAT beat = port.read();
+        const ap_int<WIDTH> data = beat.data;
         beats.push_back(static_cast<std::uint64_t>(data.to_int64()));
-        if ((beat.last == 1) != (m_out.size() == 0)) {
-            throw std::runtime_error("TLAST is wrong at beat " + std::to_string(beats.size()) + " of stream 'm_out'");
+        if ((beat.last == 1) != (port.size() == 0)) {
+            throw std::runtime_error("TLAST is wrong at beat " + std::to_string(beats.size()) + " of stream '" + name + "'");
         }
     }
     return beats;
 }
 
+static std::vector<std::vector<std::uint64_t>> run_top(std::ifstream &input, unsigned frames) {
+    std::vector<std::vector<std::uint64_t>> results;
+#define QFX_INPUT(BEAT, PORT)       \
+    hls::stream<BEAT> PORT(#PORT); \
+    feed_port(PORT, input);
+#define QFX_OUTPUT(BEAT, PORT, WIDTH) hls::stream<BEAT> PORT(#PORT);
+    QFX_INPUTS
+    QFX_OUTPUTS
+#undef QFX_OUTPUT
+#define QFX_OUTPUT(BEAT, PORT, WIDTH) results.push_back(drain_port<WIDTH>(PORT, #PORT));
+    QFX_TOP(QFX_PORTS, frames);
+    QFX_OUTPUTS
+    return results;
+}
+
 int main(int count, char **arguments) {
     try {
         std::ifstream input(arguments[1], std::ios::binary);
-        const std::vector<std::uint64_t> beats = run_top(input, static_cast<unsigned>(std::atol(arguments[2])));
+        const std::vector<std::vector<std::uint64_t>> results = run_top(input, static_cast<unsigned>(std::atol(arguments[2])));
         std::ofstream output(arguments[3], std::ios::binary);
-        write_section(output, 64, beats);
+        for (const std::vector<std::uint64_t> &beats : results) {
+            write_section(output, 64, beats);
+        }
         for (int index = 4; index < count; ++index) {
             const auto found = qfx_csim::run().logs.find(arguments[index]);
             if (found == qfx_csim::run().logs.end()) {

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx.errors import ProjectError
-from qfx.fixed import IntArray
 from qfx.ir import Graph, Node
 from qfx.progress import Progress, silent
 from qfx.sim.compare import differs
+from qfx.sim.engine import Codes, by_input
 from qfx.verify.engine import Engine, Values
 from qfx.verify.report import Difference, LayerReport, Report
 
@@ -21,14 +21,14 @@ CHUNK_BYTES = 1 << 27
 
 
 def compare_engines(
-    graph: Graph, engines: Sequence[Engine], inputs: npt.NDArray[np.integer], progress: Progress = silent, notes: Sequence[str] = ()
+    graph: Graph, engines: Sequence[Engine], inputs: Codes, progress: Progress = silent, notes: Sequence[str] = ()
 ) -> Report:
     """Run all engines on the same inputs and compare them, exactly.
 
     Args:
-        graph: a network of one input.
+        graph: the network.
         engines: two or more; the first is the reference.
-        inputs: codes (samples, *shape).
+        inputs: codes (samples, *shape), by input name if there are several.
         progress: told after every chunk.
         notes: passed on into the report.
 
@@ -37,11 +37,14 @@ def compare_engines(
     """
     state = _State(graph, engines)
     step = chunk_size(graph, len(engines))
-    for start in range(0, len(inputs), step):
-        chunk = inputs[start : start + step].astype(np.int64)
-        state.compare({engine.name: engine.run({graph.inputs[0]: chunk}) for engine in engines}, chunk, start)
-        progress("compare", min(start + step, len(inputs)), len(inputs))
-    return Report(tuple(engine.name for engine in engines), len(inputs), state.layers(), state.first, tuple(notes))
+    codes = by_input(graph, inputs)
+    samples = len(codes[graph.inputs[0]])
+    for start in range(0, samples, step):
+        chunk = {name: array[start : start + step].astype(np.int64) for name, array in codes.items()}
+        count = min(step, samples - start)
+        state.compare({engine.name: engine.run(chunk) for engine in engines}, count, start)
+        progress("compare", start + count, samples)
+    return Report(tuple(engine.name for engine in engines), samples, state.layers(), state.first, tuple(notes))
 
 
 def chunk_size(graph: Graph, engines: int) -> int:
@@ -60,11 +63,11 @@ class _State:
     first: Difference | None = None
     first_layer: int | None = None
 
-    def compare(self, results: dict[str, Values], chunk: IntArray, start: int) -> None:
-        """Count the differences of one chunk whose first sample has the index `start`."""
+    def compare(self, results: dict[str, Values], samples: int, start: int) -> None:
+        """Count the differences of one chunk of so many samples whose first sample has the index `start`."""
         reference = self.engines[0].name
         for position, node in enumerate(self.graph.nodes):
-            wanted = (len(chunk), *self.graph.values[node.name].shape)
+            wanted = (samples, *self.graph.values[node.name].shape)
             found = {name: _value(name, node.name, values, wanted) for name, values in results.items()}
             wrong = {name: differs(found[reference], codes) for name, codes in found.items() if name != reference}
             count = sum(int(mask.sum()) for mask in wrong.values())

@@ -13,6 +13,7 @@ from qfx.errors import EngineUnavailable, ProjectError
 from qfx.fixed import IntArray
 from qfx.golden import code_dtype
 from qfx.ir import Graph
+from qfx.sim.engine import Codes, by_input, check_inputs
 from qfx.verify.engine import Engine, Values
 
 
@@ -22,7 +23,8 @@ class RecordedTorch:
     Args:
         graph: the network.
         file: `golden/torch.npz`.
-        inputs: the recorded input codes (samples, *shape), in the order of the recorded values.
+        inputs: the recorded input codes (samples, *shape), by input name if there are several, in the order of the
+            recorded values.
 
     Raises:
         ProjectError: the file cannot be read, or lacks a value of the graph or has another shape.
@@ -30,14 +32,21 @@ class RecordedTorch:
 
     name = "torch"
 
-    def __init__(self, graph: Graph, file: Path, inputs: npt.NDArray[np.integer]) -> None:
-        self._input = graph.inputs[0]
-        self._values = _load(graph, file, len(inputs))
-        self._rows = {_key(sample): row for row, sample in enumerate(inputs.astype(np.int64))}
+    def __init__(self, graph: Graph, file: Path, inputs: Codes) -> None:
+        self._graph = graph
+        keys = self._keys(inputs)
+        self._values = _load(graph, file, len(keys))
+        self._rows = {key: row for row, key in enumerate(keys)}
 
-    def has(self, inputs: IntArray) -> bool:
+    def has(self, inputs: Codes) -> bool:
         """Whether the values of all these samples are recorded."""
-        return all(_key(sample) in self._rows for sample in inputs)
+        return all(key in self._rows for key in self._keys(inputs))
+
+    def _keys(self, inputs: Codes) -> list[bytes]:
+        """The codes of all inputs, sample by sample."""
+        codes = by_input(self._graph, inputs)
+        arrays = [codes[name].astype(np.int64) for name in self._graph.inputs]
+        return [b"".join(sample.tobytes() for sample in samples) for samples in zip(*arrays, strict=True)]
 
     def run(self, inputs: dict[str, IntArray]) -> Values:
         """The recorded values of these samples.
@@ -45,21 +54,23 @@ class RecordedTorch:
         Raises:
             EngineUnavailable: a sample that is not among the recorded ones.
         """
-        codes = inputs[self._input].astype(np.int64)
+        codes = {name: inputs[name].astype(np.int64) for name in self._graph.inputs}
         if not self.has(codes):
             raise EngineUnavailable("torch values are recorded for the project's own inputs only; give the model to run it live")
-        rows = [self._rows[_key(sample)] for sample in codes]
-        return {self._input: codes} | {name: array[rows] for name, array in self._values.items()}
+        rows = [self._rows[key] for key in self._keys(codes)]
+        return codes | {name: array[rows] for name, array in self._values.items()}
 
 
-def record(graph: Graph, engine: Engine, inputs: IntArray, chunk: int, file: Path) -> None:
-    """Run `engine` on input codes (samples, *shape), `chunk` samples at a time, and write every value to `file`.
+def record(graph: Graph, engine: Engine, inputs: Codes, chunk: int, file: Path) -> None:
+    """Run `engine` on input codes (samples, *shape), by name if there are several inputs, `chunk` samples at a time, and write
+    every value to `file`.
 
     Values that are codes of their format are written in the narrowest integer dtype, all others as float64.
     """
     parts: dict[str, list[npt.NDArray[np.generic]]] = {node.name: [] for node in graph.nodes}
-    for start in range(0, len(inputs), chunk):
-        values = engine.run({graph.inputs[0]: inputs[start : start + chunk]})
+    codes = check_inputs(graph, by_input(graph, inputs))
+    for start in range(0, len(codes[graph.inputs[0]]), chunk):
+        values = engine.run({name: array[start : start + chunk] for name, array in codes.items()})
         for node in graph.nodes:
             parts[node.name].append(_narrow(graph, node.name, values[node.name]))
     # Positional names: a value name is free text, an archive member is a file name.
@@ -85,7 +96,3 @@ def _load(graph: Graph, file: Path, samples: int) -> dict[str, npt.NDArray[np.ge
         if array.shape != wanted:
             raise ProjectError(f"{file}: value {name!r} has shape {array.shape}, wanted {wanted}; export the project again")
     return values
-
-
-def _key(sample: npt.NDArray[np.int64]) -> bytes:
-    return sample.tobytes()

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from qfx.errors import EngineUnavailable, UsageError
 from qfx.fixed import IntArray
-from qfx.golden import RECORDED, corner_codes, random_codes
+from qfx.golden import RECORDED, random_samples
 from qfx.progress import Progress, silent
 from qfx.project import Project
-from qfx.sim.engine import Simulator, check_input
+from qfx.sim.engine import Codes, Simulator, by_input, check_inputs
 from qfx.verify.comparison import compare_engines
 from qfx.verify.engine import Engine
 from qfx.verify.report import Report
@@ -26,7 +26,7 @@ ENGINES = ("torch", "sim", "onnx", "csim")
 def verify(
     project: Project,
     engines: Sequence[str] | None = None,
-    inputs: npt.NDArray[np.integer] | None = None,
+    inputs: Codes | None = None,
     samples: int | None = None,
     seed: int | None = None,
     model: Any = None,
@@ -38,7 +38,8 @@ def verify(
     Args:
         project: as `load_project` opens it; its C++ is compiled as it lies there.
         engines: names, the reference first; None for all that the manifest lists.
-        inputs: codes (samples, *shape); None for the recorded ones, or random ones if a seed is given.
+        inputs: codes (samples, *shape), by input name if there are several; None for the recorded ones, or random ones if a
+            seed is given.
         samples: how many; of recorded inputs the first ones, of given inputs the first ones or, with a seed, picked ones;
             of random inputs 100 if None. The corners of the format come first among random inputs.
         seed: of the random inputs or of the pick.
@@ -51,7 +52,7 @@ def verify(
         EngineUnavailable: an engine that was asked for or is listed cannot run here.
         ProjectError: files of the project that do not belong together.
     """
-    codes = choose_inputs(project, inputs, samples, seed)
+    codes = choose_samples(project, inputs, samples, seed)
     names = _check_names(project.manifest.engines if engines is None else engines)
     notes = [f"{name} differs from the manifest; it is judged as it lies there" for name in project.changed]
     built: list[Engine] = []
@@ -72,31 +73,37 @@ def verify(
 def choose_inputs(
     project: Project, inputs: npt.NDArray[np.integer] | None = None, samples: int | None = None, seed: int | None = None
 ) -> IntArray:
-    """The input codes of a verification; arguments as for `verify`.
+    """`choose_samples` for a network with one input: its codes alone."""
+    (codes,) = choose_samples(project, inputs, samples, seed).values()
+    return codes
+
+
+def choose_samples(
+    project: Project, inputs: Codes | None = None, samples: int | None = None, seed: int | None = None
+) -> dict[str, IntArray]:
+    """The codes of each input of a verification, by name; arguments as for `verify`.
 
     Raises:
         UsageError: they do not fit the network, or there are fewer than asked for.
     """
-    name = project.graph.inputs[0]
-    value = project.graph.values[name]
+    graph = project.graph
     if samples is not None and samples < 1:
         raise UsageError(f"{samples} samples cannot be compared; ask for 1 or more")
     if inputs is None and seed is not None:
-        count = samples or RECORDED
-        corners = corner_codes(value.type, value.shape)[:count]
-        return np.concatenate([corners, random_codes(value.type, (count - len(corners), *value.shape), seed)])
-    given = project.inputs if inputs is None else inputs
-    codes = check_input(project.graph, name, {name: given})
-    if len(codes) == 0:
+        return random_samples(graph, samples or RECORDED, seed)
+    codes = check_inputs(graph, by_input(graph, project.samples if inputs is None else inputs))
+    count = len(codes[graph.inputs[0]])
+    if count == 0:
         raise UsageError("the inputs hold no sample; give one or more")
     if samples is None:
         return codes
-    if samples > len(codes):
+    if samples > count:
         more = "" if inputs is not None else "; give a seed for random inputs"
-        raise UsageError(f"{samples} samples were asked for, but there are {len(codes)}{more}")
+        raise UsageError(f"{samples} samples were asked for, but there are {count}{more}")
     if seed is None:
-        return codes[:samples]
-    return codes[np.sort(np.random.default_rng(seed).choice(len(codes), samples, replace=False))]
+        return {name: array[:samples] for name, array in codes.items()}
+    picked = np.sort(np.random.default_rng(seed).choice(count, samples, replace=False))
+    return {name: array[picked] for name, array in codes.items()}
 
 
 def _check_names(names: Sequence[str]) -> Sequence[str]:
@@ -112,7 +119,7 @@ class _NotRecorded(Exception):
     """torch has neither a live model nor recorded values for these inputs."""
 
 
-def _torch(project: Project, model: Any, codes: IntArray) -> Engine:
+def _torch(project: Project, model: Any, codes: Codes) -> Engine:
     if model is not None:
         from qfx.verify.torch_engine import TorchEngine
 
@@ -121,7 +128,7 @@ def _torch(project: Project, model: Any, codes: IntArray) -> Engine:
 
     if project.torch_file is None:
         raise _NotRecorded("the project has no recorded torch values; give the model to run it live")
-    recorded = RecordedTorch(project.graph, project.torch_file, project.inputs)
+    recorded = RecordedTorch(project.graph, project.torch_file, project.samples)
     if not recorded.has(codes):
         raise _NotRecorded("its values are recorded for the project's own inputs only; give the model to run it live")
     return recorded

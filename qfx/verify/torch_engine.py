@@ -17,7 +17,7 @@ from qfx.nn.layer import Layer
 from qfx.nn.proof import install
 from qfx.nn.quantize import InputLayer
 from qfx.nn.scope import IMAGE
-from qfx.sim.engine import check_input
+from qfx.sim.engine import check_inputs
 
 Record = Callable[[str, Tensor], None]
 
@@ -52,7 +52,7 @@ class TorchEngine:
         Raises:
             UsageError: inputs that do not fit the graph, or a graph of another model.
         """
-        codes = {name: check_input(self.graph, name, inputs) for name in self.graph.inputs}
+        codes = check_inputs(self.graph, inputs)
         samples = len(next(iter(codes.values())))
         per_sample = sum(self.graph.values[name].size for name in self.graph.activations())
         step = max(1, CHUNK_ELEMENTS // per_sample)

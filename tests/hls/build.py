@@ -53,6 +53,21 @@ def small_network(digits: int | None = None, seed: int = 1) -> Graph:
     return build.build(y)
 
 
+def several_ports(name: str = "several") -> Graph:
+    """Inputs of two shapes and formats; outputs: a result, a value that goes on inside, and one under another shape.
+
+    The value `s_in_right` has the name that the port of `right` would get.
+    """
+    build = GraphBuilder(name)
+    left, right = build.input("left.image", U4, (2, 4, 3)), build.input("right", S6, (4,))
+    y = build.add("conv", Conv2d(padding=(1, 1)), left, build.constant("w", S6, random_codes(S6, (4, 2, 3, 3), 1)))
+    sums = build.add("quant", Requantize(S6), y)
+    gate = build.add("s_in_right", Requantize(U4, overflow=Overflow.SAT), right)
+    pooled = build.add("pool", AvgPool2d((4, 3), (4, 3), reciprocal=FixedType(False, 8, 10)), sums)
+    flat = build.add("flat", Reshape((4,)), pooled)
+    return build.build(build.add("join", Add(), flat, gate), sums, flat)
+
+
 def averaged(reciprocal: FixedType | None) -> Graph:
     """An average over 2x3 with its reciprocal, or over 2x2 without one."""
     build = GraphBuilder("averaged")
@@ -71,10 +86,9 @@ def chain(name: str, x: Value, *steps: tuple[object, Sequence[Value]]) -> Graph:
 
 
 def frames(graph: Graph, count: int, seed: int = 7) -> dict[str, IntArray]:
-    """Random codes for the input."""
-    (name,) = graph.inputs
-    value = graph.values[name]
-    return {name: random_codes(value.type, (count, *value.shape), seed)}
+    """Random codes for every input."""
+    values = [graph.values[name] for name in graph.inputs]
+    return {value.name: random_codes(value.type, (count, *value.shape), seed + index) for index, value in enumerate(values)}
 
 
 def write_project(graph: Graph, folder: Path, golden: int = 3) -> Path:
@@ -82,8 +96,7 @@ def write_project(graph: Graph, folder: Path, golden: int = 3) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     save_graph(graph, folder)
     inputs = frames(graph, golden)
-    outputs = Simulator(graph).run(inputs)[graph.outputs[0]]
-    write_hls(graph, folder / "hls", golden_inputs=inputs[graph.inputs[0]], golden_outputs=outputs)
+    write_hls(graph, folder / "hls", golden_inputs=inputs, golden_outputs=Simulator(graph).run(inputs, frozenset(graph.outputs)))
     return folder
 
 

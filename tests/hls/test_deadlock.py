@@ -11,7 +11,7 @@ import pytest
 from qfx.ir import Graph, GraphBuilder
 from qfx.ops import AvgPool2d, Concat, Multiply, Requantize, Upsample
 from qfx.sim.headers import find_ap_types
-from tests.hls.build import U4, small_network, write_project
+from tests.hls.build import U4, several_ports, small_network, write_project
 
 HERE = Path(__file__).parent
 CSIM = HERE.parents[1] / "hls_templates/csim"
@@ -46,7 +46,7 @@ def run(graph: Graph, folder: Path, least_depth: bool = False, patience: int = 2
     return subprocess.run([str(folder / "program")], cwd=hls, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("graph", [gate, small_network])
+@pytest.mark.parametrize("graph", [gate, small_network, several_ports])
 def test_the_depths_are_enough(graph: object, tmp_path: Path) -> None:
     result = run(graph(), tmp_path)  # type: ignore[operator]
     assert result.returncode == 0, result.stderr

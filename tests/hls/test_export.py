@@ -160,10 +160,18 @@ class Cube(ReLU):
     kind: ClassVar[str] = "cube"
 
 
-def two_outputs() -> Graph:
-    build = GraphBuilder("two")
-    x = build.input("x", S6, (2, 2, 2))
-    return build.build(build.add("a", ReLU(), x), build.add("b", Requantize(U4), x))
+def with_outputs(*outputs: str) -> Graph:
+    build = GraphBuilder("n")
+    graph = build.build(build.add("y", ReLU(), build.input("x", S6, (2, 2, 2))))
+    graph.outputs = [*outputs]
+    return graph
+
+
+def no_input() -> Graph:
+    build = GraphBuilder("n")
+    constant_value = constant("c", S6, (2, 2, 2), 1)
+    y = build.add("y", ReLU(), build.constant("c", S6, constant_value.codes))
+    return build.build(y)
 
 
 def unread() -> Graph:
@@ -179,7 +187,8 @@ BAD_GRAPHS = [
         lambda: chain("n", image(S6, 2, 2, 2), (Cube(), [])),
         "node 'step0': the HLS export has no kernel for cube; it has add",
     ),
-    (two_outputs, r"graph 'two' has 2 outputs \(a, b\); an HLS project has exactly one"),
+    (lambda: with_outputs("y", "x"), "output 'x' of graph 'n' is not computed; only what a layer computes can be an output"),
+    (lambda: with_outputs("y", "y"), "graph 'n' has the output 'y' 2 times; give it once"),
     (unread, "value 'lost' is computed but nothing reads it and it is no output; remove it from the network"),
     (
         lambda: chain("n", image(FixedType(True, 4, 512), 2), (Requantize(replace(WIDE_SHIFT, frac=-512)), [])),
@@ -197,6 +206,11 @@ def test_graphs_that_are_refused(graph: object, message: str, tmp_path: Path) ->
     with pytest.raises(ExportError, match=message):
         write(graph(), tmp_path)  # type: ignore[operator]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_graph_without_inputs_is_refused() -> None:
+    with pytest.raises(ExportError, match="graph 'n' has no input; an accelerator computes something from one or more"):
+        design(no_input())
 
 
 def test_wrap_sm_is_refused() -> None:

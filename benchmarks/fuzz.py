@@ -4,7 +4,7 @@
 
 Every second network is a torch model of random layers, lowered, and run live; the others are graphs over all ops, which have no
 torch model. The first `--csim` networks that the C++ export takes are compiled, too. `--resume` keeps what is done in a file, and
-goes on from there. A network that fails, by a difference or a crash, is made smaller and kept as a project in `--out`. One that
+goes on from there; what failed is run again. A network that fails, by a difference or a crash, is made smaller and kept as a project in `--out`. One that
 is refused with a message of QFX counts as refused. Exit code 1 if a target is missed.
 """
 
@@ -31,7 +31,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the strategies lie with the tests
 
-from qfx.errors import EngineUnavailable, QfxError
+from qfx.errors import EngineUnavailable, ExportError, QfxError
 from qfx.ir import Graph
 from qfx.project import write_project
 from tests.differential import compare, compare_compiled, network, shorter_models, smaller
@@ -98,9 +98,9 @@ def run_compiled(result: Result, out: Path) -> Result:
             report = compare_compiled(graph, Path(folder), result.seed)
         except EngineUnavailable:
             raise
+        except ExportError as error:
+            return dataclasses.replace(result, no_csim=str(error))
         except QfxError as error:
-            if "has no kernel for" in str(error) or "HLS export takes" in str(error):
-                return dataclasses.replace(result, no_csim=str(error))
             return dataclasses.replace(result, failed=f"{type(error).__name__}: {error}")
         except Exception as error:  # a crash is what fuzzing looks for
             return dataclasses.replace(result, failed=f"{type(error).__name__}: {error}")
@@ -149,7 +149,7 @@ def _keep(graph: Graph, seed: int, folder: Path) -> str:
 def measure(networks: int, csim: int, seed: int, resume: Path | None, out: Path, console: Console) -> list[Result]:
     """Run what the resume file does not hold; write it after every part."""
     done = _read(resume)
-    results = {entry.seed: entry for entry in done if seed <= entry.seed < seed + networks}
+    results = {entry.seed: entry for entry in done if seed <= entry.seed < seed + networks and not entry.failed}
     missing = [number for number in range(seed, seed + networks) if number not in results]
     for count, number in enumerate(track(missing, "torch, sim, onnx", console=console, transient=True), 1):
         results[number] = run_network(number, out)

@@ -2,10 +2,11 @@
 
     python benchmarks/fuzz.py [--networks 1000] [--csim 24] [--seed 0] [--resume FILE] [--out DIR] [--json FILE]
 
-Every second network is a torch model of random layers, lowered, and run live; the others are graphs over all ops, which have no
-torch model. The first `--csim` networks that the C++ export takes are compiled, too. `--resume` keeps what is done in a file, and
-goes on from there; what failed is run again. A network that fails, by a difference or a crash, is made smaller and kept as a project in `--out`. One that
-is refused with a message of QFX counts as refused. Exit code 1 if a target is missed.
+Every second network is a torch model of random layers, lowered, and run live; the others are graphs over all ops, which
+have no torch model. The first `--csim` networks that the C++ export takes are compiled, too. `--resume` keeps what is done
+in a file, and goes on from there; what failed is run again. A network that fails, by a difference or a crash, is made
+smaller and kept as a project in `--out`. One that is refused with a message of QFX counts as refused. Exit code 1 if a
+target is missed.
 """
 
 from __future__ import annotations

@@ -5,19 +5,20 @@ from __future__ import annotations
 import importlib.resources
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jinja2
 
 from qfx.errors import ExportError
 from qfx.export.hls.board import Board
+from qfx.export.hls.folding import Folding, check_folding, plain_folding
 from qfx.export.hls.layers import Layer
 from qfx.export.hls.plan import STREAM_DEPTH, Port, Stage, Stream, Wire, Wiring, is_alias, wire_graph
 from qfx.export.hls.stages import build_layer
 from qfx.ir import Graph, Node
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z0-9_]+)\.hpp"', re.MULTILINE)
-VARIANTS = ("khot", "scaled", "places", "words", "zeros", "values", "channels", "table")
+VARIANTS = ("khot", "taps", "wider", "narrower", "scaled", "places", "words", "zeros", "values", "channels", "table")
 """Kernel files `<template>_<variant>` are variants of one template; the template variable of that name holds the ending."""
 COUNT = re.compile(r"\d+$")
 """Kernel files `<template><count>` have that many of something, such as inputs; the template variable `count` holds it."""
@@ -42,7 +43,8 @@ class Design:
 
     @property
     def wires(self) -> list[Wire]:
-        return list(self.wiring.wires.values())
+        """All values, and their views in other words."""
+        return [*self.wiring.wires.values(), *self.wiring.views.values()]
 
     @property
     def inputs(self) -> list[Port]:
@@ -59,17 +61,24 @@ class Design:
     @property
     def kernels(self) -> list[str]:
         """Kernel files that the stages name, each once."""
-        forks = ["fork"] if any(stage.call.startswith("fork") for stage in self.stages) else []
-        return list(dict.fromkeys(["axi", *forks, *(layer.headers[0] for layer in self.layers)]))
+        called = {stage.call.split("<")[0] for stage in self.stages}
+        units = [unit for unit in ("fork", "convert_wider", "convert_narrower") if unit in called]
+        headers = [name for layer in self.layers for name in (layer.window, layer.headers[0]) if name]
+        return list(dict.fromkeys(["axi", *units, *headers]))
 
 
-def design(graph: Graph) -> Design:
+def design(graph: Graph, folding: Folding | None = None) -> Design:
     """Plan the accelerator of a graph.
 
+    Args:
+        folding: the parallelism of every node; None for `plain_folding`.
+
     Raises:
-        ExportError: something in the graph has no stage; the message names it.
+        ExportError: something in the graph has no stage, or a fold that does not fit; the message names it.
     """
-    wiring = wire_graph(graph)
+    if folding is not None:
+        check_folding(graph, folding)
+    wiring = wire_graph(graph, folding or plain_folding(graph))
     stages: list[Stage] = []
     which = "the input" if len(wiring.inputs) == 1 else "an input"
     for port in wiring.inputs:
@@ -93,21 +102,24 @@ def design(graph: Graph) -> Design:
 
 
 def _own(wire: Wire) -> Stream:
-    return Stream(wire.name, wire.name, STREAM_DEPTH, wire.words)
+    return Stream(wire.name, f"value::{wire.name}::word", STREAM_DEPTH, wire.words)
 
 
 def _node_stages(node: Node, layer: Layer, wiring: Wiring) -> list[Stage]:
-    """The stage of a node, and the sliding window before it if the kernel takes one."""
-    reads = tuple(wiring.take(name) for name in node.inputs if name in wiring.wires)
+    """The stage of a node, and what comes before it: converters of words, and what picks its windows."""
+    before: list[Stage] = []
+    reads: list[str] = []
+    for name, lanes in zip((name for name in node.inputs if name in wiring.wires), layer.fold.reads, strict=True):
+        stream, converters = wiring.read(name, lanes)
+        before += converters
+        reads.append(stream)
+    if layer.window:
+        windows = Stream(f"{layer.name}_windows", f"layer::{layer.name}::window", STREAM_DEPTH, layer.window_words)
+        before.append(Stage(f"{layer.window}<layer::{layer.name}>", (*reads, windows.name), (windows,)))
+        reads = [windows.name]
     call = f"{layer.kernel}<layer::{layer.name}>"
-    if not layer.windowed:
-        return [Stage(call, (*reads, layer.name), (_own(layer.out),), layer.comment)]
-    words = layer.out.pixels * dict(layer.constants)["TAPS"] * layer.x.groups
-    windows = Stream(f"{layer.name}_windows", layer.x.name, STREAM_DEPTH, words)
-    return [
-        Stage(f"sliding_window<layer::{layer.name}>", (*reads, windows.name), (windows,), layer.comment),
-        Stage(call, (windows.name, layer.name), (_own(layer.out),)),
-    ]
+    stages = [*before, Stage(call, (*reads, layer.name), (_own(layer.out),))]
+    return [replace(stages[0], comment=layer.comment), *stages[1:]]
 
 
 class Renderer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from qfx.export.hls.folding import Fold
 from qfx.export.hls.plan import Wire
 from qfx.fixed import FixedType
 
@@ -76,7 +77,9 @@ class Layer:
         headers: kernel files that the stage needs.
         comment: what the layer is.
         wires: traits by their name in the struct: in, in_1, in_2, ..., out.
-        windowed: whether a sliding window precedes the kernel.
+        fold: its parallelism.
+        window: kernel of the stage before that picks the words under each window; empty if there is none.
+        window_words: words a frame that this stage sends.
         padding_lowest: outside the image lies the smallest code instead of zero.
     """
 
@@ -85,11 +88,13 @@ class Layer:
     headers: list[str]
     comment: str
     wires: dict[str, Wire]
+    fold: Fold
     codes: list[Code] = field(default_factory=list[Code])
     fixed: list[Fixed] = field(default_factory=list[Fixed])
     constants: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     tables: list[Table] = field(default_factory=list[Table])
-    windowed: bool = False
+    window: str = ""
+    window_words: int = 0
     padding_lowest: bool = False
 
     @property

@@ -1,32 +1,26 @@
 """The accelerator as data: streams, stages and layer settings of a graph. `emit.py` prints it.
 
 One stage per node, one stream per value. A word of a stream carries the codes of `lanes` neighbouring channels of a pixel;
-words come in the order (row, column, channel group). A value with two readers passes a fork.
+words come in the order (row, column, channel group). A value with two readers passes a fork; a reader that wants other words than
+the writer sends has a converter before it.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from qfx.errors import ExportError
+from qfx.export.hls.folding import Folding
 from qfx.export.hls.names import identifier, unique_identifiers
 from qfx.fixed import FixedType
 from qfx.ir import Graph, Value
-
-MAX_LANES = 8
-"""Codes per stream word, at most."""
 
 STREAM_DEPTH = 2
 """Of a stream between neighbours."""
 
 BEAT_WIDTHS = (8, 16, 32, 64)
 """Of an AXI stream."""
-
-
-def lanes(channels: int) -> int:
-    """Codes per word: the largest divisor of the channel count up to MAX_LANES, so that streams of one shape always fit."""
-    return max(d for d in range(1, MAX_LANES + 1) if channels % d == 0)
 
 
 @dataclass(frozen=True)
@@ -37,12 +31,14 @@ class Wire:
         name: C++ name of its traits in namespace `value`.
         value: the value.
         stream: the stream that carries it; that of its operand for a reshape that moves nothing.
+        lanes: codes per word.
         source: where it came from, for comments.
     """
 
     name: str
     value: Value
     stream: str
+    lanes: int
     source: str = ""
 
     @property
@@ -68,10 +64,6 @@ class Wire:
         return self.height * self.width
 
     @property
-    def lanes(self) -> int:
-        return lanes(self.channels)
-
-    @property
     def groups(self) -> int:
         """Words of a pixel."""
         return self.channels // self.lanes
@@ -80,6 +72,11 @@ class Wire:
     def words(self) -> int:
         """Words of a frame."""
         return self.pixels * self.groups
+
+    @property
+    def word_width(self) -> int:
+        """Bits of a word."""
+        return self.lanes * self.type.width
 
     @property
     def beat_width(self) -> int:
@@ -111,10 +108,10 @@ class Port:
 
 @dataclass(frozen=True)
 class Stream:
-    """A FIFO of the top function; `value` names the traits whose words it carries, `frame_words` how many there are a frame."""
+    """A FIFO of the top function; `word` is the C++ type of its words, `frame_words` how many there are a frame."""
 
     name: str
-    value: str
+    word: str
     depth: int
     frame_words: int
 
@@ -145,6 +142,8 @@ class Wiring:
         wires: by value name.
         inputs, outputs: the ports, in the order of the graph's.
         reads: per stream the number of its readers.
+        folding: of every node.
+        views: values under other word widths than that of their stream, by name.
     """
 
     graph: Graph
@@ -153,6 +152,8 @@ class Wiring:
     inputs: list[Port]
     outputs: list[Port]
     reads: dict[str, int]
+    folding: Folding
+    views: dict[str, Wire] = field(default_factory=dict[str, Wire])
     _taken: dict[str, int] = field(default_factory=dict[str, int])
 
     def take(self, value: str) -> str:
@@ -163,6 +164,28 @@ class Wiring:
         number = self._taken.get(stream, 0)
         self._taken[stream] = number + 1
         return f"{stream}_copy{number}"
+
+    def view(self, value: str, lanes: int) -> Wire:
+        """The value in words of so many codes: its own wire, or a view of it."""
+        wire = self.wires[value]
+        if wire.lanes == lanes:
+            return wire
+        name = f"{wire.name}_by{lanes}"
+        return self.views.setdefault(name, replace(wire, name=name, lanes=lanes))
+
+    def read(self, value: str, lanes: int) -> tuple[str, list[Stage]]:
+        """The stream that the next reader of `value` reads in words of so many codes, and the converters before it."""
+        stream, wire = self.take(value), self.wires[value]
+        stages: list[Stage] = []
+        for step in dict.fromkeys((math.lcm(wire.lanes, lanes), lanes)):
+            if step != wire.lanes:
+                target = self.view(value, step)
+                kernel = "convert_wider" if step > wire.lanes else "convert_narrower"
+                carried = Stream(f"{stream}_by{step}", f"value::{target.name}::word", STREAM_DEPTH, target.words)
+                call = f"{kernel}<value::{wire.name}, value::{target.name}>"
+                stages.append(Stage(call, (stream, carried.name), (carried,)))
+                stream, wire = carried.name, target
+        return stream, stages
 
     def forks(self, wire: Wire) -> list[Stage]:
         """The chain of two-way forks behind the stream of `wire`; none if it has one reader.
@@ -176,13 +199,13 @@ class Wiring:
         for index in range(count - 1):
             last = index == count - 2
             names = (f"{wire.stream}_copy{index}", f"{wire.stream}_copy{index + 1}" if last else f"{wire.stream}_rest{index}")
-            streams = tuple(Stream(name, wire.name, wire.words + STREAM_DEPTH, wire.words) for name in names)
+            streams = tuple(Stream(name, f"value::{wire.name}::word", wire.words + STREAM_DEPTH, wire.words) for name in names)
             stages.append(Stage(f"fork<value::{wire.name}>", (source, *names), streams))
             source = names[1]
         return stages
 
 
-def wire_graph(graph: Graph) -> Wiring:
+def wire_graph(graph: Graph, folding: Folding) -> Wiring:
     """Name and wire every activation.
 
     Raises:
@@ -194,12 +217,22 @@ def wire_graph(graph: Graph) -> Wiring:
     sources = {node.name: node.source for node in graph.nodes}
     wires: dict[str, Wire] = {}
     for name in graph.activations():
-        wires[name] = Wire(names[name], graph.values[name], names[name], sources.get(name, ""))
+        lanes = folding[name].writes if name in folding else _input_lanes(graph, name, folding)
+        wires[name] = Wire(names[name], graph.values[name], names[name], lanes, sources.get(name, ""))
         alias = _alias_of(graph, name)
         if alias is not None and _same_order(wires[alias], wires[name]):
-            wires[name] = Wire(names[name], graph.values[name], wires[alias].stream, sources.get(name, ""))
+            wires[name] = replace(wires[name], stream=wires[alias].stream, lanes=wires[alias].lanes)
     inputs, outputs = _ports(graph, wires, {top, *names.values()})
-    return Wiring(graph, top, wires, inputs, outputs, _count_reads(graph, wires))
+    return Wiring(graph, top, wires, inputs, outputs, _count_reads(graph, wires), folding)
+
+
+def _input_lanes(graph: Graph, name: str, folding: Folding) -> int:
+    """Codes per word of a graph input: what its first reader wants."""
+    for node in graph.nodes:
+        streams = [value.name for value in graph.operands(node) if value.constant is None]
+        if name in streams:
+            return folding[node.name].reads[streams.index(name)]
+    return 1
 
 
 def check_ends(graph: Graph) -> None:
@@ -251,7 +284,7 @@ def _alias_of(graph: Graph, name: str) -> str | None:
 
 def _same_order(x: Wire, y: Wire) -> bool:
     """Whether the stream of x, read with the shape of y, is y = x.reshape(...)."""
-    return (x.lanes == y.lanes and x.channels == y.channels and x.pixels == y.pixels) or x.channels == y.channels == 1
+    return (x.channels == y.channels and x.pixels == y.pixels) or x.channels == y.channels == 1
 
 
 def _count_reads(graph: Graph, wires: dict[str, Wire]) -> dict[str, int]:

@@ -10,6 +10,7 @@ import numpy as np
 from qfx.errors import ExportError
 from qfx.export.hls.board import load_board
 from qfx.export.hls.emit import design, render
+from qfx.export.hls.folding import Folding
 from qfx.export.hls.plan import Port
 from qfx.fixed import IntArray
 from qfx.ir import Graph
@@ -25,6 +26,7 @@ def write_hls(
     golden_inputs: IntArray | Mapping[str, IntArray] | None = None,
     golden_outputs: IntArray | Mapping[str, IntArray] | None = None,
     clock_ns: float | None = None,
+    folding: Folding | None = None,
 ) -> list[Path]:
     """Write the C++ of `graph`, its testbench with golden vectors, and scripts for the vendor's tools.
 
@@ -36,6 +38,7 @@ def write_hls(
             if there are several inputs.
         golden_outputs: codes (frames, *output shape) that the testbench expects; by name if there are several outputs.
         clock_ns: clock period; None for the board's.
+        folding: the parallelism of every node; None for `plain_folding`.
 
     Returns:
         the files written, relative to `directory`.
@@ -44,7 +47,7 @@ def write_hls(
         ExportError: an op, a shape or a format that has no C++; golden vectors that do not fit.
     """
     facts = load_board(board)
-    plan = design(graph)
+    plan = design(graph, folding)
     inputs = [_golden(port, golden_inputs, "inputs", len(plan.inputs)) for port in plan.inputs]
     outputs = [_golden(port, golden_outputs, "outputs", len(plan.outputs)) for port in plan.outputs]
     frames = {len(codes) for codes in (*inputs, *outputs)}

@@ -25,6 +25,7 @@ PRAGMAS: dict[str, tuple[dict[str, str], frozenset[str]]] = {
     "INTERFACE": ({"axis": "", "s_axilite": "", "port": NAME, "bundle": NAME}, frozenset({"port"})),
     "ARRAY_PARTITION": ({"variable": NAME, "complete": "", "dim": r"\d+"}, frozenset({"variable", "dim"})),
     "ARRAY_RESHAPE": ({"variable": NAME, "complete": "", "dim": r"\d+"}, frozenset({"variable", "dim"})),
+    "DEPENDENCE": ({"variable": NAME, "type": "inter", "dependent": "false"}, frozenset({"variable", "type", "dependent"})),
     "BIND_STORAGE": ({"variable": NAME, "type": NAME, "impl": NAME}, frozenset({"variable", "type"})),
     "BIND_OP": ({"variable": NAME, "op": NAME, "impl": NAME, "latency": r"\d"}, frozenset({"variable", "op"})),
 }

@@ -11,7 +11,7 @@ from qfx.errors import ExportError
 from qfx.export.hls.layers import Code, Fixed, Layer, Table
 from qfx.export.hls.plan import Wire, Wiring
 from qfx.export.hls.tables import aligned_table, code_table, counters_of, describe_product, lane_table, matrix_table, packed
-from qfx.export.hls.windows import describe_window
+from qfx.export.hls.windows import Window, describe_window
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding
 from qfx.ir import Node, Value
 from qfx.ops import (
@@ -66,9 +66,11 @@ def build_layer(node: Node, wiring: Wiring) -> Layer:
     build = BUILDERS.get(type(node.op))
     if build is None:
         raise ExportError(f"node {node.name!r}: the HLS export has no kernel for {node.op.kind}; it has {known_kinds()}")
-    wires = [wiring.wires[name] for name in node.inputs if name in wiring.wires]
+    fold = wiring.folding[node.name]
+    streams = [name for name in node.inputs if name in wiring.wires]
+    wires = [wiring.view(name, lanes) for name, lanes in zip(streams, fold.reads, strict=True)]
     named = {f"in_{i}" if i else "in": wire for i, wire in enumerate(wires)} | {"out": wiring.wires[node.name]}
-    layer = Layer(named["out"].name, node.op.kind, [node.op.kind], comment_of(node, named["out"]), named)
+    layer = Layer(named["out"].name, node.op.kind, [node.op.kind], comment_of(node, named["out"]), named, fold)
     build(node.op, node, layer, wiring.graph.operands(node))
     for code in layer.codes:
         if code.width > MAX_AP_WIDTH:
@@ -96,31 +98,28 @@ def _suffix(layer: Layer, digits: int | None) -> None:
 def conv2d(op: Conv2d, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
     weight, bias = operands[1], operands[2] if len(operands) == 3 else None
     outputs, group_channels, *kernel = weight.shape
-    lanes = layer.x.lanes
+    lanes, taps = layer.x.lanes, kernel[0] * kernel[1]
     depthwise = op.groups > 1 and group_channels == 1 and outputs == op.groups
-    grouped = op.groups > 1 and not depthwise
-    describe_window(layer, (kernel[0], kernel[1]), op.stride, op.padding, op.dilation, per_channel=depthwise)
+    describe_window(layer, Window((kernel[0], kernel[1]), op.stride, op.padding, op.dilation), per_channel=depthwise)
     layer.constant(product_shift=layer.out.type.frac - layer.x.type.frac - weight.type.frac)
     kind = describe_product(layer, weight, op.digits)
-    taps = kernel[0] * kernel[1]
     if depthwise:
         layer.kernel = "conv2d_depthwise"
-        codes = arranged(weight, (outputs // lanes, lanes, taps), (0, 2, 1)).reshape(-1, lanes)
-        table = [packed(row.tolist(), kind, 1) for row in codes]
-    elif grouped:
+        layer.constant(tap_words=taps // layer.fold.taps, word_taps=layer.fold.taps)
+        by_word = arranged(weight, (outputs // lanes, lanes, taps // layer.fold.taps, layer.fold.taps), (0, 2, 1, 3))
+        rows = [packed(row.tolist(), kind, 1) for row in by_word.reshape(-1, lanes * layer.fold.taps)]
+        _plain_table(layer, weight, rows, kind.bits, "[channel group, window word][lane, tap]")
+    elif op.groups > 1:
         layer.kernel = "conv2d_grouped"
         in_order = arranged(weight, (outputs, group_channels, taps), (0, 2, 1)).ravel()
-        table = [[entry] for entry in packed(in_order.tolist(), kind, 1)]
-        window = taps * layer.x.channels
-        layer.constant(window_codes=window, group_channels=group_channels, group_outputs=outputs // op.groups)
+        layer.constant(window_codes=taps * layer.x.channels, group_channels=group_channels, group_outputs=outputs // op.groups)
+        rows = [[entry] for entry in packed(in_order.tolist(), kind, 1)]
+        _plain_table(layer, weight, rows, kind.bits, "[output, tap, channel of the group][0]")
     else:
-        matrix = arranged(weight, (outputs, group_channels // lanes, lanes, taps), (0, 3, 1, 2))
-        layer.constant(window=taps * layer.x.groups)
-        matrix_table(layer, weight, matrix.reshape(outputs, -1, lanes), kind)
-        table = []
-    if table:
-        _plain_table(layer, weight, table, kind.bits)
-    aligned_table(layer, "bias", bias, 1 if grouped else layer.out.lanes)
+        by_lane = arranged(weight, (outputs, group_channels // lanes, lanes, taps), (0, 1, 3, 2))  # [output, group, tap, lane]
+        in_order = by_lane if layer.fold.taps == taps else np.swapaxes(by_lane, 1, 2)
+        matrix_table(layer, weight, in_order.reshape(outputs, -1, layer.fold.simd), kind)
+    aligned_table(layer, "bias", bias, 1 if op.groups > 1 and not depthwise else layer.out.lanes)
     _suffix(layer, op.digits)
 
 
@@ -129,8 +128,7 @@ def arranged(weight: Value, shape: tuple[int, ...], axes: tuple[int, ...]) -> In
     return np.transpose(weight.codes.reshape(shape), axes)
 
 
-def _plain_table(layer: Layer, weight: Value, rows: list[list[int]], bits: int) -> None:
-    order = "[channel group, tap][lane]" if layer.kernel == "conv2d_depthwise" else "[output, tap, channel of the group][0]"
+def _plain_table(layer: Layer, weight: Value, rows: list[list[int]], bits: int, order: str) -> None:
     layer.constant(weight_words=len(rows))
     comment = f"{weight.name}: {weight.type.ap_name}, {order}"
     layer.tables.append(Table("weight", f"{layer.name}_weight_table", rows, bits, "constant_bits", comment))
@@ -139,10 +137,8 @@ def _plain_table(layer: Layer, weight: Value, rows: list[list[int]], bits: int) 
 @builder(Linear)
 def linear(op: Linear, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
     weight, bias = operands[1], operands[2] if len(operands) == 3 else None
-    layer.constant(
-        window=layer.x.groups,
-        product_shift=layer.out.type.frac - layer.x.type.frac - weight.type.frac,
-    )
+    layer.codes.append(Code("window", False, layer.x.word_width))
+    layer.constant(product_shift=layer.out.type.frac - layer.x.type.frac - weight.type.frac)
     kind = describe_product(layer, weight, op.digits)
     matrix_table(layer, weight, weight.codes.reshape(weight.shape[0], layer.x.groups, layer.x.lanes), kind)
     aligned_table(layer, "bias", bias, layer.out.lanes)
@@ -205,13 +201,13 @@ class _Widened(FixedType):
 
 @builder(MaxPool2d)
 def max_pool2d(op: MaxPool2d, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
-    describe_window(layer, op.kernel, op.stride, op.padding, op.dilation, per_channel=True)
+    describe_window(layer, Window(op.kernel, op.stride, op.padding, op.dilation), per_channel=True)
     layer.padding_lowest = layer.x.type.signed
 
 
 @builder(AvgPool2d)
 def avg_pool2d(op: AvgPool2d, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
-    describe_window(layer, op.kernel, op.stride, op.padding, (1, 1), per_channel=True)
+    describe_window(layer, Window(op.kernel, op.stride, op.padding, (1, 1)), per_channel=True)
     total = FixedType.for_range(layer.x.type.min_int * op.area, layer.x.type.max_int * op.area, layer.x.type.frac)
     layer.codes.append(Code("sum", total.signed, total.width))
     if op.reciprocal is not None:

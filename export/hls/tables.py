@@ -168,7 +168,7 @@ def matrix_table(layer: Layer, weight: Value, matrix: IntArray, kind: Multiplica
     """Add the weights of matrix_vector.
 
     Args:
-        matrix: codes (output, position in the window, lane of x).
+        matrix: codes (output, word of the window, code in the word).
     """
     lanes, count = layer.out.lanes, matrix.shape[2]
     share = per_entry(kind, count)
@@ -178,6 +178,6 @@ def matrix_table(layer: Layer, weight: Value, matrix: IntArray, kind: Multiplica
         for position in range(matrix.shape[1])
     ]
     comment = f"{weight.name}: {weight.type.ap_name}, [output group, window word][output lane, {share} constants an entry]"
-    layer.constant(weight_words=len(rows), per_entry=share)
+    layer.constant(window_words=matrix.shape[1], simd=count, weight_words=len(rows), per_entry=share)
     layer.codes.append(Code("entry_bits", False, share * kind.bits))
     layer.tables.append(Table("weight", f"{layer.name}_weight_table", rows, share * kind.bits, "entry_bits", comment))

@@ -1,40 +1,130 @@
-"""The constants of the sliding window."""
+"""The constants of the stages that pick the words under each window of a convolution or a pool."""
 
 from __future__ import annotations
 
-from qfx.export.hls.layers import Layer
+from dataclasses import dataclass
+
+from qfx.export.hls.layers import Code, Layer
 from qfx.ops.base import Pair
 
 
-def describe_window(layer: Layer, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, per_channel: bool) -> None:
-    """Add the counters' bounds and steps of units/sliding_window to the layer.
+@dataclass(frozen=True)
+class Window:
+    """A kernel and how it moves; each (vertical, horizontal)."""
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+
+    @property
+    def taps(self) -> int:
+        """Kernel positions."""
+        return self.kernel[0] * self.kernel[1]
+
+    @property
+    def reach(self) -> Pair:
+        """Rows and columns from the first kernel position to the last."""
+        return (self.kernel[0] - 1) * self.dilation[0], (self.kernel[1] - 1) * self.dilation[1]
+
+
+@dataclass(frozen=True)
+class Ring:
+    """The image rows that units/sliding_window keeps, and when words come in.
+
+    Attributes:
+        ahead: words read before the first frame.
+        reads: words read while a row of windows goes out, at most.
+        lines: rows kept.
+    """
+
+    ahead: int
+    reads: int
+    lines: int
+
+
+def plan_ring(window: Window, height: int, row_words: int, out_rows: int) -> Ring:
+    """Enough words before each row of windows, a frame's worth of words per frame, and as few rows as that takes."""
+    first, step = window.reach[0] - window.padding[0], window.stride[0]
+    ahead = row_words * min(max(first + 1, 0), height)
+    reads = max(-(-height * row_words // out_rows), min(step, height) * row_words)
+    lines = 1
+    for row in range(out_rows):
+        until = min(ahead + reads * (row + 1), ahead + height * row_words)  # words read when this row of windows is out
+        oldest = min(max(row * step - window.padding[0], 0), height)
+        lines = max(lines, -(-until // row_words) - oldest)
+    return Ring(ahead, reads, lines)
+
+
+def describe_window(layer: Layer, window: Window, per_channel: bool) -> None:
+    """Choose the stage before the kernel and add its constants to the layer.
 
     Args:
-        kernel, stride, padding, dilation: (vertical, horizontal).
-        per_channel: whether the next stage takes all taps of a channel group before the next group.
+        per_channel: whether the kernel takes all taps of a channel group before the next group.
     """
-    groups = layer.x.groups
-    taps = kernel[0] * kernel[1]
-    lines = (kernel[0] - 1) * dilation[0] + 1
-    outside = groups if per_channel else 1
-    layer.windowed = True
-    layer.headers.append("sliding_window")
+    taps = layer.fold.taps
+    layer.codes.append(Code("window", False, layer.x.word_width * taps))
+    layer.constant(taps=window.taps)
+    layer.window_words = layer.out.pixels * (window.taps // taps) * layer.x.groups
+    if window.taps == 1 and window.padding == (0, 0):
+        if window.stride != (1, 1):
+            layer.window = "pick_pixels"
+            layer.constant(columns=layer.x.width, stride_rows=window.stride[0], stride_columns=window.stride[1])
+        return
+    layer.window = "sliding_window_taps" if taps > 1 else "sliding_window"
+    _describe_ring(layer, window)
+    if taps > 1:
+        _describe_columns(layer, window)
+    else:
+        _describe_counters(layer, window, layer.x.groups if per_channel else 1)
+
+
+def _describe_ring(layer: Layer, window: Window) -> None:
+    groups, out_rows = layer.x.groups, layer.out.height
+    row_words = layer.x.width * groups
+    ring = plan_ring(window, layer.x.height, row_words, out_rows)
+    scan = layer.window_words // out_rows
+    if layer.fold.taps > 1:
+        scan = ((layer.out.width - 1) * window.stride[1] + window.reach[1] + 1) * groups
+    read_every, scan_every = max(1, scan // ring.reads), max(1, ring.reads // scan)
+    frame_words = layer.x.height * row_words
     layer.constant(
-        kernel_height=kernel[0],
-        kernel_width=kernel[1],
-        taps=taps,
-        lines=lines,
-        row_words=layer.x.width * groups,
-        row_beats=layer.out.width * taps * groups,
-        inside=groups // outside,
+        kernel_height=window.kernel[0],
+        kernel_width=window.kernel[1],
+        lines=ring.lines,
+        row_words=row_words,
+        ahead=ring.ahead,
+        frame_words=frame_words,
+        own_words=frame_words - ring.ahead,
+        reads=ring.reads,
+        read_every=read_every,
+        scan=scan,
+        scan_every=scan_every,
+        beats=max(scan * scan_every, ring.reads * read_every),
+        first_row=-window.padding[0],
+        first_line=-window.padding[0] % ring.lines,
+        first_word=-window.padding[1] * groups,
+        stride_rows=window.stride[0],
+        dilation_rows=window.dilation[0],
+        line_step=window.dilation[0] % ring.lines,
+        top_step=window.stride[0] % ring.lines,
+        frame_step=(layer.x.height - (out_rows - 1) * window.stride[0]) % ring.lines,
+        tap_step=window.dilation[1] * groups,
+    )
+
+
+def _describe_counters(layer: Layer, window: Window, outside: int) -> None:
+    layer.constant(
+        inside=layer.x.groups // outside,
         outside=outside,
-        first_row=-padding[0],
-        first_line=-padding[0] % lines,
-        first_word=-padding[1] * groups,
-        stride_rows=stride[0],
-        dilation_rows=dilation[0],
-        line_step=dilation[0] % lines,
-        top_step=stride[0] % lines,
-        tap_step=dilation[1] * groups,
-        pixel_step=stride[1] * groups - (outside - 1),
+        pixel_step=window.stride[1] * layer.x.groups - (outside - 1),
+    )
+
+
+def _describe_columns(layer: Layer, window: Window) -> None:
+    layer.constant(
+        tap_width=layer.x.word_width,
+        delay=max(1, window.reach[1] * layer.x.groups),
+        fill_columns=window.reach[1],
+        stride_columns=window.stride[1],
     )

@@ -175,7 +175,7 @@ def test_an_endless_loop(copy: Path) -> None:
 
 
 def test_sanitizer_findings_are_errors(copy: Path) -> None:
-    spoil(copy, "kernels/sliding_window.hpp", "lines[fill_line][at] =", "lines[fill_line + L::LINES][at] =")
+    spoil(copy, "kernels/sliding_window.hpp", "lines[fill_line][fill_at] =", "lines[fill_line + L::LINES][fill_at] =")
     with pytest.raises(ProjectError, match=r"(?s)crashed \(status 1\):.*(runtime error: index|out of bounds)"):
         CSimulator(copy, optimize="-O1", sanitize=("undefined",)).run(frames(TINY, 1))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qfx.errors import ExportError
 from qfx.ir import Graph, Node
-from qfx.ops import ArgMax, Concat, Conv2d, Linear, Rearrange, Reshape, Slice
+from qfx.ops import Affine, ArgMax, Concat, Conv2d, Linear, PReLU, Rearrange, Reshape, Slice
 
 MAX_LANES = 8
 """Codes per word where nothing else is asked for, at most."""
@@ -25,11 +25,13 @@ class Fold:
         reads: codes per word of each operand that is a stream; of a convolution or a linear layer SIMD (per kernel position).
         writes: codes per word of the result; of a convolution or a linear layer PE.
         taps: kernel positions per cycle: 1, or all of them.
+        product: how `x * constant` is made where the constants are not K-hot: `dsp`, `lut`, or empty for what the tools choose.
     """
 
     reads: tuple[int, ...]
     writes: int
     taps: int = 1
+    product: str = ""
 
     @property
     def simd(self) -> int:
@@ -73,9 +75,16 @@ def choices(graph: Graph, node: Node) -> Iterator[Fold]:
         found += [Fold((1,) * len(ins), pe) for pe in divisors(out)]
     else:
         found = [Fold((lane,) * len(ins), lane, taps) for taps in tap_choices(graph, node) for lane in divisors(out)]
+    products = product_choices(node)
     for fold in dict.fromkeys(found):
         if fold.simd * width_in <= MAX_WORD_BITS and fold.writes * width_out <= MAX_WORD_BITS:
-            yield fold
+            yield from (replace(fold, product=product) for product in products)
+
+
+def product_choices(node: Node) -> tuple[str, ...]:
+    """Ways to multiply: none to choose from where constants are K-hot or there is nothing to multiply."""
+    multiplies = isinstance(node.op, (Conv2d, Linear, Affine, PReLU)) and node.op.digits is None
+    return ("", "dsp", "lut") if multiplies else ("",)
 
 
 def tap_choices(graph: Graph, node: Node) -> list[int]:
@@ -122,7 +131,8 @@ def _texts(folds: list[Fold], most: int = 12) -> str:
 
 def _text(fold: Fold) -> str:
     taps = f", taps {fold.taps}" if fold.taps > 1 else ""
-    return f"reads {', '.join(map(str, fold.reads))}, writes {fold.writes}{taps}"
+    product = f", products in {fold.product.upper()}s" if fold.product else ""
+    return f"reads {', '.join(map(str, fold.reads))}, writes {fold.writes}{taps}{product}"
 
 
 def _channels_in(graph: Graph, node: Node) -> list[int]:

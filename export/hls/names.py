@@ -38,8 +38,8 @@ VERILOG = """
 """Words that a generated netlist reserves."""
 
 RESERVED = frozenset((KEYWORDS + MACROS + PROJECT + VERILOG).split())
-COUNTED = re.compile(r"(?:concat\d+(?:_words)?|rearrange\d+)$")
-"""Kernels whose names end in a number."""
+COUNTED = re.compile(r"(?:concat\d+(?:_words)?|rearrange\d+|\w+_(?:dsp|lut))$")
+"""Kernels whose names end in a number, or in the way they multiply."""
 DERIVED = re.compile(r"_(?:windows|copy\d+|rest\d+|by\d+|table|v)$")
 """Endings that the exporter appends; a name that ends so gets another one, so that derived names never collide."""
 

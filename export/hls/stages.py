@@ -89,9 +89,11 @@ def comment_of(node: Node, out: Wire) -> str:
 
 
 def _suffix(layer: Layer, digits: int | None) -> None:
-    if digits is not None:
-        layer.kernel += "_khot"
-        layer.headers = [f"{layer.headers[0]}_khot", *layer.headers[1:]]
+    """Take the kernel that multiplies as the constants and the fold want it."""
+    product = layer.fold.product if digits is None else "khot"
+    if product:
+        layer.kernel += f"_{product}"
+        layer.headers = [f"{layer.headers[0]}_{product}", *layer.headers[1:]]
 
 
 @builder(Conv2d)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qfx.export.hls.layers import Code, Layer
+from qfx.ir import Graph, Node
+from qfx.ops import AvgPool2d, Conv2d, MaxPool2d
 from qfx.ops.base import Pair
 
 
@@ -26,6 +29,19 @@ class Window:
     def reach(self) -> Pair:
         """Rows and columns from the first kernel position to the last."""
         return (self.kernel[0] - 1) * self.dilation[0], (self.kernel[1] - 1) * self.dilation[1]
+
+
+def window_of(graph: Graph, node: Node) -> Window | None:
+    """That of a convolution or a pool; None for other nodes."""
+    op = node.op
+    if isinstance(op, Conv2d):
+        _, _, height, width = graph.values[node.inputs[1]].shape
+        return Window((height, width), op.stride, op.padding, op.dilation)
+    if isinstance(op, MaxPool2d):
+        return Window(op.kernel, op.stride, op.padding, op.dilation)
+    if isinstance(op, AvgPool2d):
+        return Window(op.kernel, op.stride, op.padding, (1, 1))
+    return None
 
 
 @dataclass(frozen=True)
@@ -56,6 +72,57 @@ def plan_ring(window: Window, height: int, row_words: int, out_rows: int) -> Rin
     return Ring(ahead, reads, lines)
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What units/sliding_window does while a row of windows goes out.
+
+    Attributes:
+        scan: steps: words sent, or columns of words looked at where whole windows are sent.
+        scan_every, read_every: cycles from one step to the next, and from one word read to the next.
+        beats: cycles.
+    """
+
+    scan: int
+    scan_every: int
+    read_every: int
+    beats: int
+
+
+def plan_turn(window: Window, ring: Ring, groups: int, out_width: int, taps: int) -> Turn:
+    """Steps and reads, evenly spread.
+
+    Args:
+        groups: words of a pixel.
+        taps: kernel positions per cycle.
+    """
+    scan = out_width * window.taps * groups
+    if taps > 1:
+        scan = ((out_width - 1) * window.stride[1] + window.reach[1] + 1) * groups
+    read_every, scan_every = max(1, scan // ring.reads), max(1, ring.reads // scan)
+    return Turn(scan, scan_every, read_every, max(scan * scan_every, ring.reads * read_every))
+
+
+def window_kernel(window: Window, taps: int) -> str:
+    """The stage before the kernel; empty if its windows are the words themselves."""
+    if window.taps == 1 and window.padding == (0, 0):
+        return "" if window.stride == (1, 1) else "pick_pixels"
+    return "sliding_window_taps" if taps > 1 else "sliding_window"
+
+
+def window_cycles(window: Window, x_shape: Sequence[int], out_shape: Sequence[int], lanes: int, taps: int) -> int:
+    """Cycles per frame of the stage before the kernel; 0 if there is none.
+
+    Args:
+        x_shape, out_shape: (channels, height, width).
+        lanes: codes per word of x.
+    """
+    kernel, groups = window_kernel(window, taps), x_shape[0] // lanes
+    if kernel in ("", "pick_pixels"):
+        return x_shape[1] * x_shape[2] * groups if kernel else 0
+    ring = plan_ring(window, x_shape[1], x_shape[2] * groups, out_shape[1])
+    return out_shape[1] * plan_turn(window, ring, groups, out_shape[2], taps).beats
+
+
 def describe_window(layer: Layer, window: Window, per_channel: bool) -> None:
     """Choose the stage before the kernel and add its constants to the layer.
 
@@ -66,27 +133,22 @@ def describe_window(layer: Layer, window: Window, per_channel: bool) -> None:
     layer.codes.append(Code("window", False, layer.x.word_width * taps))
     layer.constant(taps=window.taps)
     layer.window_words = layer.out.pixels * (window.taps // taps) * layer.x.groups
-    if window.taps == 1 and window.padding == (0, 0):
-        if window.stride != (1, 1):
-            layer.window = "pick_pixels"
-            layer.constant(columns=layer.x.width, stride_rows=window.stride[0], stride_columns=window.stride[1])
-        return
-    layer.window = "sliding_window_taps" if taps > 1 else "sliding_window"
-    _describe_ring(layer, window)
-    if taps > 1:
-        _describe_columns(layer, window)
-    else:
-        _describe_counters(layer, window, layer.x.groups if per_channel else 1)
+    layer.window = window_kernel(window, taps)
+    if layer.window == "pick_pixels":
+        layer.constant(columns=layer.x.width, stride_rows=window.stride[0], stride_columns=window.stride[1])
+    elif layer.window:
+        _describe_ring(layer, window)
+        if taps > 1:
+            _describe_columns(layer, window)
+        else:
+            _describe_counters(layer, window, layer.x.groups if per_channel else 1)
 
 
 def _describe_ring(layer: Layer, window: Window) -> None:
     groups, out_rows = layer.x.groups, layer.out.height
     row_words = layer.x.width * groups
     ring = plan_ring(window, layer.x.height, row_words, out_rows)
-    scan = layer.window_words // out_rows
-    if layer.fold.taps > 1:
-        scan = ((layer.out.width - 1) * window.stride[1] + window.reach[1] + 1) * groups
-    read_every, scan_every = max(1, scan // ring.reads), max(1, ring.reads // scan)
+    turn = plan_turn(window, ring, groups, layer.out.width, layer.fold.taps)
     frame_words = layer.x.height * row_words
     layer.constant(
         kernel_height=window.kernel[0],
@@ -97,10 +159,10 @@ def _describe_ring(layer: Layer, window: Window) -> None:
         frame_words=frame_words,
         own_words=frame_words - ring.ahead,
         reads=ring.reads,
-        read_every=read_every,
-        scan=scan,
-        scan_every=scan_every,
-        beats=max(scan * scan_every, ring.reads * read_every),
+        read_every=turn.read_every,
+        scan=turn.scan,
+        scan_every=turn.scan_every,
+        beats=turn.beats,
         first_row=-window.padding[0],
         first_line=-window.padding[0] % ring.lines,
         first_word=-window.padding[1] * groups,

@@ -1,0 +1,182 @@
+"""The folding search: the most frames per second within a budget, or a given rate at least cost.
+
+For an interval of N cycles per frame every node takes the cheapest fold that is fast enough. What is cheap depends on what is
+short: a DSP costs as many LUTs as it takes to fit the budget (a Lagrange multiplier, found by bisection), and so does a block
+RAM. The least N whose design fits the budget is found by bisection over the intervals that some fold has exactly.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from qfx.errors import ExportError
+from qfx.export.cost import Resources, total
+from qfx.export.hls.board import Board
+from qfx.export.hls.cycles import node_cycles
+from qfx.export.hls.folding import Fold, choices
+from qfx.ir import Graph, Node
+
+Cost = Callable[[Graph, Node, Fold], Resources]
+
+SHARES = {"lut": 0.8, "ff": 0.8, "dsp": 1.0, "bram18": 0.85, "lutram": 0.8}
+"""Of the board's resources that a design may take, by the model."""
+
+STEPS = 12
+"""Of each bisection for the price of a DSP or a block RAM."""
+MOST_LUTS_PER_DSP, MOST_LUTS_PER_BRAM = 1000.0, 4000.0
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A folding and what it gives, by the model.
+
+    Attributes:
+        folding: of every node.
+        interval: cycles from one frame to the next: those of the slowest stage.
+        bottleneck: the node of that stage.
+        resources: of all nodes.
+        relief: what would make it faster.
+    """
+
+    folding: dict[str, Fold]
+    interval: int
+    bottleneck: str
+    resources: Resources
+    relief: str
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    fold: Fold
+    cycles: int
+    cost: Resources
+
+
+@dataclass
+class _Prices:
+    """LUTs that one of each is worth."""
+
+    dsp: float = 0.0
+    bram18: float = 0.0
+
+    def of(self, cost: Resources) -> float:
+        return cost.lut + self.dsp * cost.dsp + self.bram18 * cost.bram18 + 0.05 * cost.ff
+
+
+@dataclass
+class Search:
+    """The candidates of every node of a graph, with their cycles and costs.
+
+    Args:
+        cost: resources of a node under a fold.
+        products: by node name, how it multiplies (`dsp`, `lut`, `packed`); nodes that are not named take what is cheapest.
+        shares: of the board's resources that may be taken.
+
+    Raises:
+        ExportError: a node name that the graph lacks, or a way to multiply that the node does not have.
+    """
+
+    graph: Graph
+    board: Board
+    cost: Cost
+    products: Mapping[str, str] = field(default_factory=dict[str, str])
+    shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
+
+    def __post_init__(self) -> None:
+        self.budget = {name: int(self.board.resources[name] * share) for name, share in self.shares.items() if name in self.board.resources}
+        known = {node.name for node in self.graph.nodes}
+        for name in self.products:
+            if name not in known:
+                raise ExportError(f"the graph has no node {name!r}, for which products are asked; it has {', '.join(sorted(known))}")
+        self._candidates = {node.name: self._of(node) for node in self.graph.nodes}
+
+    def _of(self, node: Node) -> list[_Candidate]:
+        wanted = self.products.get(node.name)
+        found = list(choices(self.graph, node))
+        if wanted is not None:
+            kinds = dict.fromkeys(fold.product for fold in found)
+            found = [fold for fold in found if fold.product == wanted]
+            if not found:
+                raise ExportError(f"node {node.name!r} has no products in {wanted!r}; it has {', '.join(map(repr, kinds))}")
+        elif any(fold.product for fold in found):
+            found = [fold for fold in found if fold.product]  # what the tools would choose cannot be costed
+        return [_Candidate(fold, max(node_cycles(self.graph, node, fold).values()), self.cost(self.graph, node, fold)) for fold in found]
+
+    def intervals(self) -> list[int]:
+        """Cycles per frame that some fold of some node has, from the least that all nodes can reach."""
+        least = max(min(c.cycles for c in found) for found in self._candidates.values())
+        return sorted({c.cycles for found in self._candidates.values() for c in found if c.cycles >= least})
+
+    def fastest(self) -> Folded:
+        """The least interval whose design fits the budget.
+
+        Raises:
+            ExportError: not even the slowest design fits; the message says what is short.
+        """
+        intervals = self.intervals()
+        place = bisect.bisect_left(range(len(intervals)), True, key=lambda i: self._fitting(intervals[i]) is not None)
+        if place == len(intervals):
+            raise ExportError(f"graph {self.graph.name!r} does not fit board {self.board.name!r} at any rate: {self._lack(intervals[-1])}")
+        slower = [self._lack(intervals[place - 1])] if place else []
+        return self._folded(intervals[place], slower)
+
+    def at(self, interval: int) -> Folded:
+        """The cheapest design with at most so many cycles per frame.
+
+        Raises:
+            ExportError: no fold is that fast, or what is that fast does not fit; the message says what is short.
+        """
+        least = self.intervals()[0]
+        if interval < least:
+            raise ExportError(f"graph {self.graph.name!r}: no folding takes {interval:,} cycles per frame; the fastest takes {least:,}")
+        if self._fitting(interval) is None:
+            raise ExportError(f"graph {self.graph.name!r} does not fit board {self.board.name!r} at {interval:,} cycles: {self._lack(interval)}")
+        return self._folded(interval, [])
+
+    def _folded(self, interval: int, slower: list[str]) -> Folded:
+        chosen = self._fitting(interval)
+        assert chosen is not None
+        bottleneck = max(chosen, key=lambda name: chosen[name].cycles)
+        relief = slower[0] if slower else "every node that sets the rate has its fastest fold"
+        return Folded(
+            {name: c.fold for name, c in chosen.items()},
+            chosen[bottleneck].cycles,
+            bottleneck,
+            total(c.cost for c in chosen.values()),
+            relief,
+        )
+
+    def _fitting(self, interval: int) -> dict[str, _Candidate] | None:
+        """The cheapest candidates within the budget; None if there are none."""
+        prices = self._prices(interval)
+        chosen = self._chosen(interval, prices)
+        return None if self._over(chosen) else chosen
+
+    def _prices(self, interval: int) -> _Prices:
+        """The least prices at which DSPs and block RAMs suffice, as far as that can be had."""
+        prices = _Prices()
+        for _ in range(2):  # each moves the other a little
+            for name, most in (("dsp", MOST_LUTS_PER_DSP), ("bram18", MOST_LUTS_PER_BRAM)):
+                low, high = 0.0, most
+                for _ in range(STEPS):
+                    middle = (low + high) / 2
+                    setattr(prices, name, middle)
+                    low, high = (middle, high) if name in self._over(self._chosen(interval, prices)) else (low, middle)
+                setattr(prices, name, high)
+        return prices
+
+    def _chosen(self, interval: int, prices: _Prices) -> dict[str, _Candidate]:
+        return {
+            name: min((c for c in found if c.cycles <= interval), key=lambda c: (prices.of(c.cost), -c.cycles))
+            for name, found in self._candidates.items()
+        }
+
+    def _over(self, chosen: Mapping[str, _Candidate]) -> dict[str, tuple[int, int]]:
+        return total(c.cost for c in chosen.values()).exceeds(self.budget)
+
+    def _lack(self, interval: int) -> str:
+        """What a design of this interval is short of."""
+        over = self._over(self._chosen(interval, self._prices(interval)))
+        return f"{interval:,} cycles would take " + ", ".join(f"{need:,} {name} of {have:,}" for name, (need, have) in over.items())

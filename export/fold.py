@@ -18,7 +18,7 @@ from qfx.export.hls.cycles import node_cycles
 from qfx.export.hls.folding import Fold, choices
 from qfx.ir import Graph, Node
 
-Cost = Callable[[Graph, Node, Fold], Resources]
+Cost = Callable[[Node, Fold], Resources]
 
 SHARES = {"lut": 0.8, "ff": 0.8, "dsp": 1.0, "bram18": 0.85, "lutram": 0.8}
 """Of the board's resources that a design may take, by the model."""
@@ -102,7 +102,7 @@ class Search:
                 raise ExportError(f"node {node.name!r} has no products in {wanted!r}; it has {', '.join(map(repr, kinds))}")
         elif any(fold.product for fold in found):
             found = [fold for fold in found if fold.product]  # what the tools would choose cannot be costed
-        return [_Candidate(fold, max(node_cycles(self.graph, node, fold).values()), self.cost(self.graph, node, fold)) for fold in found]
+        return [_Candidate(fold, max(node_cycles(self.graph, node, fold).values()), self.cost(node, fold)) for fold in found]
 
     def intervals(self) -> list[int]:
         """Cycles per frame that some fold of some node has, from the least that all nodes can reach."""

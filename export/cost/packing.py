@@ -36,6 +36,11 @@ class Field(NamedTuple):
     high: int
     extension: int
 
+    @property
+    def width(self) -> int:
+        """Bits."""
+        return self.high - self.low + 1
+
 
 @dataclass(frozen=True)
 class Packing(Datapath):
@@ -137,7 +142,7 @@ TOTAL_TERMS = 1 << 20
 """More terms than any sum has."""
 
 
-def best_packing(x: FixedType, x_range: Range, weight_range: Range, terms: int = 1) -> Packing | None:
+def best_packing(x: FixedType, x_range: Range, weight_range: Range, terms: int = 1, outputs: int = 0) -> Packing | None:
     """The packing with the most lanes, and then the most accumulations; None if two products do not fit.
 
     Lanes are as wide as the port allows for this range of weights: 18 bits for two weights of the whole int8 range, 11 for
@@ -147,8 +152,9 @@ def best_packing(x: FixedType, x_range: Range, weight_range: Range, terms: int =
         x: format of the activation.
         x_range, weight_range: least and largest code that occur; a bound of the graph serves.
         terms: packed products that are to be added before the lanes are read back.
+        outputs: at once, which the lanes are to divide; 0 for any number.
     """
-    for lanes in range(MOST_LANES, 1, -1):
+    for lanes in (lanes for lanes in range(MOST_LANES, 1, -1) if outputs % lanes == 0):
         for lane_width in range(WEIGHT_PORT // (lanes - 1), 1, -1):
             found = Packing(lanes, lane_width, x.width, x.signed, x_range, weight_range)
             if fits(found) and found.accumulations >= terms:

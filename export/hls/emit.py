@@ -18,7 +18,7 @@ from qfx.export.hls.stages import build_layer
 from qfx.ir import Graph, Node
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z0-9_]+)\.hpp"', re.MULTILINE)
-VARIANTS = ("khot", "dsp", "lut", "taps", "wider", "narrower", "scaled", "places", "words", "zeros", "values", "channels", "table")
+VARIANTS = ("khot", "dsp", "lut", "packed", "taps", "wider", "narrower", "scaled", "places", "words", "zeros", "values", "channels", "table")
 """Kernel files `<template>_<variant>` are variants of one template; the template variable of that name holds the ending."""
 COUNT = re.compile(r"\d+$")
 """Kernel files `<template><count>` have that many of something, such as inputs; the template variable `count` holds it."""
@@ -151,7 +151,7 @@ class Renderer:
         switches = {variant: f"_{variant}" if name.endswith(f"_{variant}") else "" for variant in VARIANTS}
         base = name.removesuffix("".join(switches.values()))
         count = COUNT.search(base)
-        switches["product"] = switches["khot"] + switches["dsp"] + switches["lut"]
+        switches["product"] = "".join(switches[way] for way in ("khot", "dsp", "lut", "packed"))
         base_file = COUNT.sub("", base)
         folders = ("units", "ops") if switches["product"] else ("ops", "units")  # both have a multiply
         for path in (f"units/{name}.hpp", *(f"{folder}/{base_file}.hpp" for folder in folders), f"units/{base}.hpp"):

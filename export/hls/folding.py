@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from qfx.errors import ExportError
+from qfx.export.hls.packed import node_packing
 from qfx.ir import Graph, Node
 from qfx.ops import Affine, ArgMax, Concat, Conv2d, Linear, PReLU, Rearrange, Reshape, Slice
 
@@ -25,7 +26,8 @@ class Fold:
         reads: codes per word of each operand that is a stream; of a convolution or a linear layer SIMD (per kernel position).
         writes: codes per word of the result; of a convolution or a linear layer PE.
         taps: kernel positions per cycle: 1, or all of them.
-        product: how `x * constant` is made where the constants are not K-hot: `dsp`, `lut`, or empty for what the tools choose.
+        product: how `x * constant` is made where the constants are not K-hot: `dsp`; `packed`, where the constants of neighbouring
+            outputs share a DSP; `lut`; or empty for what the tools choose.
     """
 
     reads: tuple[int, ...]
@@ -76,9 +78,12 @@ def choices(graph: Graph, node: Node) -> Iterator[Fold]:
     else:
         found = [Fold((lane,) * len(ins), lane, taps) for taps in tap_choices(graph, node) for lane in divisors(out)]
     products = product_choices(node)
+    packs = {pe: node_packing(graph, node, pe) is not None for pe in {fold.writes for fold in found}}
     for fold in dict.fromkeys(found):
         if fold.simd * width_in <= MAX_WORD_BITS and fold.writes * width_out <= MAX_WORD_BITS:
             yield from (replace(fold, product=product) for product in products)
+            if packs[fold.writes]:
+                yield replace(fold, product="packed")
 
 
 def product_choices(node: Node) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ MACROS = """
 
 PROJECT = """
     s_in m_out in out frames value layer fork axi_in axi_out pack unpack multiply multiply_khot sliding_window sliding_window_taps
-    pick_pixels convert_wider convert_narrower
+    packed_word packed_multiply packed_lane pick_pixels convert_wider convert_narrower
     matrix_vector matrix_vector_khot requantize_code conv2d conv2d_khot conv2d_depthwise conv2d_depthwise_khot
     conv2d_grouped conv2d_grouped_khot linear linear_khot affine affine_khot prelu prelu_khot relu add
     requantize max_pool2d avg_pool2d avg_pool2d_scaled avg_pool2d_places reshape clamp multiply_values multiply_channels
@@ -38,7 +38,7 @@ VERILOG = """
 """Words that a generated netlist reserves."""
 
 RESERVED = frozenset((KEYWORDS + MACROS + PROJECT + VERILOG).split())
-COUNTED = re.compile(r"(?:concat\d+(?:_words)?|rearrange\d+|\w+_(?:dsp|lut))$")
+COUNTED = re.compile(r"(?:concat\d+(?:_words)?|rearrange\d+|\w+_(?:dsp|lut|packed))$")
 """Kernels whose names end in a number, or in the way they multiply."""
 DERIVED = re.compile(r"_(?:windows|copy\d+|rest\d+|by\d+|table|v)$")
 """Endings that the exporter appends; a name that ends so gets another one, so that derived names never collide."""

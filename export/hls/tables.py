@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qfx.errors import ExportError
+from qfx.export.hls.packed import packed_rows, weight_packing
 from qfx.export.hls.layers import Code, Layer, Table
 from qfx.fixed import FixedType, IntArray
 from qfx.ir import Value
@@ -62,12 +63,17 @@ def describe_product(layer: Layer, weight: Value, digits: int | None) -> Multipl
     return _describe_khot(layer, weight, digits)
 
 
-def _describe_khot(layer: Layer, weight: Value, digits: int) -> Multiplicand:
+def khot_forms(weight: Value) -> tuple[dict[int, list[tuple[int, bool]]], int, int, int]:
+    """The digits of each code, how many a constant has at most, the greatest shift, and the bits of a shift."""
     codes: list[int] = weight.codes.ravel().tolist()
     forms = {code: naf(code) for code in set(codes)}
     count = max([1, *(len(form) for form in forms.values())])
     top = max((shift for form in forms.values() for shift, _ in form), default=0)
-    shift_width = max(1, top.bit_length())
+    return forms, count, top, max(1, top.bit_length())
+
+
+def _describe_khot(layer: Layer, weight: Value, digits: int) -> Multiplicand:
+    forms, count, top, shift_width = khot_forms(weight)
     digit_width = 2 + shift_width
     if count * digit_width > ENTRY_BITS:
         raise ExportError(
@@ -171,6 +177,10 @@ def matrix_table(layer: Layer, weight: Value, matrix: IntArray, kind: Multiplica
         matrix: codes (output, word of the window, code in the word).
     """
     lanes, count = layer.out.lanes, matrix.shape[2]
+    layer.constant(window_words=matrix.shape[1], simd=count)
+    if layer.fold.product == "packed":
+        _packed_table(layer, weight, matrix)
+        return
     share = per_entry(kind, count)
     rows = [
         [entry for lane in range(lanes) for entry in packed(matrix[first + lane, position].tolist(), kind, share)]
@@ -178,6 +188,30 @@ def matrix_table(layer: Layer, weight: Value, matrix: IntArray, kind: Multiplica
         for position in range(matrix.shape[1])
     ]
     comment = f"{weight.name}: {weight.type.ap_name}, [output group, window word][output lane, {share} constants an entry]"
-    layer.constant(window_words=matrix.shape[1], simd=count, weight_words=len(rows), per_entry=share)
+    layer.constant(weight_words=len(rows), per_entry=share)
     layer.codes.append(Code("entry_bits", False, share * kind.bits))
     layer.tables.append(Table("weight", f"{layer.name}_weight_table", rows, share * kind.bits, "entry_bits", comment))
+
+
+def _packed_table(layer: Layer, weight: Value, matrix: IntArray) -> None:
+    """Add weights of which several share a DSP, and what units/packed_multiply wants to know."""
+    packing = weight_packing(layer.x.value, weight, layer.out.lanes)
+    if packing is None:
+        raise ExportError(f"weights {weight.name!r} of {layer.out.lanes} outputs at a time cannot share a DSP; fold them in another way")
+    lowest, upper = packing.fields[0].width, packing.fields[-1].width
+    lanes_width = packing.lanes * packing.lane_width
+    rows = packed_rows(matrix, layer.out.lanes, packing)
+    layer.constant(lanes=packing.lanes, lane_width=packing.lane_width, terms=min(packing.accumulations, matrix.shape[2]))
+    layer.constant(lowest_width=lowest, field_width=upper, packed_width=packing.packed_width, weight_words=len(rows))
+    layer.codes += [
+        Code("packed_entry", False, packing.stored_width),
+        Code("lowest_field", True, lowest),
+        Code("upper_field", True, upper),
+        Code("lane_sum", True, packing.lane_width),
+        Code("packed_lanes", False, lanes_width),
+        Code("packed", True, packing.packed_width),
+        Code("packed_product", True, packing.total_width),
+        Code("packed_sum", True, max(lanes_width, packing.total_width)),
+    ]
+    comment = f"{weight.name}: {weight.type.ap_name}, [output group, window word][{packing.lanes} outputs an entry, code of the word]"
+    layer.tables.append(Table("weight", f"{layer.name}_weight_table", rows, packing.stored_width, "packed_entry", comment))

@@ -131,3 +131,16 @@ def test_words_stay_below_the_tools_limit() -> None:
     graph = build.build(build.add("conv", Conv2d(padding=(1, 1)), x, weight))
     found = list(choices(graph, graph.nodes[0]))
     assert max(fold.simd * 20 for fold in found) <= 1024 and max(fold.simd for fold in found) >= 36
+
+
+@pytest.mark.parametrize(("width", "pe"), [(8, 2), (4, 3), (4, 2), (2, 6)])
+def test_weights_share_dsps(width: int, pe: int, tmp_path: Path) -> None:
+    build = GraphBuilder("packed")
+    x = build.input("x", FixedType(False, width, 3), (4, 5, 4))
+    type = FixedType(True, width, 2)
+    codes = random_codes(type, (6, 4, 3, 3), 1)
+    codes.flat[:2] = type.min_int, type.max_int
+    y = build.add("conv", Conv2d(padding=(1, 1)), x, build.constant("w", type, codes), build.constant("b", S6, random_codes(S6, (6,), 2)))
+    graph = build.build(y)
+    for number, fold in enumerate([Fold((2,), pe, 1, "packed"), Fold((4,), pe, 9, "packed")]):
+        check(graph, {"conv": fold}, tmp_path / str(number))

@@ -44,8 +44,8 @@ class QuantSpec:
     def __post_init__(self) -> None:
         if not 1 <= self.width <= MAX_WIDTH:
             raise QuantizationError(
-                f"a quantizer of {self.width} bits is outside 1..{MAX_WIDTH}: torch computes in float64, which holds {MAX_WIDTH} bits; "
-                "narrow it (formats up to 63 bits are for graphs built by hand, the simulator and the C++)"
+                f"a quantizer of {self.width} bits is outside 1..{MAX_WIDTH}: torch computes in float64, which holds {MAX_WIDTH} "
+                "bits; narrow it (formats up to 63 bits are for graphs built by hand, the simulator and the C++)"
             )
         if self.frac is not None and abs(self.frac) > MAX_FRAC:
             raise QuantizationError(f"frac {self.frac} of a quantizer is outside -{MAX_FRAC}..{MAX_FRAC}")

@@ -107,6 +107,39 @@ def test_ug1399_examples(rounding: Rounding, positive: float, negative: float) -
     assert target.to_real(result).tolist() == [positive, negative]
 
 
+@pytest.mark.parametrize(
+    ("overflow", "signed", "value", "result"),
+    [
+        (Overflow.SAT, True, 19, 7),
+        (Overflow.SAT, True, -19, -8),
+        (Overflow.SAT, False, 19, 15),
+        (Overflow.SAT, False, -19, 0),
+        (Overflow.SAT_ZERO, True, 19, 0),
+        (Overflow.SAT_ZERO, True, -19, 0),
+        (Overflow.SAT_ZERO, False, 19, 0),
+        (Overflow.SAT_ZERO, False, -19, 0),
+        (Overflow.SAT_SYM, True, 19, 7),
+        (Overflow.SAT_SYM, True, -19, -7),
+        (Overflow.SAT_SYM, False, 19, 15),
+        (Overflow.SAT_SYM, False, -19, 0),
+        (Overflow.WRAP, True, 31, -1),
+        (Overflow.WRAP, True, -19, -3),
+        (Overflow.WRAP, False, 19, 3),
+        (Overflow.WRAP, False, -19, 13),
+    ],
+)
+def test_ug1399_overflow_examples(overflow: Overflow, signed: bool, value: int, result: int) -> None:
+    """UG1399, overflow modes: a number into ap_fixed<4, 4, AP_RND, mode> or ap_ufixed."""
+    codes = np.array([value])
+    assert cast(codes, FixedType(True, 6, 0), FixedType(signed, 4, 0), Rounding.RND, overflow).tolist() == [result]
+
+
+def test_sign_magnitude_wrap() -> None:
+    """19 is 1 0011: the lost bit 1 is the sign, the rest 011 is inverted; -19 is ...0 1101, inverted likewise."""
+    source, target = FixedType(True, 6, 0), FixedType(True, 4, 0)
+    assert cast(np.array([19, -19, 7, -8]), source, target, Rounding.RND, Overflow.WRAP_SM).tolist() == [-4, 2, 7, -8]
+
+
 @given(source=fixed_types(20, 24), pair=targets(12, 24), rounding=st.sampled_from(Rounding))
 def test_cast_is_idempotent_and_in_range(source: FixedType, pair: tuple[FixedType, Overflow], rounding: Rounding) -> None:
     target, overflow = pair

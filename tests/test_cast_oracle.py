@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any, cast
 
 import apytypes
 import numpy as np
@@ -144,6 +145,6 @@ def test_apytypes_agrees() -> None:
             numbers = apytypes.APyFixedArray(bits, frac_bits=6, bits=11)
             target = case.target
             result = numbers.cast(target.integer, target.frac, quantization=roundings[rounding], overflow=overflows[overflow])
-            found = np.array(result.to_bits())
+            found = np.array(cast(Any, result.to_bits()), np.int64)
             signed = np.where(found > target.max_int, found - (1 << target.width), found)
             assert np.array_equal(signed, case.expected), case

@@ -65,12 +65,15 @@ def export(
     name: Annotated[str, typer.Option(help="Of the network: a C identifier.")] = "network",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a project that lies there.")] = False,
     seed: Annotated[int, typer.Option(help="Of the inputs added to fewer than 100 samples.")] = 0,
+    allow_unverified_modes: Annotated[
+        bool, typer.Option("--allow-unverified-modes", help="Take casts beyond AP_TRN, AP_RND, AP_RND_CONV with AP_WRAP, AP_SAT.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a trained model as a project: graph, ONNX model, HLS C++ and golden vectors."""
     from qfx import commands
 
-    _finish(lambda: commands.export(model, weights, sample, out, name, overwrite, seed, quiet))
+    _finish(lambda: commands.export(model, weights, sample, out, name, overwrite, seed, allow_unverified_modes, quiet))
 
 
 @app.command()

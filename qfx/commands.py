@@ -23,7 +23,17 @@ from qfx.verify.outcome import Outcome
 from qfx.verify.report import Report
 
 
-def export(spec: str, weights: Path, sample: Path, out: Path, name: str, overwrite: bool, seed: int, quiet: bool) -> int:
+def export(
+    spec: str,
+    weights: Path,
+    sample: Path,
+    out: Path,
+    name: str,
+    overwrite: bool,
+    seed: int,
+    allow_unverified_modes: bool,
+    quiet: bool,
+) -> int:
     """Lower a user's model and write it as a project."""
     codes = read_inputs(sample)
     for label, array in codes.items() if isinstance(codes, Mapping) else (("", codes),):
@@ -42,7 +52,17 @@ def export(spec: str, weights: Path, sample: Path, out: Path, name: str, overwri
         model = load_model(spec, weights)
         shapes = {label: array.shape[1:] for label, array in codes.items()} if isinstance(codes, Mapping) else codes.shape[1:]
         graph = lower(model, shapes, name)
-        project = write_project(graph, out, codes, model=model, model_name=spec, overwrite=overwrite, seed=seed, progress=progress)
+        project = write_project(
+            graph,
+            out,
+            codes,
+            model=model,
+            model_name=spec,
+            overwrite=overwrite,
+            seed=seed,
+            progress=progress,
+            allow_unverified_modes=allow_unverified_modes,
+        )
     if not quiet:
         console.out().print(f"{out}: {len(graph.nodes)} layers, {project.sample_count} recorded samples", markup=False)
     return 0

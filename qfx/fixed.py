@@ -1,7 +1,8 @@
 """Number formats, and the only code in QFX that rounds or saturates an integer.
 
 A fixed-point value is `code * 2**-frac` with an integer code of `width` bits. `FixedType` names the format,
-`cast` moves codes from one format to another the way `ap_fixed<W, I, Q, O>` does on assignment (UG1399).
+`cast` moves codes from one format to another the way `ap_fixed<W, I, Q, O>` does on assignment (UG1399). Where AMD's open
+headers depart from IEEE 1666, `cast` follows the headers; docs/ir.md lists the places.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Overflow(enum.Enum):
     SAT_SYM = "AP_SAT_SYM"
     """The nearest end of the symmetric range, -max .. max."""
     WRAP_SM = "AP_WRAP_SM"
-    """Sign-magnitude wrap; named here, not computed yet (`cast` refuses it)."""
+    """The low bits, inverted where the lowest bit that is lost differs from their sign; that bit becomes the sign. Signed only."""
 
 
 @dataclass(frozen=True)
@@ -148,14 +149,28 @@ def cast(
         int64, same shape, all within `target`.
 
     Raises:
-        FormatError: the overflow mode is AP_WRAP_SM.
+        FormatError: AP_WRAP_SM into an unsigned format.
     """
+    check_overflow(overflow, target.signed)
+    up = max(target.frac - source.frac, 0)
+    down = max(source.frac - target.frac, 0)
+    rounded = _round_shift(codes, down, rounding)
     if overflow is Overflow.WRAP_SM:
-        raise FormatError("AP_WRAP_SM is not supported by cast; use AP_WRAP, AP_SAT, AP_SAT_ZERO or AP_SAT_SYM")
-    up = target.frac - source.frac
-    if up > 0:
-        return _OVERFLOW[overflow](codes, up, target)
-    return _OVERFLOW[overflow](_round_shift(codes, -up, rounding), 0, target)
+        return _wrap_sign_magnitude(codes, down, rounded, up, target)
+    return _OVERFLOW[overflow](rounded, up, target)
+
+
+def check_overflow(overflow: Overflow, signed: bool) -> None:
+    """Refuse what AMD's headers refuse.
+
+    Raises:
+        FormatError: AP_WRAP_SM into an unsigned format.
+    """
+    if overflow is Overflow.WRAP_SM and not signed:
+        raise FormatError(
+            "AP_WRAP_SM has no meaning in an unsigned format, and AMD's headers refuse ap_ufixed with it; make the format signed, "
+            "or use AP_WRAP, AP_SAT, AP_SAT_ZERO or AP_SAT_SYM"
+        )
 
 
 def _round_shift(codes: IntArray, shift: int, rounding: Rounding) -> IntArray:
@@ -201,6 +216,18 @@ def _outside(codes: IntArray, up: int, low: int, high: int) -> tuple[BoolArray, 
 def _wrap(codes: IntArray, up: int, target: FixedType) -> IntArray:
     bits = _scaled(codes, up) & ((1 << target.width) - 1)
     return bits - ((bits & (1 << (target.width - 1))) << 1) if target.signed else bits
+
+
+def _wrap_sign_magnitude(codes: IntArray, down: int, rounded: IntArray, up: int, target: FixedType) -> IntArray:
+    """AP_WRAP_SM of `rounded * 2**up`, where `rounded` came from `codes / 2**down`.
+
+    The lost bit is that of weight 2**width in the value before rounding: AMD's headers look at it there, SystemC after rounding.
+    """
+    wrapped = _wrap(rounded, up, target)
+    below, above = _outside(rounded, up, target.min_int, target.max_int)
+    place = down + target.width - up  # of the lost bit in `codes`
+    lost = codes >> min(place, MAX_WIDTH) & 1 if place >= 0 else np.zeros_like(codes)
+    return np.where((below | above) & (lost != (wrapped < 0)), ~wrapped, wrapped)
 
 
 def _clamp(low: int, high: int, outside_low: int, outside_high: int) -> Callable[[IntArray, int], IntArray]:

@@ -30,6 +30,7 @@ from qfx import __version__
 from qfx.atomic import new_directory
 from qfx.errors import ProjectError, UsageError
 from qfx.export.hls.board import Board, load_board
+from qfx.export.hls.modes import check_modes
 from qfx.export.hls.plan import check_ends
 from qfx.fixed import IntArray
 from qfx.golden import read_inputs, recorded_samples, write_archive, write_codes
@@ -182,6 +183,7 @@ def write_project(
     overwrite: bool = False,
     seed: int = 0,
     progress: Progress = silent,
+    allow_unverified_modes: bool = False,
 ) -> Project:
     """Write a project; the directory appears complete or not at all.
 
@@ -196,6 +198,7 @@ def write_project(
         overwrite: replace a project that lies at `directory`.
         seed: of the added random codes.
         progress: told what is done.
+        allow_unverified_modes: take casts in modes other than AP_TRN, AP_RND and AP_RND_CONV with AP_WRAP and AP_SAT.
 
     Raises:
         ProjectError: `directory` exists and may not be replaced.
@@ -203,6 +206,7 @@ def write_project(
         UsageError: inputs that do not fit the network.
     """
     check_ends(graph)
+    check_modes(graph, allow_unverified_modes)
     codes = check_inputs(graph, by_input(graph, inputs))
     with new_directory(directory, is_project if overwrite else None) as work:
         samples = recorded_samples(graph, codes, seed)
@@ -213,7 +217,7 @@ def write_project(
         progress("write project", 2, 4)
         _write_graph(graph, work)
         progress("write project", 3, 4)
-        _write_cpp(graph, work / JUDGED, samples, outputs, board)
+        _write_cpp(graph, work / JUDGED, samples, outputs, board, allow_unverified_modes)
         (work / "README.md").write_text(_readme(graph, model_name))
         _manifest(graph, work, load_board(board), model is not None, model_name).write(work)
         progress("write project", 4, 4)
@@ -253,10 +257,12 @@ def _write_graph(graph: Graph, folder: Path) -> None:
     (folder / "model.onnx").write_bytes(onnx_model(graph).SerializeToString(deterministic=True))
 
 
-def _write_cpp(graph: Graph, folder: Path, samples: Mapping[str, IntArray], outputs: Mapping[str, IntArray], board: str) -> None:
+def _write_cpp(
+    graph: Graph, folder: Path, samples: Mapping[str, IntArray], outputs: Mapping[str, IntArray], board: str, allow: bool
+) -> None:
     from qfx.export.hls.project import write_hls
 
-    write_hls(graph, folder, board, samples, outputs)
+    write_hls(graph, folder, board, samples, outputs, allow_unverified_modes=allow)
 
 
 def _manifest(graph: Graph, folder: Path, board: Board, recorded: bool, model_name: str | None) -> Manifest:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from qfx import nn as qnn
-from qfx.fixed import FixedType
+from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.quant import QuantSpec
 
 WEIGHT = QuantSpec(5, frac=4, learn=False)
@@ -55,6 +55,21 @@ class Uncalibrated(Net):
     def __init__(self) -> None:
         super().__init__()
         self.head = qnn.Linear(6, 3)
+
+
+class Unverified(Net):
+    """Casts in modes that an export takes when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.acts = qnn.Quantize(QuantSpec(5, frac=1, learn=False, rounding=Rounding.RND_ZERO, overflow=Overflow.SAT_SYM))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.acts(super().forward(x))
+
+
+def unverified() -> nn.Module:
+    return Unverified()
 
 
 def net() -> nn.Module:

@@ -18,14 +18,12 @@ from qfx.nn.avg_pool2d import is_power_of_two
 from qfx.ops.sampling import random_codes
 from qfx.quant import QuantSpec, set_enabled
 from tests.random_choices import Choices, Drawn
-from tests.random_networks import MOST_ELEMENTS, Unfit, small_type
+from tests.random_networks import MOST_ELEMENTS, Unfit, overflow_modes, small_type
 
 Shape = tuple[int, ...]
 Call = Callable[..., Tensor]
 Maker = Callable[[Choices, Shape, Sequence[Shape]], tuple[Call, list[int]]]
 """Makes a step for a value of a shape; gives the module or function, and which other values (by index) it reads, too."""
-
-OUTPUT_MODES = [mode for mode in Overflow if mode is not Overflow.WRAP_SM]
 
 
 class Program(qnn.Model):
@@ -137,7 +135,7 @@ def spec(choices: Choices, signed: bool | None = None) -> QuantSpec:
     frac = None if choices.chance(80) else choices.integer(-3, 8)
     width = choices.pick([4, 1, 2, 3, 5, 6, 8, 10])
     sign = choices.chance(50) if signed is None else signed
-    return QuantSpec(width, sign, frac, rounding=choices.pick(list(Rounding)), overflow=choices.pick(OUTPUT_MODES))
+    return QuantSpec(width, sign, frac, rounding=choices.pick(list(Rounding)), overflow=choices.pick(overflow_modes(sign)))
 
 
 def maybe_spec(choices: Choices) -> QuantSpec | None:
@@ -151,7 +149,7 @@ def weight_spec(choices: Choices, k_hot: bool = True) -> QuantSpec:
     digits = choices.pick([None, None, 1, 2, 3]) if k_hot else None
     if digits is not None:
         return QuantSpec(max(2, width), per_channel=per_channel, k_hot=digits)
-    return QuantSpec(width, per_channel=per_channel, rounding=choices.pick(list(Rounding)), overflow=choices.pick(OUTPUT_MODES))
+    return QuantSpec(width, per_channel=per_channel, rounding=choices.pick(list(Rounding)), overflow=choices.pick(list(Overflow)))
 
 
 def constants(choices: Choices) -> dict[str, Any]:

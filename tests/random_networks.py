@@ -160,12 +160,18 @@ def _pair(choices: Choices, low: int, high: int) -> tuple[int, int]:
     return choices.integer(low, high), choices.integer(low, high)
 
 
+def overflow_modes(signed: bool) -> list[Overflow]:
+    """Those that a format of this sign takes."""
+    return [mode for mode in Overflow if signed or mode is not Overflow.WRAP_SM]
+
+
 def _requantize(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     width = choices.pick([4, 1, 2, 3, 5, 6, 8, 10])
     kept = x.type.width - x.type.frac - choices.integer(-1, 3)  # integer bits, so that something is left of most values
     frac = width - kept if choices.chance(90) else choices.integer(-6, 12)
-    overflow = choices.pick([mode for mode in Overflow if mode is not Overflow.WRAP_SM])
-    return Requantize(FixedType(choices.chance(50), width, frac), choices.pick(list(Rounding)), overflow), [x]
+    signed = choices.chance(50)
+    overflow = choices.pick(overflow_modes(signed))
+    return Requantize(FixedType(signed, width, frac), choices.pick(list(Rounding)), overflow), [x]
 
 
 def _relu(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:

@@ -16,7 +16,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 from qfx.cli import app
-from tests.error_models import Net, Uncalibrated
+from tests.error_models import Net, Uncalibrated, unverified
 
 EXPORT = ("export", "error_models:net", "--weights", "net.pt", "--sample", "x.npy", "--out", "out")
 
@@ -40,6 +40,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.save(net_state(bias=float("inf")), home / "inf.pt")
     torch.save(net_state() | {"head.weight_quant.frac": torch.tensor(float("nan"))}, home / "frac.pt")
     torch.save(Uncalibrated().state_dict(), home / "uncalibrated.pt")
+    torch.save(unverified().state_dict(), home / "unverified.pt")
     (home / "cut.pt").write_bytes((home / "net.pt").read_bytes()[:200])
     codes = np.random.default_rng(0).integers(0, 16, (9, 6)).astype(np.uint8)
     np.save(home / "x.npy", codes)
@@ -81,6 +82,13 @@ def files() -> set[str]:
     return {path.as_posix() for path in Path().rglob("*") if "__pycache__" not in path.parts}
 
 
+def test_unverified_modes_are_exported_when_allowed(home: Path) -> None:
+    result = run(*exporting(model="unverified", weights="unverified.pt"), "--allow-unverified-modes", "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+    assert "AP_RND_ZERO, AP_SAT_SYM>" in (home / "out/hls/selfcheck/golden.hpp").read_text()
+    assert run("verify", "out", "--engines", "sim,csim", "--quiet").exit_code == 0
+
+
 def exporting(**changes: str) -> tuple[str, ...]:
     """The export command with other arguments."""
     values = {"model": "net", "weights": "net.pt", "sample": "x.npy", "out": "out"} | changes
@@ -103,6 +111,11 @@ def exporting(**changes: str) -> tuple[str, ...]:
         (exporting(weights="frac.pt"), "the quantizer 'head.weight_quant' (5 bits) has a binary point that is NaN or infinite"),
         (exporting(weights="cut.pt"), "cut.pt is no state dict that torch.load reads with weights_only=True"),
         (exporting(weights="none.pt"), "there is no file none.pt"),
+        (
+            exporting(model="unverified", weights="unverified.pt"),
+            "layer 'acts.quant' casts with AP_RND_ZERO and AP_SAT_SYM, which has not been checked with the vendor's own headers;"
+            " use AP_TRN, AP_RND or AP_RND_CONV with AP_WRAP or AP_SAT, or allow it (--allow-unverified-modes,",
+        ),
         (exporting(sample="shape.npy"), "linear wants x (F,) and weight (O, F), not (5,) and (3, 6)"),
         (exporting(sample="high.npy"), "input 'x' has codes from 9 to 24, outside 0..15 of ap_ufixed<4, 2>"),
         (exporting(sample="low.npy"), "input 'x' has codes from -1 to 14, outside 0..15 of ap_ufixed<4, 2>"),

@@ -8,13 +8,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qfx.errors import FormatError
 from qfx.fixed import MAX_FRAC, MAX_WIDTH, FixedType, Overflow, Rounding, cast
 
-OVERFLOWS = [mode for mode in Overflow if mode is not Overflow.WRAP_SM]
+MODES = st.tuples(st.booleans(), st.sampled_from(Overflow)).filter(lambda pair: pair[0] or pair[1] is not Overflow.WRAP_SM)
+"""Sign of the target, overflow mode: all but the pair that is refused."""
 
 
 def rounded(x: Fraction, mode: Rounding) -> int:
@@ -33,9 +34,14 @@ def rounded(x: Fraction, mode: Rounding) -> int:
     return (towards | {Rounding.RND_INF: away, Rounding.RND_ZERO: zero})[mode]
 
 
-def limited(code: int, target: FixedType, mode: Overflow) -> int:
+def limited(code: int, value: Fraction, target: FixedType, mode: Overflow) -> int:
+    """`code` is `value` rounded."""
+    wrapped = (code - target.min_int) % (1 << target.width) + target.min_int
     if mode is Overflow.WRAP:
-        return (code - target.min_int) % (1 << target.width) + target.min_int
+        return wrapped
+    if mode is Overflow.WRAP_SM:
+        lost = math.floor(value / (1 << target.width)) % 2
+        return wrapped if wrapped == code or lost == (wrapped < 0) else -1 - wrapped
     low = target.min_int
     if mode is Overflow.SAT_SYM and target.signed and target.width > 1:
         low = -target.max_int
@@ -46,23 +52,27 @@ def limited(code: int, target: FixedType, mode: Overflow) -> int:
 
 def reference(code: int, source: FixedType, target: FixedType, rounding: Rounding, overflow: Overflow) -> int:
     value = Fraction(code) * Fraction(2) ** (target.frac - source.frac)
-    return limited(rounded(value, rounding), target, overflow)
+    return limited(rounded(value, rounding), value, target, overflow)
 
 
 def fixed_types(most_width: int = MAX_WIDTH, most_frac: int = 70) -> st.SearchStrategy[FixedType]:
     return st.builds(FixedType, st.booleans(), st.integers(1, most_width), st.integers(-most_frac, most_frac))
 
 
-@given(
-    data=st.data(),
-    source=fixed_types(),
-    target=fixed_types(),
-    rounding=st.sampled_from(Rounding),
-    overflow=st.sampled_from(OVERFLOWS),
-)
+@st.composite
+def targets(draw: st.DrawFn, most_width: int = MAX_WIDTH, most_frac: int = 70) -> tuple[FixedType, Overflow]:
+    """A format and an overflow mode that it takes."""
+    signed, overflow = draw(MODES)
+    return FixedType(signed, draw(st.integers(1, most_width)), draw(st.integers(-most_frac, most_frac))), overflow
+
+
+@settings(max_examples=400)
+@given(data=st.data(), source=fixed_types(), pair=targets(), rounding=st.sampled_from(Rounding))
 def test_cast_is_the_exact_rational_result(
-    data: st.DataObject, source: FixedType, target: FixedType, rounding: Rounding, overflow: Overflow
+    data: st.DataObject, source: FixedType, pair: tuple[FixedType, Overflow], rounding: Rounding
 ) -> None:
+    """Widths up to 63, any binary point."""
+    target, overflow = pair
     corners = [source.min_int, source.max_int, 0, max(source.min_int, -1), 1]
     codes = data.draw(st.lists(st.integers(source.min_int, source.max_int), max_size=8)) + corners
     result = cast(np.array(codes, np.int64), source, target, rounding, overflow)
@@ -70,12 +80,13 @@ def test_cast_is_the_exact_rational_result(
 
 
 @pytest.mark.parametrize("rounding", Rounding)
-@pytest.mark.parametrize("overflow", OVERFLOWS)
+@pytest.mark.parametrize("overflow", list(Overflow))
 def test_cast_of_every_code_of_a_small_type(rounding: Rounding, overflow: Overflow) -> None:
+    signs = (True,) if overflow is Overflow.WRAP_SM else (True, False)
     for signed in (True, False):
         source = FixedType(signed, 6, 3)
         codes = np.arange(source.min_int, source.max_int + 1, dtype=np.int64)
-        for target in (FixedType(s, w, f) for s in (True, False) for w in (1, 2, 3, 5) for f in (-2, 0, 2, 3, 5)):
+        for target in (FixedType(s, w, f) for s in signs for w in (1, 2, 3, 5) for f in (-2, 0, 2, 3, 5, 9)):
             expected = [reference(int(c), source, target, rounding, overflow) for c in codes]
             assert cast(codes, source, target, rounding, overflow).tolist() == expected, (source, target)
 
@@ -96,10 +107,42 @@ def test_ug1399_examples(rounding: Rounding, positive: float, negative: float) -
     assert target.to_real(result).tolist() == [positive, negative]
 
 
-@given(
-    source=fixed_types(20, 24), target=fixed_types(12, 24), rounding=st.sampled_from(Rounding), overflow=st.sampled_from(OVERFLOWS)
+@pytest.mark.parametrize(
+    ("overflow", "signed", "value", "result"),
+    [
+        (Overflow.SAT, True, 19, 7),
+        (Overflow.SAT, True, -19, -8),
+        (Overflow.SAT, False, 19, 15),
+        (Overflow.SAT, False, -19, 0),
+        (Overflow.SAT_ZERO, True, 19, 0),
+        (Overflow.SAT_ZERO, True, -19, 0),
+        (Overflow.SAT_ZERO, False, 19, 0),
+        (Overflow.SAT_ZERO, False, -19, 0),
+        (Overflow.SAT_SYM, True, 19, 7),
+        (Overflow.SAT_SYM, True, -19, -7),
+        (Overflow.SAT_SYM, False, 19, 15),
+        (Overflow.SAT_SYM, False, -19, 0),
+        (Overflow.WRAP, True, 31, -1),
+        (Overflow.WRAP, True, -19, -3),
+        (Overflow.WRAP, False, 19, 3),
+        (Overflow.WRAP, False, -19, 13),
+    ],
 )
-def test_cast_is_idempotent_and_in_range(source: FixedType, target: FixedType, rounding: Rounding, overflow: Overflow) -> None:
+def test_ug1399_overflow_examples(overflow: Overflow, signed: bool, value: int, result: int) -> None:
+    """UG1399, overflow modes: a number into ap_fixed<4, 4, AP_RND, mode> or ap_ufixed."""
+    codes = np.array([value])
+    assert cast(codes, FixedType(True, 6, 0), FixedType(signed, 4, 0), Rounding.RND, overflow).tolist() == [result]
+
+
+def test_sign_magnitude_wrap() -> None:
+    """19 is 1 0011: the lost bit 1 is the sign, the rest 011 is inverted; -19 is ...0 1101, inverted likewise."""
+    source, target = FixedType(True, 6, 0), FixedType(True, 4, 0)
+    assert cast(np.array([19, -19, 7, -8]), source, target, Rounding.RND, Overflow.WRAP_SM).tolist() == [-4, 2, 7, -8]
+
+
+@given(source=fixed_types(20, 24), pair=targets(12, 24), rounding=st.sampled_from(Rounding))
+def test_cast_is_idempotent_and_in_range(source: FixedType, pair: tuple[FixedType, Overflow], rounding: Rounding) -> None:
+    target, overflow = pair
     codes = np.linspace(source.min_int, source.max_int, 97).astype(np.int64)
     once = cast(codes, source, target, rounding, overflow)
     assert target.contains(once)
@@ -154,6 +197,7 @@ def test_a_range_beyond_63_bits_is_refused() -> None:
         FixedType.for_range(3, 2, 0)
 
 
-def test_wrap_sm_is_refused_by_name() -> None:
-    with pytest.raises(FormatError, match="AP_WRAP_SM is not supported by cast"):
-        cast(np.array([1]), FixedType(True, 4, 0), FixedType(True, 3, 0), Rounding.TRN, Overflow.WRAP_SM)
+def test_wrap_sm_into_an_unsigned_format_is_refused_by_name() -> None:
+    text = "AP_WRAP_SM has no meaning in an unsigned format, and AMD's headers refuse ap_ufixed with it; make the format signed"
+    with pytest.raises(FormatError, match=text):
+        cast(np.array([1]), FixedType(True, 4, 0), FixedType(False, 3, 0), Rounding.TRN, Overflow.WRAP_SM)

@@ -14,6 +14,7 @@ from qfx.export.hls.board import Board
 from qfx.export.hls.folding import Folding, check_folding, plain_folding
 from qfx.export.hls.layers import Layer
 from qfx.export.hls.plan import STREAM_DEPTH, Port, Stage, Stream, Wire, Wiring, is_alias, wire_graph
+from qfx.export.hls.selfcheck import casts_of
 from qfx.export.hls.stages import build_layer
 from qfx.ir import Graph, Node
 
@@ -22,6 +23,13 @@ VARIANTS = ("khot", "dsp", "lut", "packed", "taps", "wider", "narrower", "scaled
 """Kernel files `<template>_<variant>` are variants of one template; the template variable of that name holds the ending."""
 COUNT = re.compile(r"\d+$")
 """Kernel files `<template><count>` have that many of something, such as inputs; the template variable `count` holds it."""
+
+
+PROJECT_FILES = (
+    *("types.hpp", "layers.hpp", "weights.hpp", "testbench.cpp", "hls.tcl", "hls_config.cfg", "Makefile", "README.md"),
+    *("selfcheck.cfg", *(f"selfcheck/{name}" for name in ("casts.cpp", "casts.hpp", "golden.hpp", "testbench.cpp"))),
+)
+"""Files of every project that have a template of their own in `hls_templates/project/`."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +178,8 @@ def render(design: Design, board: Board, clock_ns: float, frames: int) -> dict[s
     values: dict[str, object] = {"design": design, "board": board, "clock_ns": clock_ns, "frames": frames}
     files = {f"kernels/{name}.hpp": text for name, text in sorted(renderer.kernels(design.kernels).items())}
     values["files"] = sorted([*files, f"{design.name}.hpp", "layers.hpp", "types.hpp", "weights.hpp"])
-    for name in ("types.hpp", "layers.hpp", "weights.hpp", "testbench.cpp", "hls.tcl", "hls_config.cfg", "Makefile", "README.md"):
+    values["casts"] = casts_of(design.wiring)
+    for name in PROJECT_FILES:
         files[name] = renderer.template(f"project/{name}", **values)
     for ending in (".cpp", ".hpp"):
         files[f"{design.name}{ending}"] = renderer.template(f"project/top{ending}", **values)

@@ -28,7 +28,7 @@ PROJECT = """
     conv2d_grouped conv2d_grouped_khot linear linear_khot affine affine_khot prelu prelu_khot relu add
     requantize max_pool2d avg_pool2d avg_pool2d_scaled avg_pool2d_places reshape clamp multiply_values multiply_channels
     pad upsample upsample_zeros rearrange_table slice slice_words lookup argmax input_beat output_beat hls std main testbench
-    weights types layers kernels data
+    weights types layers kernels data selfcheck selfcheck_cast
 """
 """Names that the templates use themselves, and port names that become reserved words in Verilog or VHDL."""
 

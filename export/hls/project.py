@@ -11,6 +11,7 @@ from qfx.errors import ExportError
 from qfx.export.hls.board import load_board
 from qfx.export.hls.emit import design, render
 from qfx.export.hls.folding import Folding
+from qfx.export.hls.modes import check_modes
 from qfx.export.hls.plan import Port
 from qfx.fixed import IntArray
 from qfx.ir import Graph
@@ -27,6 +28,7 @@ def write_hls(
     golden_outputs: IntArray | Mapping[str, IntArray] | None = None,
     clock_ns: float | None = None,
     folding: Folding | None = None,
+    allow_unverified_modes: bool = False,
 ) -> list[Path]:
     """Write the C++ of `graph`, its testbench with golden vectors, and scripts for the vendor's tools.
 
@@ -39,14 +41,16 @@ def write_hls(
         golden_outputs: codes (frames, *output shape) that the testbench expects; by name if there are several outputs.
         clock_ns: clock period; None for the board's.
         folding: the parallelism of every node; None for `plain_folding`.
+        allow_unverified_modes: take casts in modes other than AP_TRN, AP_RND and AP_RND_CONV with AP_WRAP and AP_SAT.
 
     Returns:
         the files written, relative to `directory`.
 
     Raises:
-        ExportError: an op, a shape or a format that has no C++; golden vectors that do not fit.
+        ExportError: an op, a shape, a format or a mode that has no C++; golden vectors that do not fit.
     """
     facts = load_board(board)
+    check_modes(graph, allow_unverified_modes)
     plan = design(graph, folding)
     inputs = [_golden(port, golden_inputs, "inputs", len(plan.inputs)) for port in plan.inputs]
     outputs = [_golden(port, golden_outputs, "outputs", len(plan.outputs)) for port in plan.outputs]

@@ -12,7 +12,7 @@ from qfx.export.hls.layers import Code, Fixed, Layer, Table
 from qfx.export.hls.plan import Wire, Wiring
 from qfx.export.hls.tables import aligned_table, code_table, counters_of, describe_product, lane_table, matrix_table, packed
 from qfx.export.hls.windows import Window, describe_window
-from qfx.fixed import FixedType, IntArray, Overflow, Rounding
+from qfx.fixed import FixedType, IntArray, Rounding
 from qfx.ir import Node, Value
 from qfx.ops import (
     Add,
@@ -176,14 +176,15 @@ def add(op: Add, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
     layer.constant(shift_a=frac - operands[0].type.frac, shift_b=frac - operands[1].type.frac)
 
 
+def source_width(x: FixedType, op: Requantize) -> int:
+    """Bits of the ap_fixed that is cast: the open headers abort where all bits of a source lie below the new grid."""
+    return x.width if op.rounding is Rounding.TRN else max(x.width, x.frac - op.type.frac + 1)
+
+
 @builder(Requantize)
 def requantize(op: Requantize, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
-    if op.overflow is Overflow.WRAP_SM:
-        raise ExportError(f"node {node.name!r}: AP_WRAP_SM has no exact meaning in all headers; use AP_WRAP or AP_SAT")
     x, y = layer.x.type, layer.out.type
-    width = x.width
-    if op.rounding is not Rounding.TRN:  # the open headers abort where all bits lie below the new grid
-        width = max(width, x.frac - y.frac + 1)
+    width = source_width(x, op)
     if width > MAX_AP_WIDTH:
         raise ExportError(
             f"node {node.name!r} rounds {x.frac - y.frac} bits away; the limit is {MAX_AP_WIDTH - 1}, the width of an ap_fixed"

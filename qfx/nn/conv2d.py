@@ -11,7 +11,8 @@ from torch.nn import functional
 from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.ir import Value
-from qfx.nn.layer import Layer, exact_arithmetic, lower_cast, pair, single
+from qfx.nn.arithmetic import exact_arithmetic
+from qfx.nn.layer import Layer, lower_cast, pair, single
 from qfx.nn.scope import RESULT, Scope
 from qfx.ops.base import Pair
 from qfx.quant import Quantizer, QuantSpec

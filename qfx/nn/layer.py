@@ -1,11 +1,9 @@
-"""What all layers share: taps, carriers, the requantize step, and exact arithmetic in eval."""
+"""What all layers share: taps, carriers, and the requantize step."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -101,36 +99,6 @@ def lower_cast(scope: Scope, suffix: str, quantizer: Quantizer | None, x: Value)
 def lower_constant(scope: Scope, suffix: str, quantizer: Quantizer, x: Tensor) -> Value:
     """The constant that `quantizer` makes of parameter `x`."""
     return scope.constant(suffix, *quantizer.codes(x))
-
-
-def _precision_settings() -> list[Any]:
-    """The switches by which torch may compute float32 products in TF32 or bf16; none before torch 2.9."""
-    backends: Any = torch.backends
-    candidates = [getattr(backends.mkldnn, "conv", None), getattr(backends.mkldnn, "matmul", None), backends.cuda.matmul]
-    return [setting for setting in candidates if hasattr(setting, "fp32_precision")]
-
-
-@contextmanager
-def exact_arithmetic(device: torch.device) -> Generator[None]:
-    """No TF32, no bf16 products, no autocast, no cuDNN (whose Winograd convolutions change the arithmetic)."""
-    settings = _precision_settings()
-    before = [setting.fp32_precision for setting in settings]
-    legacy = None if settings else torch.get_float32_matmul_precision()
-    cudnn = bool(torch.backends.cudnn.enabled)
-    for setting in settings:
-        setting.fp32_precision = "ieee"
-    if legacy is not None:
-        torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.enabled = False
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        torch.backends.cudnn.enabled = cudnn
-        if legacy is not None:
-            torch.set_float32_matmul_precision(legacy)
-        for setting, precision in zip(settings, before, strict=True):
-            setting.fp32_precision = precision
 
 
 def pair(label: str, value: int | tuple[int, ...]) -> tuple[int, int]:

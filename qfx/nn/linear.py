@@ -7,7 +7,8 @@ from torch.nn import functional
 
 from qfx import ops
 from qfx.ir import Value
-from qfx.nn.layer import Layer, exact_arithmetic, lower_cast, lower_constant
+from qfx.nn.arithmetic import exact_arithmetic
+from qfx.nn.layer import Layer, lower_cast, lower_constant
 from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
 

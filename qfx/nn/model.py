@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from qfx.errors import QuantizationError
 from qfx.exactness import Proof
 from qfx.ir import Graph
+from qfx.nn.arithmetic import exact_arithmetic
 from qfx.nn.proof import install
 from qfx.quant import quantizers
 
@@ -46,11 +48,13 @@ class Model(nn.Module):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if _inside.get():  # a part of a larger model: the larger one proves
             return super().__call__(*args, **kwargs)
-        if not self.training and all(isinstance(argument, Tensor) for argument in args) and args:
-            self._prove([tuple(argument.shape[1:]) for argument in args])
+        proving = not self.training and all(isinstance(argument, Tensor) for argument in args) and bool(args)
+        proved = proving and self._prove([tuple(argument.shape[1:]) for argument in args])
+        exact = exact_arithmetic(args[0].device) if proved else nullcontext()
         token = _inside.set(True)
         try:
-            return super().__call__(*args, **kwargs)
+            with exact:
+                return super().__call__(*args, **kwargs)
         finally:
             _inside.reset(token)
 
@@ -90,14 +94,16 @@ class Model(nn.Module):
 
         return lower_traced(self, shapes, name)
 
-    def _prove(self, shapes: list[Shape]) -> None:
+    def _prove(self, shapes: list[Shape]) -> bool:
+        """Prove the model, unless that was done; returns whether it computes exactly."""
         modes = [(quantizer.enabled, quantizer.calibrating) for quantizer in quantizers(self).values()]
         if not any(enabled for enabled, _ in modes) or any(calibrating for _, calibrating in modes):
-            return
+            return False
         tensors = [*self.parameters(), *self.buffers()]
         key = (tuple(shapes), tuple(modes), tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors))
         if key == self._proof_key:
-            return
+            return True
         with torch.no_grad():
             self._proofs = install(self._lowered(shapes, "network"))
         self._shapes, self._proof_key = shapes, key
+        return True

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from qfx.export.lower import Lowered
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+FLOAT32_FRAC = 100
+"""Up to this |frac| codes of 24 bits are normal float32 numbers; beyond it they underflow, or become infinite."""
 
 
 def install(lowered: Lowered) -> dict[str, Proof]:
@@ -32,19 +34,25 @@ def install(lowered: Lowered) -> dict[str, Proof]:
     for proof in proofs.values():
         if proof.carrier not in DTYPES:
             raise ExactnessError(_refusal(graph, proof))
+    dtypes = {name: _dtype(graph, proof) for name, proof in proofs.items()}
     layers = {node: layer for node in trace.nodes if isinstance(layer := trace.layer(node), Layer)}
     for layer in layers.values():
         layer.reset_carriers()
     for node, layer in layers.items():
         for name, suffix in lowered.suffixes.get(node, {}).items():
-            dtype = DTYPES[proofs[name].carrier]
             # One layer may be called twice: the wider carrier serves both.
-            layer.carriers[suffix] = torch.promote_types(layer.carriers.get(suffix, torch.float32), dtype)
+            layer.carriers[suffix] = torch.promote_types(layer.carriers.get(suffix, torch.float32), dtypes[name])
     for node in trace.nodes:
         own = lowered.suffixes.get(node, {})
-        if node not in layers and any(proofs[name].carrier == "float64" for name in own):
+        if node not in layers and any(dtypes[name] == torch.float64 for name in own):
             _widen(node, layers)
     return proofs
+
+
+def _dtype(graph: Graph, proof: Proof) -> torch.dtype:
+    """The proof's carrier, or float64 where a real value would leave float32's range of exponents."""
+    values = [graph.values[proof.name], *graph.operands(graph.node(proof.name))]
+    return DTYPES[proof.carrier] if all(abs(value.type.frac) <= FLOAT32_FRAC for value in values) else torch.float64
 
 
 def _widen(node: fx.Node, layers: dict[fx.Node, Layer]) -> None:

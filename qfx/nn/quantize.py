@@ -15,6 +15,7 @@ from qfx.errors import QuantizationError, UsageError
 from qfx.fixed import FixedType
 from qfx.ir import Value
 from qfx.nn.layer import Layer, lower_cast, lower_constant, per_channel
+from qfx.nn.proof import FLOAT32_FRAC
 from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
 
@@ -116,7 +117,8 @@ class QuantInput(InputLayer):
     def forward(self, x: Tensor) -> Tensor:
         if self.exact:
             self._check(x)
-        real = torch.float64 if x.dtype == torch.float64 or self.raw.width > 24 else torch.float32
+        wide = x.dtype == torch.float64 or self.raw.width > 24 or abs(self.raw.frac) > FLOAT32_FRAC
+        real = torch.float64 if wide else torch.float32
         x = x.to(real) * 2.0**-self.raw.frac
         if self.normalises:
             scale = per_channel(self.carry(".norm", self.scale_quant(self.scale)), x)

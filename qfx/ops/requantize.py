@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from qfx.errors import GraphError
-from qfx.fixed import FixedType, IntArray, Overflow, Rounding, cast
+from qfx.errors import FormatError, GraphError
+from qfx.fixed import FixedType, IntArray, Overflow, Rounding, cast, check_overflow
 from qfx.ir.value import Value
 from qfx.ops.base import Cost, Op, Sample, Shape
 from qfx.ops.onnx_form import OnnxForm
@@ -36,8 +36,10 @@ class Requantize(Op):
     lossy: ClassVar[bool] = True
 
     def infer(self, operands: Sequence[Value]) -> tuple[FixedType, Shape]:
-        if self.overflow is Overflow.WRAP_SM:
-            raise GraphError("requantize: AP_WRAP_SM is not supported; use AP_WRAP, AP_SAT, AP_SAT_ZERO or AP_SAT_SYM")
+        try:
+            check_overflow(self.overflow, self.type.signed)
+        except FormatError as error:
+            raise GraphError(f"requantize to {self.type.ap_name}: {error}") from error
         return self.type, operands[0].shape
 
     def bound(self, operands: Sequence[Value]) -> int:
@@ -57,6 +59,8 @@ class Requantize(Op):
         shift = x.type.frac - self.type.frac
         scaled = form.scale(form.operand(0), -shift)
         rounded = _ROUND[self.rounding](form, scaled) if shift > 0 else scaled
+        if self.overflow is Overflow.WRAP_SM:
+            return _wrap_sign_magnitude(form, rounded, scaled, self.type)
         return _OVERFLOW[self.overflow](form, rounded, self.type)
 
     @classmethod
@@ -76,6 +80,10 @@ class Requantize(Op):
             *others,
             Sample("SAT_ZERO", cls(s6, Rounding.RND, Overflow.SAT_ZERO), (x,)),
             Sample("SAT_SYM", cls(s6, Rounding.RND, Overflow.SAT_SYM), (x,)),
+            *(Sample(f"{rounding.name}, WRAP_SM", cls(s6, rounding, Overflow.WRAP_SM), (x,)) for rounding in Rounding),
+            Sample("WRAP_SM of unsigned codes", cls(FixedType(True, 5, 4), overflow=Overflow.WRAP_SM), (u,)),
+            Sample("WRAP_SM to one bit", cls(FixedType(True, 1, 1), overflow=Overflow.WRAP_SM), (x,)),
+            Sample("finer grid, WRAP_SM", cls(FixedType(True, 11, 10), overflow=Overflow.WRAP_SM), (x,)),
             Sample("finer grid, saturating", cls(FixedType(True, 12, 10)), (x,)),
             Sample("finer grid, wrapping", cls(FixedType(False, 10, 9), overflow=Overflow.WRAP), (x,)),
             Sample("unsigned source to signed", cls(FixedType(True, 6, 3)), (u,)),
@@ -134,6 +142,19 @@ def _wrap(form: OnnxForm, x: str, target: FixedType) -> str:
     low = form.constant(target.min_int, form.carrier)
     turns = form.node("Floor", form.scale(form.node("Sub", x, low), -target.width))
     return form.node("Sub", x, form.scale(turns, target.width))
+
+
+def _wrap_sign_magnitude(form: OnnxForm, rounded: str, x: str, target: FixedType) -> str:
+    """`x` is what was rounded: the lowest bit that is lost is taken from it."""
+    wrapped = _wrap(form, rounded, target)
+    turns = form.node("Floor", form.scale(x, -target.width))
+    half = form.node("Floor", form.scale(turns, -1))
+    lost = form.node("Sub", turns, form.scale(half, 1))  # 0 or 1
+    zero, one = form.constant(0, form.carrier), form.constant(1, form.carrier)
+    sign = form.node("Where", form.node("Less", wrapped, zero, dtype="bool"), one, zero, dtype=form.carrier)
+    kept = form.node("Or", form.node("Equal", wrapped, rounded, dtype="bool"), form.node("Equal", lost, sign, dtype="bool"))
+    inverted = form.node("Sub", form.constant(-1, form.carrier), wrapped)
+    return form.node("Where", kept, wrapped, inverted, dtype=form.carrier)
 
 
 _OVERFLOW: dict[Overflow, Callable[[OnnxForm, str, FixedType], str]] = {

@@ -6,7 +6,8 @@
     dq/dx     1                                0                      0
     dq/df     ln2 * (x - q)                    -ln2 * q               0
 
-R is a rounding mode or the K-hot projection. The formula is that of LSQ and TQT in the variable f = -log2(step).
+"Wrapped" are AP_WRAP and AP_WRAP_SM: what wraps says nothing about where the binary point should go, so neither x nor f is
+moved by it. R is a rounding mode or the K-hot projection. The formula is that of LSQ and TQT in the variable f = -log2(step).
 Overflow terms are 10 to 1000 times larger than the others: give f an optimizer group of its own (`qfx.training`).
 """
 
@@ -25,6 +26,7 @@ from qfx.quant.rounding import exp2, handle_overflow, round_to_integer
 from qfx.quant.spec import MAX_FRAC, QuantSpec
 
 LN2 = math.log(2.0)
+WRAPPING = (Overflow.WRAP, Overflow.WRAP_SM)
 
 
 def integer_frac(frac: Tensor) -> Tensor:
@@ -51,7 +53,7 @@ def quantize(x: Tensor, frac: Tensor, spec: QuantSpec) -> tuple[Tensor, Tensor]:
         codes, inside = project_k_hot(scaled, spec.k_hot, type)
     else:
         rounded = round_to_integer(scaled, spec.rounding)
-        codes = handle_overflow(rounded, type, spec.overflow)
+        codes = handle_overflow(rounded, scaled, type, spec.overflow)
         inside = codes == rounded
     return codes * step, inside
 
@@ -82,7 +84,7 @@ class FixedPointCast(torch.autograd.Function):
         grad_x = grad * inside.to(grad.dtype) if ctx.needs_input_grad[0] else None
         if not ctx.needs_input_grad[1]:
             return grad_x, None, None
-        outside = torch.zeros_like(q) if ctx.spec.overflow is Overflow.WRAP else -q
+        outside = torch.zeros_like(q) if ctx.spec.overflow in WRAPPING else -q
         terms = grad * torch.where(inside, x - q, outside) * LN2
         grad_frac = terms.reshape(len(terms), -1).sum(1) if frac.dim() else terms.sum()
         return grad_x, grad_frac.to(frac.dtype), None

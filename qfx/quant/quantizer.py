@@ -15,6 +15,9 @@ from qfx.quant.cast import FixedPointCast, integer_frac
 from qfx.quant.search import best_frac
 from qfx.quant.spec import QuantSpec
 
+FLOAT32_BITS = 24
+"""Widest codes that float32 holds."""
+
 
 class Quantizer(nn.Module):
     """Casts a tensor to a fixed-point format whose binary point is a real parameter.
@@ -53,12 +56,17 @@ class Quantizer(nn.Module):
         self.name = ""
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (any shape; per channel, the channel is axis 0), float32 or float64, on the grid."""
+        """x (any shape; per channel, the channel is axis 0), float32 or float64, on the grid.
+
+        In eval a quantizer of more than 24 bits gives float64.
+        """
         if not self.enabled:
             return x
         if self.calibrating or (self.training and not self.calibrated):
             self.calibrate(x)
         self._check_calibrated()
+        if not self.training and self.spec.width > FLOAT32_BITS:
+            x = x.to(torch.float64)  # the ends of such a range are no float32 numbers
         frac = self.frac if self.spec.learn and not self.frozen else self.frac.detach()
         return FixedPointCast.cast(x, frac, self.spec)
 
@@ -115,7 +123,7 @@ class Quantizer(nn.Module):
                 "learning rate, or load other weights"
             )
         with torch.no_grad():
-            values = self(x).to(torch.float64).cpu().numpy()
+            values = self(x.to(torch.float64)).cpu().numpy()
         scaled = np.ldexp(values, type.frac)
         codes = scaled.astype(np.int64)
         if not np.array_equal(codes, scaled):

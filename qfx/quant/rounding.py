@@ -67,6 +67,13 @@ def _wrap(codes: Tensor, type: FixedType) -> Tensor:
     return codes - turns * 2.0**type.width
 
 
+def _wrap_sign_magnitude(codes: Tensor, x: Tensor, type: FixedType) -> Tensor:
+    wrapped = _wrap(codes, type)
+    turns = torch.floor(x * 2.0**-type.width)  # its lowest bit is the lowest that is lost, taken before rounding
+    lost = turns != 2 * torch.floor(turns / 2)
+    return torch.where((wrapped != codes) & (lost != (wrapped < 0)), -1 - wrapped, wrapped)
+
+
 _OVERFLOW: dict[Overflow, Callable[[Tensor, FixedType], Tensor]] = {
     Overflow.SAT: lambda codes, type: codes.clamp(type.min_int, type.max_int),
     Overflow.SAT_SYM: _saturate_symmetric,
@@ -75,6 +82,14 @@ _OVERFLOW: dict[Overflow, Callable[[Tensor, FixedType], Tensor]] = {
 }
 
 
-def handle_overflow(codes: Tensor, type: FixedType, overflow: Overflow) -> Tensor:
-    """Integer-valued `codes` brought into the range of `type`; `type.frac` plays no part."""
+def handle_overflow(codes: Tensor, x: Tensor, type: FixedType, overflow: Overflow) -> Tensor:
+    """Integer-valued `codes` brought into the range of `type`; `type.frac` plays no part.
+
+    Args:
+        codes: rounded.
+        x: what they were rounded from; AP_WRAP_SM looks at it.
+        type: signed, if the mode is AP_WRAP_SM.
+    """
+    if overflow is Overflow.WRAP_SM:
+        return _wrap_sign_magnitude(codes, x, type)
     return _OVERFLOW[overflow](codes, type)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qfx.errors import QuantizationError
-from qfx.fixed import FixedType, Overflow, Rounding
+from qfx.errors import FormatError, QuantizationError
+from qfx.fixed import FixedType, Overflow, Rounding, check_overflow
 
-MAX_WIDTH = 32
-"""Widest quantizer; wider codes would not survive a float64 product."""
+MAX_WIDTH = 53
+"""Widest quantizer: torch computes in float64, which holds 53 bits."""
 
 MAX_FRAC = 64
 """Largest |frac| of a quantizer: `2**frac` and `2**-frac` times any sensible value stay normal in float32."""
@@ -43,13 +43,18 @@ class QuantSpec:
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= MAX_WIDTH:
-            raise QuantizationError(f"a quantizer of {self.width} bits is outside 1..{MAX_WIDTH}")
+            raise QuantizationError(
+                f"a quantizer of {self.width} bits is outside 1..{MAX_WIDTH}: torch computes in float64, which holds {MAX_WIDTH} "
+                "bits; narrow it (formats up to 63 bits are for graphs built by hand, the simulator and the C++)"
+            )
         if self.frac is not None and abs(self.frac) > MAX_FRAC:
             raise QuantizationError(f"frac {self.frac} of a quantizer is outside -{MAX_FRAC}..{MAX_FRAC}")
         if self.k_hot is not None and self.k_hot < 1:
             raise QuantizationError(f"k_hot={self.k_hot}: a K-hot code has at least one digit; use None for all codes")
-        if self.overflow is Overflow.WRAP_SM:
-            raise QuantizationError("AP_WRAP_SM is not supported; use AP_WRAP, AP_SAT, AP_SAT_ZERO or AP_SAT_SYM")
+        try:
+            check_overflow(self.overflow, self.signed)
+        except FormatError as error:
+            raise QuantizationError(f"a quantizer of {self.width} bits: {error}") from error
         if self.k_hot is not None and self.overflow is not Overflow.SAT:
             raise QuantizationError(f"{self.k_hot}-hot codes saturate (AP_SAT); {self.overflow.value} would break their digits")
 

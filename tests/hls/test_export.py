@@ -20,7 +20,7 @@ from qfx.export.hls.emit import Design, Renderer, design
 from qfx.export.hls.names import RESERVED, identifier, unique_identifiers
 from qfx.export.hls.folding import lanes
 from qfx.export.hls.tables import naf
-from qfx.fixed import FixedType, Overflow
+from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder
 from qfx.ops import OPS, Add, Affine, Conv2d, PReLU, ReLU, Requantize, Reshape
 from qfx.ops.sampling import constant, khot_constant
@@ -60,7 +60,8 @@ def test_the_files_of_a_project(tmp_path: Path) -> None:
     kernels = {f"kernels/{name}.hpp" for name in ("axi", "lanes", "relu")}
     assert {str(name) for name in names} == kernels | {
         *("net.cpp", "net.hpp", "layers.hpp", "types.hpp", "weights.hpp", "testbench.cpp", "data/input.dat", "data/output.dat"),
-        *("hls.tcl", "hls_config.cfg", "Makefile", "README.md", "layout.json"),
+        *("hls.tcl", "hls_config.cfg", "Makefile", "README.md", "layout.json", "selfcheck.cfg"),
+        *(f"selfcheck/{name}" for name in ("casts.cpp", "casts.hpp", "golden.hpp", "testbench.cpp")),
     }
     data = (tmp_path / "data/input.dat").read_text().split()
     codes = frames(chain("net", image(S6, 2, 2, 2), (ReLU(), [])), 2)["x"]
@@ -211,21 +212,6 @@ def test_graphs_that_are_refused(graph: object, message: str, tmp_path: Path) ->
 def test_a_graph_without_inputs_is_refused() -> None:
     with pytest.raises(ExportError, match="graph 'n' has no input; an accelerator computes something from one or more"):
         design(no_input())
-
-
-def test_wrap_sm_is_refused() -> None:
-    build = GraphBuilder("n")
-    y = build.add("y", Requantize(S6), build.input("x", S6, (2,)))
-    graph = build.build(y)
-    graph.nodes[0] = replace(graph.nodes[0], op=_requantize_unchecked())
-    with pytest.raises(ExportError, match="node 'y': AP_WRAP_SM has no exact meaning in all headers; use AP_WRAP or AP_SAT"):
-        design(graph)
-
-
-def _requantize_unchecked() -> Requantize:
-    op = Requantize(S6)
-    object.__setattr__(op, "overflow", Overflow.WRAP_SM)
-    return op
 
 
 def test_products_too_wide_for_an_ap_int() -> None:

@@ -96,7 +96,24 @@ def test_tcl_steps(hls: Path, tmp_path: Path) -> None:
         "export_design -format ip_catalog -version 1.0",
     ]
     result = run_tcl(hls / "hls.tcl", tmp_path, "csynht")
-    assert 'unknown step "csynht" in QFX_STEPS; known: csim csynth cosim export' in result.stderr
+    assert 'unknown step "csynht" in QFX_STEPS; known: selfcheck csim csynth cosim export' in result.stderr
+
+
+def test_tcl_selfcheck(hls: Path, tmp_path: Path) -> None:
+    """A project of its own, before the network's."""
+    lines = run_tcl(hls / "hls.tcl", tmp_path, "selfcheck").stdout.splitlines()
+    flags = f"-cflags {{-std=c++14 -I{hls}}}"
+    assert lines[:4] == [
+        "open_project -reset net_selfcheck_prj",
+        "set_top selfcheck_cast",
+        f"add_files {hls}/selfcheck/casts.cpp {flags}",
+        f"add_files -tb {hls}/selfcheck/testbench.cpp {flags}",
+    ]
+    assert lines[-5:] == ["csim_design", "csynth_design", "cosim_design -trace_level none", "close_project", "exit"]
+    both = run_tcl(hls / "hls.tcl", tmp_path, "selfcheck csim").stdout.splitlines()
+    assert [line for line in both if "open_project" in line or "csim" in line] == [
+        *("open_project -reset net_selfcheck_prj", "csim_design", "open_project -reset net_prj", "csim_design"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +133,14 @@ def read_config(text: str) -> tuple[list[str], list[tuple[str, str]]]:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.read_string("\n".join(lines[section:]))
     return lines[:section], [(key, value) for key, _, value in (line.partition("=") for line in lines[section + 1 :])]
+
+
+def test_config_of_the_selfcheck(hls: Path) -> None:
+    general, pairs = read_config((hls / "selfcheck.cfg").read_text())
+    assert general == ["part=xczu3eg-sbva484-1-i"]
+    assert {key for key, _ in pairs} < CONFIG_KEYS
+    assert dict(pairs)["syn.top"] == "selfcheck_cast"
+    assert all((hls / value).exists() for key, value in pairs if key in {"syn.file", "tb.file"})
 
 
 def test_config(hls: Path) -> None:
@@ -139,11 +164,17 @@ def make(hls: Path, folder: Path, target: str, tools: list[str]) -> subprocess.C
 
 
 CONFIG = "--config hls_config.cfg --work_dir build"
+CASTS = "--config selfcheck.cfg --work_dir build_selfcheck"
 
 
 @pytest.mark.parametrize(
     ("target", "unified", "classic"),
     [
+        (
+            "selfcheck",
+            [f"vitis-run --mode hls --csim {CASTS}", f"v++ -c --mode hls {CASTS}", f"vitis-run --mode hls --cosim {CASTS}"],
+            "selfcheck",
+        ),
         ("csim", [f"vitis-run --mode hls --csim {CONFIG}"], "csim"),
         ("csynth", [f"v++ -c --mode hls {CONFIG}"], "csynth"),
         ("cosim", [f"v++ -c --mode hls {CONFIG}", f"vitis-run --mode hls --cosim {CONFIG}"], "csynth cosim"),

@@ -18,6 +18,7 @@ from qfx.nn.layer import Layer
 from qfx.ops.sampling import random_codes
 from qfx.quant import QuantSpec, set_enabled
 from qfx.sim.engine import Simulator
+from qfx.verify.torch_engine import TorchEngine
 
 S8 = FixedType(True, 8, 5)
 SHAPE = (4, 6, 5)
@@ -122,6 +123,26 @@ def test_a_model_that_cannot_be_lowered_is_refused_in_eval() -> None:
     calibrate(model, [data()])
     with pytest.raises(LoweringError, match=r"softmax \(softmax\) at .*test_model.py:\d+: it has no fixed-point form"):
         model.eval()(data())
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_binary_points_beyond_the_exponents_of_float32(sign: int) -> None:
+    """Small codes whose real values underflow float32, or overflow it: eval takes float64 there."""
+    weight = QuantSpec(3, frac=-64 * sign, learn=False)
+    layers = [qnn.Linear(4, 4, bias=False, weight_spec=weight) for _ in range(2)]
+    with torch.no_grad():
+        for seed, layer in enumerate(layers):
+            codes = random_codes(FixedType(True, 3, 0), (4, 4), seed)
+            layer.weight.copy_(torch.from_numpy(codes) * 2.0 ** (64 * sign))
+    cast = qnn.Quantize(QuantSpec(6, frac=32 * sign - 2, learn=False))
+    given = qnn.QuantInput(type=FixedType(True, 6, 160 * sign))
+    model = qnn.Model(nn.Sequential(given, layers[0], qnn.ReLU(quant=None), layers[1], cast)).eval()
+    graph = model.lower((4,))
+    inputs = {graph.inputs[0]: random_codes(FixedType(True, 6, 0), (20, 4), 3)}
+    found, wanted = TorchEngine(model, graph).run(inputs), Simulator(graph).run(inputs)
+    assert len(wanted) == 5
+    for name, codes in wanted.items():
+        np.testing.assert_array_equal(found[name], codes, err_msg=name)
 
 
 @pytest.fixture

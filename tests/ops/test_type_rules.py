@@ -161,7 +161,11 @@ BAD: list[tuple[Op, tuple[Value, ...], str]] = [
     (AvgPool2d((3, 3), (3, 3)), (IMAGE,), "an area of 9 is no power of two and needs a reciprocal format"),
     (AvgPool2d((2, 2), (2, 2), reciprocal=S4), (IMAGE,), "an area of 4 is a power of two; leave the reciprocal out"),
     (AvgPool2d((3, 3), (3, 3), reciprocal=FixedType(False, 4, 2)), (IMAGE,), "1/9 has the code 0 in FixedType"),
-    (Requantize(S4, overflow=Overflow.WRAP_SM), (IMAGE,), "AP_WRAP_SM is not supported"),
+    (
+        Requantize(FixedType(False, 4, 2), overflow=Overflow.WRAP_SM),
+        (IMAGE,),
+        r"requantize to ap_ufixed<4, 2>: AP_WRAP_SM has no meaning in an unsigned format",
+    ),
 ]
 
 

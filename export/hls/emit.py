@@ -17,7 +17,7 @@ from qfx.export.hls.stages import build_layer
 from qfx.ir import Graph, Node
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z0-9_]+)\.hpp"', re.MULTILINE)
-VARIANTS = ("khot", "scaled", "places", "words", "zeros", "values", "channels", "table")
+VARIANTS = ("minus", "khot", "scaled", "places", "words", "zeros", "values", "channels", "table")
 """Kernel files `<template>_<variant>` are variants of one template; the template variable of that name holds the ending."""
 COUNT = re.compile(r"\d+$")
 """Kernel files `<template><count>` have that many of something, such as inputs; the template variable `count` holds it."""

@@ -21,6 +21,12 @@ from qfx.ir.host import HostStep
 Result = npt.NDArray[np.float64] | npt.NDArray[np.int64]
 
 
+def names(graph: Graph) -> list[str]:
+    """Of what `results` gives."""
+    read = {step.source for step in graph.host}
+    return [*(name for name in graph.outputs if name not in read), *(step.name for step in graph.host)]
+
+
 def results(graph: Graph, outputs: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, Result]:
     """What the model returns, by name: the result of each step, and the real values of each output that no step reads.
 
@@ -30,9 +36,13 @@ def results(graph: Graph, outputs: Mapping[str, npt.NDArray[np.integer]]) -> dic
     Returns:
         float64 arrays (batch, ...); int64 for indices.
     """
-    read = {step.source for step in graph.host}
-    found: dict[str, Result] = {name: graph.values[name].type.to_real(outputs[name]) for name in graph.outputs if name not in read}
-    return found | {step.name: apply(step, outputs[step.source], graph.values[step.source].type) for step in graph.host}
+    steps = {step.name: step for step in graph.host}
+    found: dict[str, Result] = {}
+    for name in names(graph):
+        source = graph.values[steps[name].source if name in steps else name]
+        codes = outputs[source.name]
+        found[name] = apply(steps[name], codes, source.type) if name in steps else source.type.to_real(codes)
+    return found
 
 
 def apply(step: HostStep, codes: npt.NDArray[np.integer], type: FixedType) -> Result:

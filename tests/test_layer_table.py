@@ -87,9 +87,9 @@ def test_the_host_computes_the_rest(row: Row) -> None:
     model, graph, inputs = lowered(row)
     outputs = Simulator(graph).run(inputs, frozenset(graph.outputs))
     with torch.no_grad():
-        returned = model(torch.from_numpy(inputs["x"]))
+        returned: Any = model(torch.from_numpy(inputs["x"]))
     found = host.results(graph, outputs)
-    wanted = [*returned] if isinstance(returned, tuple) else [returned]
+    wanted: list[Tensor] = [returned] if isinstance(returned, Tensor) else [*returned]
     assert len(found) == len(wanted) and graph.host
     for name, tensor in zip(found, wanted, strict=True):
         if "indices" not in name:  # of equal elements torch may take any

@@ -21,7 +21,7 @@ MOST_DIGITS = 2
 """Signed digits up to which a factor is multiplied by shifts and additions."""
 
 
-def exact(number: object, what: str = "the number") -> Fraction:
+def exact(number: object) -> Fraction:
     """The number as it is.
 
     Raises:
@@ -30,12 +30,14 @@ def exact(number: object, what: str = "the number") -> Fraction:
     if not isinstance(number, int | float | Fraction):
         raise LoweringError(f"{number!r} is neither a computed tensor nor a number; use numbers, or layers of qfx.nn")
     if not math.isfinite(number):
-        raise LoweringError(f"{what} {number} is not finite; use one that is")
+        raise LoweringError(f"the number {number} is not finite; use one that is")
     fraction = Fraction(number)
     if not _fits(fraction):
+        near = _near(float(number))
+        other = f"a near one, such as {near}" if _fits(Fraction(near)) else f"one from 2**-{MAX_BITS} to below 2**{MAX_BITS}"
         raise LoweringError(
-            f"{what} {number} is no multiple of 2**-{MAX_BITS} of at most {MAX_BITS} bits; take a near one, such as "
-            f"{_near(float(number))}, or use qfx.nn.BatchNorm2d, whose scales and offsets have formats"
+            f"the number {number} is no multiple of 2**-{MAX_BITS} of at most {MAX_BITS} bits; take {other}, or use"
+            " qfx.nn.BatchNorm2d, whose scales and offsets have formats"
         )
     return fraction
 
@@ -58,10 +60,9 @@ def inverse(number: object) -> Fraction:
 
 
 def _fits(number: Fraction) -> bool:
-    if number.denominator & (number.denominator - 1):
-        return False
+    scaled = number * 2**MAX_BITS
     frac = coarsest_frac(number) if number else 0
-    return frac <= MAX_BITS and (abs(number) * Fraction(2) ** frac).numerator.bit_length() <= MAX_BITS and abs(number) < 2**MAX_BITS
+    return scaled.denominator == 1 and abs(number) < 2**MAX_BITS and abs(number) * Fraction(2) ** frac < 2**MAX_BITS
 
 
 def _near(number: float) -> float:

@@ -14,7 +14,7 @@ from qfx.export.hls.board import Board
 from qfx.export.hls.layers import Layer
 from qfx.export.hls.plan import STREAM_DEPTH, Port, Stage, Stream, Wire, Wiring, is_alias, wire_graph
 from qfx.export.hls.stages import build_layer
-from qfx.ir import Graph, Node
+from qfx.ir import Graph, HostStep, Node
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z0-9_]+)\.hpp"', re.MULTILINE)
 VARIANTS = ("minus", "khot", "scaled", "places", "words", "zeros", "values", "channels", "table")
@@ -51,6 +51,10 @@ class Design:
     @property
     def outputs(self) -> list[Port]:
         return self.wiring.outputs
+
+    @property
+    def host(self) -> list[HostStep]:
+        return self.wiring.graph.host
 
     @property
     def streams(self) -> list[Stream]:

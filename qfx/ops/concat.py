@@ -36,7 +36,8 @@ class Concat(Op):
             raise GraphError(f"concat: {first} has no axis {self.axis}")
         before, after = first[: self.axis], first[self.axis + 1 :]
         for value in operands[1:]:
-            if (value.shape[: self.axis], value.shape[self.axis + 1 :]) != (before, after):
+            same = (value.shape[: self.axis], value.shape[self.axis + 1 :]) == (before, after)
+            if not same or len(value.shape) != len(first):
                 raise GraphError(f"concat: shapes {first} and {value.shape} differ in more than axis {self.axis}")
         frac = max(v.type.frac for v in operands)
         low = min(v.type.min_int << (frac - v.type.frac) for v in operands)

@@ -6,20 +6,18 @@ import qfx.nn
 from qfx.nn.layer import Layer
 
 _SOFTMAX = (
-    "leave it out: it keeps the order of its inputs, so torch.argmax(x, dim=1) or the bare logits can end the network, "
-    "and probabilities are a step of the host on its outputs"
+    "leave it out: it keeps the order of its inputs, so torch.argmax(x, dim=1) or the bare logits can end the network; "
+    "as the last step, it is left to the host"
 )
 _STATISTICS = "its statistics depend on the input; use qfx.nn.BatchNorm2d, whose statistics are fixed after training"
 _MEMORY = "a network keeps no state between steps; unroll it into layers of qfx.nn"
-_CONSTANT = "use qfx.nn.BatchNorm2d or a bias to scale and add constants, qfx.nn.Add for tensors"
-_ORDER = "torch.argmax(x, dim=1) gives the best on the chip; the host can order the network's outputs"
+_ORDER = "torch.argmax(x, dim=1) gives the best on the chip; topk and sort as the last step are left to the host"
 _VOLUME = "only layers of one and two dimensions are supported"
 
 _OTHERS = {
-    **dict.fromkeys(("softmax", "logsoftmax", "softmin", "softmax2d"), _SOFTMAX),
+    **dict.fromkeys(("softmax", "logsoftmax", "softmax2d"), _SOFTMAX),
     **dict.fromkeys(("layernorm", "groupnorm", "instancenorm", "instancenorm1d", "instancenorm2d", "rmsnorm"), _STATISTICS),
     **dict.fromkeys(("lstm", "gru", "rnn", "rnnbase", "lstmcell", "grucell", "rnncell"), _MEMORY),
-    **dict.fromkeys(("sub", "isub", "neg", "truediv", "div", "rsub"), _CONSTANT),
     **dict.fromkeys(("topk", "sort", "argsort", "max", "amax"), _ORDER),
     **dict.fromkeys(("conv3d", "batchnorm3d", "maxpool3d", "avgpool3d", "convtranspose3d"), _VOLUME),
     **dict.fromkeys(
@@ -45,15 +43,13 @@ _OTHERS = {
     **dict.fromkeys(("maxpool1dwithindices", "maxpool2dwithindices"), "leave return_indices out"),
     "leakyrelu": "use qfx.nn.PReLU, whose slope may be fixed",
     "rrelu": "use qfx.nn.PReLU",
+    "softmin": "use F.softmax(-x, dim=1) as the last step, which is left to the host",
     "batchnorm": "use qfx.nn.BatchNorm2d",
-    "convtranspose1d": "use qfx.nn.ConvTranspose2d on an image of height 1",
     "matmul": "only products with weights are supported; use qfx.nn.Linear",
     "multiheadattention": "products of two computed matrices are not supported; use layers of qfx.nn",
     "embedding": "do it on the host, and let the network read its result through qfx.nn.QuantInput",
     "stack": "use torch.cat(tensors, dim=1), and unsqueeze or view before it",
     "sum": "use mean, where the number of pixels is a power of two, or qfx.nn.AvgPool2d",
-    "subtract": _CONSTANT,
-    "divide": _CONSTANT,
     "reflectionpad2d": "use nn.ZeroPad2d or nn.ConstantPad2d",
     "replicationpad2d": "use nn.ZeroPad2d or nn.ConstantPad2d",
 }

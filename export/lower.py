@@ -10,7 +10,7 @@ from torch import fx, nn
 
 from qfx.errors import LoweringError, QuantizationError
 from qfx.export.advice import advice
-from qfx.export.functions import BATCH, FUNCTIONS, METHODS, SIZES, Part, lower_module
+from qfx.export.functions import BATCH, FUNCTIONS, METHODS, SIZES, Head, Part, lower_module
 from qfx.export.in_place import read_again
 from qfx.export.trace import Trace, trace
 from qfx.fixed import FixedType
@@ -34,11 +34,13 @@ class Lowered:
         graph: the typed graph.
         trace: the traced model; its submodules are the live ones.
         suffixes: per layer call: graph node name -> suffix within the layer.
+        returned: per tensor that the model returns: its output, None for what a step of the host makes of one.
     """
 
     graph: Graph
     trace: Trace
     suffixes: dict[fx.Node, dict[str, str]]
+    returned: list[str | None]
 
 
 def lower(model: nn.Module, input_shape: Shapes, name: str = "network") -> Graph:
@@ -94,13 +96,17 @@ class _Lowering:
             raise LoweringError(f"the model reads {len(inputs)} inputs, but {len(self.shapes)} input shapes were given")
         for node, shape in zip(inputs, self.shapes, strict=True):
             self.known[node] = self.builder.input(self.trace.names[node], self._input_type(node), shape)
-        outputs: Sequence[Any] = ()
+        found: list[Value | Head] = []
         for node in self.trace.nodes:
             if node.op == "output":
-                outputs = self._outputs(node)
+                found = self._returned(node)
             elif node.op != "placeholder":
                 self.known[node] = self._call(node)
-        return Lowered(self.builder.build(*outputs), self.trace, self.suffixes)
+        outputs = [value for value in found if isinstance(value, Value)]
+        heads = [head for head in found if isinstance(head, Head)]
+        outputs += {head.x.name: head.x for head in heads if head.x not in outputs}.values()
+        graph = self.builder.build(*outputs, host=list(dict.fromkeys(step for head in heads for step in head.steps)))
+        return Lowered(graph, self.trace, self.suffixes, [value.name if isinstance(value, Value) else None for value in found])
 
     def _input_type(self, node: fx.Node) -> FixedType:
         users = [user for user in self.trace.nodes if node in user.all_input_nodes and not _asks_for_size(user)]
@@ -117,10 +123,11 @@ class _Lowering:
             raise LoweringError(f"input {node.name!r} is read in {len(types)} formats; it needs exactly one")
         return types.pop()
 
-    def _outputs(self, node: fx.Node) -> Sequence[Value]:
+    def _returned(self, node: fx.Node) -> list[Value | Head]:
         found = self._resolve(node.args[0])
         values: list[Any] = [*found] if isinstance(found, list | tuple) else [found]
-        if not values or not all(isinstance(value, Value) and value.name not in self._inputs() for value in values):
+        ends = [value.x if isinstance(value, Head) else value for value in values]
+        if not ends or not all(isinstance(end, Value) and end.name not in self._inputs() for end in ends):
             raise LoweringError("the model has to return a computed tensor, or a tuple of computed tensors")
         return values
 
@@ -163,6 +170,9 @@ class _Lowering:
         return result
 
     def _result(self, node: fx.Node, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for operand in node.all_input_nodes:
+            if isinstance(head := self.known[operand], Head):
+                return _part(head, node.target, args)
         module = self.trace.layer(node)
         if module is not None:
             return self._module(module, scope, args, kwargs)
@@ -178,7 +188,7 @@ class _Lowering:
             args = (kwargs["input"], *args)
         return handler(scope, *args, **{key: item for key, item in kwargs.items() if key != "input"})
 
-    def _module(self, module: nn.Module, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:
+    def _module(self, module: nn.Module, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value | Head:
         if kwargs or not all(isinstance(argument, Value) for argument in args):
             raise LoweringError("a layer takes tensors by position, nothing else")
         if isinstance(module, Layer):
@@ -200,6 +210,13 @@ class _Lowering:
             what = f"{node.name} ({getattr(node.target, '__name__', node.target)})"
         source = self.trace.sources.get(node, "")
         return f"{what} at {source}" if source else what
+
+
+def _part(head: Head, target: object, args: tuple[Any, ...]) -> Head:
+    part = head.part(target, args)
+    if part is None:
+        raise LoweringError(f"it reads {head.name}, a step of the host, which can only end a network; {advice(head.name)}")
+    return part
 
 
 def _asks_for_size(node: fx.Node) -> bool:

@@ -2,7 +2,8 @@
 
 Tensors between the nodes hold integer codes in float32 or float64, whichever holds the value's format exactly
 (law 4: up to 2**24, up to 2**53). Inputs are integers in the narrowest ONNX integer type; outputs are int64 codes. The
-real value of a code is `code * 2**-frac`; the formats stand in the model's metadata as `qfx.type.<value>`.
+real value of a code is `code * 2**-frac`; the formats stand in the model's metadata as `qfx.type.<value>`, and what is left to
+the host as `qfx.host.<result>`.
 
 Names: value `v` of the graph is the tensor `v/codes`; an input or output `v` of the graph is the model's `v`.
 """
@@ -61,7 +62,8 @@ def onnx_model(graph: Graph, all_values: bool = False) -> onnx.ModelProto:
     opset = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(proto, opset_imports=opset, ir_version=IR_VERSION, producer_name="qfx", producer_version=__version__)
     expose(model, graph, [*graph.outputs, *([node.name for node in graph.nodes] if all_values else [])])
-    helper.set_model_props(model, {f"qfx.type.{v}": repr(graph.values[v].type) for v in (*graph.inputs, *graph.outputs)})
+    types = {f"qfx.type.{v}": repr(graph.values[v].type) for v in (*graph.inputs, *graph.outputs)}
+    helper.set_model_props(model, types | {f"qfx.host.{step.name}": step.text() for step in graph.host})
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -81,12 +81,13 @@ def simulate(
     directory: Directory,
     inputs: Annotated[Path, typer.Option(help="Input codes (count, ...) as .npy; several by name as .npz.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Output codes as .npy; several by name as .npz.", show_default=False)],
+    host: Annotated[bool, typer.Option("--host", help="Go on with the host's steps, such as softmax; write real values.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Run the bit-exact simulator on integer inputs."""
     from qfx import commands
 
-    _finish(lambda: commands.simulate_project(directory, inputs, out, quiet))
+    _finish(lambda: commands.simulate_project(directory, inputs, out, host, quiet))
 
 
 @app.command()

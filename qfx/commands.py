@@ -13,7 +13,9 @@ from rich.markup import escape
 from qfx import console
 from qfx.errors import QfxError, UsageError
 from qfx.exactness import prove
-from qfx.golden import read_inputs
+from qfx.golden import read_inputs, write_arrays
+from qfx.host import names as result_names
+from qfx.host import results
 from qfx.ir import Graph
 from qfx.ops import Cost
 from qfx.progress import Progress
@@ -65,17 +67,27 @@ def export(
         )
     if not quiet:
         console.out().print(f"{out}: {len(graph.nodes)} layers, {project.sample_count} recorded samples", markup=False)
+        print_host_steps(graph)
     return 0
 
 
-def simulate_project(directory: Path, inputs: Path, out: Path, quiet: bool) -> int:
-    """Run the integer simulator on a file of input codes; writes output codes in the narrowest integer dtype."""
+def print_host_steps(graph: Graph) -> None:
+    """A line for each step that is left to the host."""
+    for step in graph.host:
+        console.out().print(f"left to the host: {step.name} = {step.text()}", markup=False)
+
+
+def simulate_project(directory: Path, inputs: Path, out: Path, host: bool, quiet: bool) -> int:
+    """Run the integer simulator on a file of input codes.
+
+    Args:
+        host: whether to go on with the host's steps and to write real values; else codes in the narrowest integer dtype.
+    """
     graph = load_project(directory).graph
     codes = by_input(graph, read_inputs(inputs))
-    if len(graph.outputs) > 1 and out.suffix != ".npz":
-        raise UsageError(
-            f"the network has {len(graph.outputs)} outputs, {', '.join(graph.outputs)}; give --out a name that ends in .npz"
-        )
+    names = result_names(graph) if host else graph.outputs
+    if len(names) > 1 and out.suffix != ".npz":
+        raise UsageError(f"the network has {len(names)} outputs, {', '.join(names)}; give --out a name that ends in .npz")
     count = len(codes[graph.inputs[0]])
     parts = {name: [np.zeros((0, *graph.values[name].shape), np.int64)] for name in graph.outputs}
     done = 0
@@ -85,11 +97,16 @@ def simulate_project(directory: Path, inputs: Path, out: Path, quiet: bool) -> i
                 parts[name].append(array)
             done += len(chunk[graph.outputs[0]])
             progress("simulate", done, count)
-    write_by_name(graph, out, {name: np.concatenate(arrays) for name, arrays in parts.items()})
+    outputs = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    if host:
+        write_arrays(out, results(graph, outputs))
+    else:
+        write_by_name(graph, out, outputs)
     if not quiet:
-        console.out().print(
-            f"{out}: {count} samples of {', '.join(str(graph.values[name]) for name in graph.outputs)}", markup=False
-        )
+        shown = names if host else [str(graph.values[name]) for name in names]
+        console.out().print(f"{out}: {count} samples of {', '.join(shown)}", markup=False)
+        if not host:
+            print_host_steps(graph)
     return 0
 
 

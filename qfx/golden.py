@@ -118,10 +118,23 @@ def write_codes(file: Path, codes: npt.NDArray[np.integer], type: FixedType) -> 
 
 def write_archive(file: Path, codes: Mapping[str, npt.NDArray[np.integer]], types: Mapping[str, FixedType]) -> None:
     """Write codes by name to a `.npz` file, each in its narrowest integer dtype; it appears complete or not at all."""
+    _write_archive(file, {name: array.astype(code_dtype(types[name])) for name, array in codes.items()})
+
+
+def write_arrays(file: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    """Write one array as `.npy`, several by name as `.npz`, as they are; the file appears complete or not at all."""
+    if len(arrays) > 1:
+        _write_archive(file, arrays)
+        return
+    with _complete(file) as stream:
+        np.save(stream, next(iter(arrays.values())), allow_pickle=False)
+
+
+def _write_archive(file: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
     with _complete(file) as stream, zipfile.ZipFile(stream, "w") as archive:  # np.savez takes no array named `file`
-        for name, array in codes.items():
+        for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.save(member, array.astype(code_dtype(types[name])), allow_pickle=False)
+                np.save(member, array, allow_pickle=False)
 
 
 @contextlib.contextmanager

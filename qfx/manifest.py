@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +29,7 @@ class Manifest:
         board, part, clock_ns: what the C++ was written for.
         created_by: versions of the tools.
         model: `module:factory` of the torch model; None if it was not exported from one.
+        host: what is left to the host: name of a result -> the step, such as `softmax(axis=0) of fc`.
         format: version of this file.
     """
 
@@ -43,6 +44,7 @@ class Manifest:
     clock_ns: float
     created_by: dict[str, str]
     model: str | None = None
+    host: dict[str, str] = field(default_factory=dict[str, str])
     format: int = FORMAT
 
     def write(self, folder: Path) -> None:
@@ -74,6 +76,7 @@ _KINDS: dict[str, Callable[[object], bool]] = {
     "clock_ns": lambda item: isinstance(item, (int, float)),
     "created_by": _is_table,
     "model": lambda item: item is None or isinstance(item, str),
+    "host": _is_table,
 }
 """What every field but `format` must be."""
 
@@ -99,6 +102,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{file} has format {fields.get('format')!r}; this QFX reads format {FORMAT}. Export the project again, or use the QFX"
             f" that wrote it ({fields.get('qfx_version', 'unknown')})"
         )
+    fields.setdefault("host", {})  # older projects leave nothing to the host
     for name, fits in _KINDS.items():
         if name not in fields or not fits(fields[name]):
             raise ProjectError(f"{file}: field {name!r} is missing or of the wrong kind; the project was altered, export it again")

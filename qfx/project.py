@@ -278,7 +278,21 @@ def _manifest(graph: Graph, folder: Path, board: Board, recorded: bool, model_na
         clock_ns=board.clock_ns,
         created_by=tool_versions(),
         model=model_name,
+        host={step.name: step.text() for step in graph.host},
     )
+
+
+def _host_lines(graph: Graph) -> list[str]:
+    """What the README says about the steps of the host."""
+    if not graph.host:
+        return []
+    return [
+        "",
+        "The model goes on after these outputs. What follows is floating point and is left to the host; `qfx simulate . --host`",
+        "computes it with NumPy in float64 (`qfx.host`). It is no part of what `qfx verify` compares.",
+        "",
+        *(f"- `{step.name} = {step.text()}`" for step in graph.host),
+    ]
 
 
 def _readme(graph: Graph, model_name: str | None) -> str:
@@ -296,6 +310,7 @@ def _readme(graph: Graph, model_name: str | None) -> str:
             "|  | value | shape | format |",
             "|---|---|---|---|",
             *rows,
+            *_host_lines(graph),
             "",
             "| file | holds |",
             "|---|---|",

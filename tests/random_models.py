@@ -181,11 +181,12 @@ def _conv(choices: Choices, shape: Shape, shapes: Sequence[Shape]) -> tuple[Call
 
 
 def _conv_transpose(choices: Choices, shape: Shape, shapes: Sequence[Shape]) -> tuple[Call, list[int]]:
-    _dims(shape, 3)
+    _dims(shape, 2, 3)
     groups, stride, kernel = _divisor(choices, shape[0]), choices.integer(1, 3), choices.integer(1, 3)
     outputs = groups * choices.integer(1, max(1, 6 // groups))
     padding, more = choices.integer(0, kernel - 1), choices.integer(0, stride - 1)
-    return qnn.ConvTranspose2d(shape[0], outputs, kernel, stride, padding, more, groups, **constants(choices)), []
+    layer = qnn.ConvTranspose2d if len(shape) == 3 else qnn.ConvTranspose1d
+    return layer(shape[0], outputs, kernel, stride, padding, more, groups, **constants(choices)), []
 
 
 def _linear(choices: Choices, shape: Shape, shapes: Sequence[Shape]) -> tuple[Call, list[int]]:
@@ -239,11 +240,15 @@ def _pool(choices: Choices, shape: Shape, shapes: Sequence[Shape]) -> tuple[Call
 def _two(choices: Choices, shape: Shape, shapes: Sequence[Shape]) -> tuple[Call, list[int]]:
     other = choices.pick([index for index, there in enumerate(shapes) if there == shape])
     layer = qnn.Add(spec(choices, True), maybe_spec(choices))
-    return choices.pick([layer, _plus, _times, _doubled]), [other]
+    return choices.pick([layer, _plus, _minus, _times, _doubled, _longer]), [other]
 
 
 def _plus(a: Tensor, b: Tensor) -> Tensor:
     return a + b
+
+
+def _minus(a: Tensor, b: Tensor) -> Tensor:
+    return a - b
 
 
 def _times(a: Tensor, b: Tensor) -> Tensor:
@@ -252,6 +257,10 @@ def _times(a: Tensor, b: Tensor) -> Tensor:
 
 def _doubled(a: Tensor, b: Tensor) -> Tensor:
     return torch.cat([a, b], 1)
+
+
+def _longer(a: Tensor, b: Tensor) -> Tensor:
+    return torch.cat([a, b, a], -1)
 
 
 def _concat(*values: Tensor) -> Tensor:
@@ -272,6 +281,11 @@ FUNCTIONS: list[Function] = [
     lambda x: x[:, ::2],
     lambda x: torch.split(x, 1, 1)[0],  # pyright: ignore[reportPrivateImportUsage]
     lambda x: x.narrow(1, 0, 1),
+    lambda x: x * 0.5,
+    lambda x: x / -4,
+    lambda x: x * 1.375,
+    lambda x: x + 1,
+    lambda x: 0.75 - x,
 ]
 """Of any value."""
 
@@ -284,6 +298,7 @@ OF_IMAGES: list[Function] = [
     lambda x: functional.max_pool2d(x, 2, ceil_mode=True),
     lambda x: functional.avg_pool2d(x, 2),
     lambda x: x.transpose(2, 3),
+    lambda x: torch.cat([x, -x], 2),
     lambda x: x.permute(0, 2, 3, 1),
     lambda x: x[:, :, 1:, :-1],
 ]

@@ -12,6 +12,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from qfx.errors import FormatError, GraphError
+from qfx.export.hls.plan import LABELS
 from qfx.export.hls.stages import BUILDERS
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding
 from qfx.ir import Graph, GraphBuilder, Value
@@ -34,6 +35,7 @@ from qfx.ops import (
     ReLU,
     Requantize,
     Reshape,
+    Shift,
     Slice,
     Upsample,
 )
@@ -58,8 +60,8 @@ class Unfit(Exception):
 
 
 def hls_kinds() -> frozenset[str]:
-    """Ops that the HLS export has a kernel for."""
-    return frozenset(op.kind for op in BUILDERS)
+    """Ops that the HLS export has a kernel for, or that need none."""
+    return frozenset(op.kind for op in BUILDERS) | frozenset(LABELS)
 
 
 def random_graph(choices: Choices, kinds: Collection[str] = frozenset(OPS), steps: int = 8) -> Graph:
@@ -191,8 +193,9 @@ def _prelu(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
 
 def _affine(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     digits = _digits(choices)
-    offset = constant(choices, "offset", (x.channels,))
-    return Affine(digits), [x, constant(choices, "scale", (x.channels,), digits), offset]
+    shape = (1,) if choices.chance(30) else (x.channels,)
+    offset = constant(choices, "offset", shape)
+    return Affine(digits), [x, constant(choices, "scale", shape, digits), offset]
 
 
 def _conv2d(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
@@ -244,7 +247,7 @@ def _partner(choices: Choices, x: Value, pool: Sequence[Value], alike: Callable[
 
 
 def _add_two(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
-    return Add(), [x, _partner(choices, x, pool, lambda value: value.shape == x.shape)]
+    return Add(choices.chance(40)), [x, _partner(choices, x, pool, lambda value: value.shape == x.shape)]
 
 
 def _multiply(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
@@ -253,8 +256,17 @@ def _multiply(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
 
 
 def _concat(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
-    others = [_partner(choices, x, pool, lambda value: value.shape[1:] == x.shape[1:]) for _ in range(choices.integer(1, 2))]
-    return Concat(), [x, *others] if choices.chance(50) else [*others, x]
+    axis = choices.integer(0, len(x.shape) - 1)
+
+    def alike(value: Value) -> bool:
+        return [*value.shape[:axis], *value.shape[axis + 1 :]] == [*x.shape[:axis], *x.shape[axis + 1 :]]
+
+    others = [_partner(choices, x, pool, alike) for _ in range(choices.integer(1, 2))]
+    return Concat(axis), [x, *others] if choices.chance(50) else [*others, x]
+
+
+def _shift(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
+    return Shift(choices.integer(-4, 4)), [x]
 
 
 def _pad(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
@@ -318,6 +330,7 @@ MAKERS: dict[str, Maker] = {
     "upsample": _upsample,
     "rearrange": _rearrange,
     "slice": _slice,
+    "shift": _shift,
     "lookup": _lookup,
     "argmax": _argmax,
 }
@@ -326,7 +339,7 @@ MAKERS: dict[str, Maker] = {
 WEIGHTS = {"conv2d": 8, "reshape": 1, "affine": 3, "prelu": 3, "avg_pool2d": 3, "max_pool2d": 3, "argmax": 1}
 """How often an op is tried; those that fit few values more often. 2 by default."""
 
-NARROW = (_requantize, _relu, _max_pool2d, _reshape, _pad, _slice, _argmax)
+NARROW = (_requantize, _relu, _max_pool2d, _reshape, _pad, _shift, _slice, _argmax)
 """Those that do not widen."""
 
 

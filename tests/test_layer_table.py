@@ -15,6 +15,7 @@ from torch.nn import functional
 
 import qfx
 import qfx.nn as qnn
+from qfx import host
 from qfx.conversion import calibrate
 from qfx.errors import LoweringError
 from qfx.export.lower import lower
@@ -26,12 +27,12 @@ from qfx.quant import QuantSpec
 from qfx.sim.engine import Simulator
 from qfx.verify.onnx_engine import OnnxEngine
 from qfx.verify.torch_engine import TorchEngine
-from tests.layer_table import FUNCTIONS, LAYERS, MODULES, REFUSED, Row
+from tests.layer_table import FUNCTIONS, HEADS, LAYERS, MODULES, REFUSED, Row
 
 PAGE = Path(__file__).parents[1] / "docs" / "layers.md"
 NAMES: dict[str, Any] = {"torch": torch, "nn": nn, "F": functional, "qfx": qfx, "QuantSpec": QuantSpec}
 RAW = FixedType(True, 6, 3)
-CONVERTED = (*LAYERS, *MODULES, *FUNCTIONS)
+CONVERTED = (*LAYERS, *MODULES, *FUNCTIONS, *HEADS)
 
 
 class Line(qnn.Model):
@@ -80,6 +81,22 @@ def test_it_converts_exactly(row: Row) -> None:
             np.testing.assert_array_equal(found[value], codes, err_msg=f"{engine.name} {value}")
 
 
+@pytest.mark.parametrize("row", HEADS, ids=name_of)
+def test_the_host_computes_the_rest(row: Row) -> None:
+    """In floating point, so within rounding errors; up to there everything is exact."""
+    model, graph, inputs = lowered(row)
+    outputs = Simulator(graph).run(inputs, frozenset(graph.outputs))
+    with torch.no_grad():
+        returned: Any = model(torch.from_numpy(inputs["x"]))
+    found = host.results(graph, outputs)
+    wanted: list[Tensor] = [returned] if isinstance(returned, Tensor) else [*returned]
+    assert len(found) == len(wanted) and graph.host
+    for name, tensor in zip(found, wanted, strict=True):
+        if "indices" not in name:  # of equal elements torch may take any
+            np.testing.assert_allclose(found[name], tensor.numpy(), rtol=1e-5, atol=1e-6)
+        assert found[name].shape == tuple(tensor.shape)
+
+
 def refusal(row: Row) -> str:
     """What the message says after the call and its line."""
     with pytest.raises(LoweringError) as caught:
@@ -101,6 +118,11 @@ def steps(row: Row) -> str:
     if passes_through(row):
         return "nothing: the value itself"
     return ", ".join(node.op.kind for node in lowered(row)[1].nodes)
+
+
+def step_of_the_host(row: Row) -> str:
+    """What the host does."""
+    return ", ".join(f"`{step.name} = {step.text()}`" for step in lowered(row)[1].host)
 
 
 def table(heading: str, rows: tuple[Row, ...], right: str, cell: Any) -> str:
@@ -125,8 +147,12 @@ Some things hold for all lines. The batch axis stays in front and is never mixed
 sets of values, `fc` and `fc_1`, from the same weights. A model may have several inputs, each read by a `qfx.nn.QuantInput`
 or `qfx.nn.Quantize`, and may return a tuple.
 
-A classifier ends in its logits or in `argmax`. Softmax keeps the order of the logits, so the chip has no use for it: a host
-that wants probabilities applies it to the real values of the outputs, `code * 2**-frac`.
+A number is exact where it is a multiple of 2**-24 of at most 24 bits: 0.1 is none. A power of two moves the binary point and
+costs nothing on the chip; factors of one or two signed digits, such as 3 or -0.375, take shifts and additions.
+
+A classifier ends in its logits or in `argmax`. A softmax, topk or sort behind them is left to the host: the graph ends before it,
+and names it. `qfx.host` computes it in float64, `qfx simulate --host` applies it. That is floating point: it agrees with PyTorch's
+within rounding errors, and it is no part of what is compared bit by bit. In the middle of a network such a step is refused.
 
 """
 
@@ -137,6 +163,7 @@ def page() -> str:
         table("Layers of qfx.nn", LAYERS, "ops", steps),
         table("Modules of torch", MODULES, "ops", steps),
         table("Functions and methods", FUNCTIONS, "ops", steps),
+        table("Left to the host", HEADS, "host steps", step_of_the_host),
         table("Refused", REFUSED, "the message says", refusal),
     )
     return INTRODUCTION + "\n".join(section.rstrip() + "\n" for section in sections)

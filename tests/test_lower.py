@@ -198,9 +198,8 @@ REFUSED: list[tuple[Callable[[Any, Tensor], Any], dict[str, nn.Module], str]] = 
     ),
     (lambda m, x: functional.conv2d(x, x), {}, "has no fixed-point form; use qfx.nn.Conv2d"),
     (lambda m, x: x.tanh(), {}, r"tanh \(tanh\) at .*: it has no fixed-point form"),
-    (lambda m, x: x * 2, {}, "only two computed tensors can be multiplied; use qfx.nn.BatchNorm2d"),
-    (lambda m, x: x + 1, {}, "only two computed tensors can be added"),
-    (lambda m, x: torch.add(x, x, alpha=2), {}, "only two computed tensors can be added"),
+    (lambda m, x: x * 0.7, {}, "the number 0.7 is no multiple of 2"),
+    (lambda m, x: torch.add(x, x, alpha=2), {}, "alpha=2 is not supported"),
     (
         lambda m, x: m.conv(x),
         {"conv": nn.Conv2d(4, 4, 1)},

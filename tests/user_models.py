@@ -50,6 +50,11 @@ def pair() -> nn.Module:
     return Pair()
 
 
+def classifier() -> nn.Module:
+    """The small network with a softmax behind it."""
+    return nn.Sequential(*net().children(), nn.Softmax(dim=1))
+
+
 def plain() -> nn.Module:
     """A torch network, which has no fixed-point meaning."""
     return nn.Sequential(nn.Flatten(), nn.Linear(60, 4))

@@ -16,20 +16,34 @@ from torch.nn import functional
 from torch.nn.modules import dropout as dropouts
 from torch.nn.modules import padding as paddings
 
-from qfx.export.functions import arithmetic, parts, pools, shapes
+from qfx.export.functions import arithmetic, heads, parts, pools, shapes
+from qfx.export.functions.heads import Head
 from qfx.export.functions.parts import Part
 from qfx.export.functions.shapes import BATCH
 from qfx.ir import Value
 from qfx.nn.scope import Scope
 
-__all__ = ["BATCH", "FUNCTIONS", "METHODS", "SIZES", "Part", "lower_module"]
+__all__ = ["BATCH", "FUNCTIONS", "METHODS", "SIZES", "Head", "Part", "lower_module"]
 
-Handler = Callable[..., Value | tuple[Part, ...]]
+Handler = Callable[..., Value | tuple[Part, ...] | Head]
 
 FUNCTIONS: Mapping[object, Handler] = {
     operator.add: arithmetic.add,
     operator.iadd: arithmetic.add,
     torch.add: arithmetic.add,
+    operator.sub: arithmetic.subtract,
+    operator.isub: arithmetic.subtract,
+    torch.sub: arithmetic.subtract,
+    torch.subtract: arithmetic.subtract,
+    torch.rsub: arithmetic.subtract_from,
+    operator.neg: arithmetic.negate,
+    torch.neg: arithmetic.negate,
+    torch.negative: arithmetic.negate,
+    operator.truediv: arithmetic.divide,
+    operator.itruediv: arithmetic.divide,
+    torch.div: arithmetic.divide,
+    torch.divide: arithmetic.divide,
+    torch.true_divide: arithmetic.divide,
     operator.mul: arithmetic.multiply,
     operator.imul: arithmetic.multiply,
     torch.mul: arithmetic.multiply,
@@ -78,14 +92,23 @@ FUNCTIONS: Mapping[object, Handler] = {
     torch.concatenate: parts.concat,
     functional.pad: parts.pad,
     functional.interpolate: parts.interpolate,
+    functional.softmax: heads.softmax,
+    torch.softmax: heads.softmax,
+    functional.log_softmax: heads.log_softmax,
+    torch.log_softmax: heads.log_softmax,
+    torch.topk: heads.topk,
+    torch.sort: heads.sort,
+    torch.argsort: heads.argsort,
 }
 """By the function object."""
 
 METHODS: Mapping[str, Handler] = {
     "add": arithmetic.add,
     "add_": arithmetic.add,
-    "mul": arithmetic.multiply,
-    "mul_": arithmetic.multiply,
+    **dict.fromkeys(("sub", "sub_", "subtract", "subtract_"), arithmetic.subtract),
+    **dict.fromkeys(("neg", "neg_", "negative", "negative_"), arithmetic.negate),
+    **dict.fromkeys(("mul", "mul_", "multiply", "multiply_"), arithmetic.multiply),
+    **dict.fromkeys(("div", "div_", "divide", "divide_", "true_divide", "true_divide_"), arithmetic.divide),
     "relu": arithmetic.relu,
     "relu_": arithmetic.relu,
     "clamp": arithmetic.clamp,
@@ -109,6 +132,11 @@ METHODS: Mapping[str, Handler] = {
     "select": parts.select,
     "split": parts.split,
     "chunk": parts.chunk,
+    "softmax": heads.softmax,
+    "log_softmax": heads.log_softmax,
+    "topk": heads.topk,
+    "sort": heads.sort,
+    "argsort": heads.argsort,
 }
 """By the name of the tensor method."""
 
@@ -118,9 +146,21 @@ SIZES: Mapping[object, Callable[..., Any]] = {
 """Arithmetic on sizes, which happens while lowering."""
 
 
-def lower_module(scope: Scope, module: nn.Module, x: Value) -> Value | None:
+def lower_module(scope: Scope, module: nn.Module, x: Value) -> Value | Head | None:
     """A plain torch module; None for one that is not exact."""
-    return _lower_pool(scope, module, x) or _lower_other(scope, module, x)
+    return _lower_pool(scope, module, x) or _lower_other(scope, module, x) or _lower_head(scope, module, x)
+
+
+def _lower_head(scope: Scope, module: nn.Module, x: Value) -> Head | None:
+    match module:
+        case nn.Softmax():
+            return heads.softmax(scope, x, module.dim)
+        case nn.LogSoftmax():
+            return heads.log_softmax(scope, x, module.dim)
+        case nn.Softmax2d():
+            return heads.softmax(scope, x, -3)
+        case _:
+            return None
 
 
 def _lower_pool(scope: Scope, module: nn.Module, x: Value) -> Value | None:

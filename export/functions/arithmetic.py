@@ -1,26 +1,68 @@
-"""Element by element: sums, products, limits; and the index of the greatest."""
+"""Element by element: sums, differences, products, limits; and the index of the greatest."""
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from qfx import ops
 from qfx.errors import LoweringError
+from qfx.export.functions.numbers import exact, inverse, line
 from qfx.ir import Value
 from qfx.nn.clamp import clamp_op
 from qfx.nn.scope import Scope
 
 
 def add(scope: Scope, a: object, other: object, *, alpha: float = 1) -> Value:
-    if not isinstance(a, Value) or not isinstance(other, Value) or alpha != 1:
-        raise LoweringError("only two computed tensors can be added; use qfx.nn.BatchNorm2d or a bias to add constants")
-    return scope.add("", ops.Add(), a, other)
+    _check_alpha(alpha)
+    if isinstance(a, Value):
+        return scope.add("", ops.Add(), a, other) if isinstance(other, Value) else line(scope, a, Fraction(1), exact(other))
+    return add(scope, other, a)
+
+
+def subtract(scope: Scope, a: object, other: object, *, alpha: float = 1) -> Value:
+    _check_alpha(alpha)
+    if isinstance(a, Value):
+        return (
+            scope.add("", ops.Add(minus=True), a, other) if isinstance(other, Value) else line(scope, a, Fraction(1), -exact(other))
+        )
+    return line(scope, _tensor(other), Fraction(-1), exact(a))
+
+
+def subtract_from(scope: Scope, a: object, other: object, *, alpha: float = 1) -> Value:
+    return subtract(scope, other, a, alpha=alpha)
+
+
+def _check_alpha(alpha: float) -> None:
+    if alpha != 1:
+        raise LoweringError(f"alpha={alpha} is not supported; use a product, as in a + {alpha} * b")
+
+
+def _tensor(operand: object) -> Value:
+    if not isinstance(operand, Value):
+        raise LoweringError(f"{operand!r} is neither a computed tensor nor a number; use numbers, or layers of qfx.nn")
+    return operand
+
+
+def negate(scope: Scope, x: Value) -> Value:
+    return line(scope, x, Fraction(-1), Fraction(0))
 
 
 def multiply(scope: Scope, a: object, other: object) -> Value:
     """The op has the factor per channel on the right."""
-    if not isinstance(a, Value) or not isinstance(other, Value):
-        raise LoweringError("only two computed tensors can be multiplied; use qfx.nn.BatchNorm2d to scale by constants")
+    if not isinstance(a, Value):
+        return line(scope, _tensor(other), exact(a), Fraction(0))
+    if not isinstance(other, Value):
+        return line(scope, a, exact(other), Fraction(0))
     per_channel = a.shape != other.shape and all(size == 1 for size in a.shape[1:])
     return scope.add("", ops.Multiply(), *((other, a) if per_channel else (a, other)))
+
+
+def divide(scope: Scope, a: object, other: object, *, rounding_mode: str | None = None) -> Value:
+    if isinstance(other, Value):
+        raise LoweringError("a computed divisor has no exact form; use qfx.nn.Lookup for 1 / x, and multiply")
+    if rounding_mode is not None:
+        raise LoweringError(f"rounding_mode={rounding_mode!r} is not supported; use qfx.nn.Quantize behind the division")
+    return line(scope, _tensor(a), inverse(other), Fraction(0))
 
 
 def relu(scope: Scope, x: Value, inplace: bool = False) -> Value:

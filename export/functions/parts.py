@@ -96,9 +96,8 @@ def concat(scope: Scope, tensors: Sequence[object], dim: int = 0) -> Value:
     values = [tensor for tensor in tensors if isinstance(tensor, Value)]
     if not values or len(values) < len(tensors):
         raise LoweringError("it wants a list of computed tensors; take the parts of a split one by one, a, b = x.split(...)")
-    if axis_of(values[0], dim) != 1:
-        raise LoweringError(f"tensors are put together along the channels only, not along axis {dim}; use dim=1")
-    return values[0] if len(values) == 1 else scope.add("", ops.Concat(), *values)
+    axis = axis_of(values[0], dim) - 1
+    return values[0] if len(values) == 1 else scope.add("", ops.Concat(axis), *values)
 
 
 def pad(scope: Scope, x: Value, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Value:

@@ -16,10 +16,12 @@ from qfx.export.hls.layers import Layer
 from qfx.export.hls.plan import STREAM_DEPTH, Port, Stage, Stream, Wire, Wiring, is_alias, wire_graph
 from qfx.export.hls.selfcheck import casts_of
 from qfx.export.hls.stages import build_layer
-from qfx.ir import Graph, Node
+from qfx.ir import Graph, HostStep, Node
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z0-9_]+)\.hpp"', re.MULTILINE)
-VARIANTS = ("khot", "dsp", "lut", "packed", "taps", "wider", "narrower", "scaled", "places", "words", "zeros", "values", "channels", "table")
+PRODUCTS = ("khot", "dsp", "lut", "packed")
+"""Variants of the kernels that multiply by constants; the template variable `product` holds the ending."""
+VARIANTS = (*PRODUCTS, "taps", "wider", "narrower", "minus", "scaled", "places", "words", "zeros", "values", "channels", "table")
 """Kernel files `<template>_<variant>` are variants of one template; the template variable of that name holds the ending."""
 COUNT = re.compile(r"\d+$")
 """Kernel files `<template><count>` have that many of something, such as inputs; the template variable `count` holds it."""
@@ -61,6 +63,10 @@ class Design:
     @property
     def outputs(self) -> list[Port]:
         return self.wiring.outputs
+
+    @property
+    def host(self) -> list[HostStep]:
+        return self.wiring.graph.host
 
     @property
     def streams(self) -> list[Stream]:
@@ -159,7 +165,7 @@ class Renderer:
         switches = {variant: f"_{variant}" if name.endswith(f"_{variant}") else "" for variant in VARIANTS}
         base = name.removesuffix("".join(switches.values()))
         count = COUNT.search(base)
-        switches["product"] = "".join(switches[way] for way in ("khot", "dsp", "lut", "packed"))
+        switches["product"] = "".join(switches[way] for way in PRODUCTS)
         base_file = COUNT.sub("", base)
         folders = ("units", "ops") if switches["product"] else ("ops", "units")  # both have a multiply
         for path in (f"units/{name}.hpp", *(f"{folder}/{base_file}.hpp" for folder in folders), f"units/{base}.hpp"):

@@ -62,6 +62,11 @@ class Table:
         return next(name for width, name in types if width >= self.bits)
 
     @property
+    def single(self) -> bool:
+        """Whether one constant serves all places."""
+        return len(self.rows) == len(self.rows[0]) == 1
+
+    @property
     def digits(self) -> int:
         """Hexadecimal digits of an entry."""
         return (self.bits + 3) // 4

@@ -22,6 +22,9 @@ STREAM_DEPTH = 2
 BEAT_WIDTHS = (8, 16, 32, 64)
 """Of an AXI stream."""
 
+LABELS = ("reshape", "shift")
+"""Ops that give the codes of their operand another shape or binary point, so that often its stream will do."""
+
 
 @dataclass(frozen=True)
 class Wire:
@@ -30,7 +33,7 @@ class Wire:
     Attributes:
         name: C++ name of its traits in namespace `value`.
         value: the value.
-        stream: the stream that carries it; that of its operand for a reshape that moves nothing.
+        stream: the stream that carries it; that of its operand for a label that moves nothing.
         lanes: codes per word.
         source: where it came from, for comments.
     """
@@ -273,17 +276,17 @@ def _ports(graph: Graph, wires: dict[str, Wire], taken: set[str]) -> tuple[list[
 
 
 def is_alias(wire: Wire) -> bool:
-    """Whether the value is its operand's stream under another shape."""
+    """Whether the value is its operand's stream under another label."""
     return wire.stream != wire.name
 
 
 def _alias_of(graph: Graph, name: str) -> str | None:
-    """The operand, if the value is a reshape."""
-    return next((node.inputs[0] for node in graph.nodes if node.name == name and node.op.kind == "reshape"), None)
+    """The operand, if the value is another label of it."""
+    return next((node.inputs[0] for node in graph.nodes if node.name == name and node.op.kind in LABELS), None)
 
 
 def _same_order(x: Wire, y: Wire) -> bool:
-    """Whether the stream of x, read with the shape of y, is y = x.reshape(...)."""
+    """Whether the stream of x, read with the shape of y, is y: always where the shapes are equal."""
     return (x.channels == y.channels and x.pixels == y.pixels) or x.channels == y.channels == 1
 
 

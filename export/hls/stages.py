@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -172,6 +173,8 @@ def relu(op: ReLU, node: Node, layer: Layer, operands: tuple[Value, ...]) -> Non
 
 @builder(Add)
 def add(op: Add, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
+    if op.minus:
+        _rename(layer, "add_minus")
     frac = layer.out.type.frac
     layer.constant(shift_a=frac - operands[0].type.frac, shift_b=frac - operands[1].type.frac)
 
@@ -267,9 +270,12 @@ def concat(op: Concat, node: Node, layer: Layer, operands: tuple[Value, ...]) ->
     parts = [wire for name, wire in layer.wires.items() if name != "out"]
     words = all(part.lanes == layer.out.lanes for part in parts)
     _rename(layer, f"concat{len(parts)}{'_words' if words else ''}")
+    turns = layer.out.pixels if op.axis == 0 else math.prod(layer.out.value.shape[1 : op.axis])
+    if words:
+        layer.constant(turns=turns, turn_words=layer.out.words // turns)
     end = 0
     for index, part in enumerate(parts):
-        end += part.groups if words else part.channels
+        end += part.words // turns if words else part.channels
         layer.constant(**{f"shift_{index}": layer.out.type.frac - part.type.frac, f"end_{index}": end})
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qfx.errors import GraphError, QfxError
 from qfx.fixed import FixedType, IntArray
+from qfx.ir.host import HostStep
 from qfx.ir.value import Value
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Graph:
         nodes: in topological order.
         inputs: names of the input values.
         outputs: names of the output values.
+        host: what the model does with the outputs, in floating point; `qfx.host` computes it.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list[Node])
     inputs: list[str] = field(default_factory=list[str])
     outputs: list[str] = field(default_factory=list[str])
+    host: list[HostStep] = field(default_factory=list[HostStep])
 
     def operands(self, node: Node) -> tuple[Value, ...]:
         """The operand values of `node`, in order."""
@@ -106,7 +110,20 @@ class Graph:
                 raise GraphError(f"after {after}: output {name!r} is not defined")
         if not self.outputs:
             raise GraphError(f"after {after}: graph {self.name!r} has no outputs")
+        self._verify_host(after)
         return self
+
+    def _verify_host(self, after: str) -> None:
+        names = [*self.values, *(step.name for step in self.host)]
+        for step in self.host:
+            if step.source not in self.outputs:
+                raise GraphError(f"after {after}: host step {step.name!r} reads {step.source!r}, which is no output")
+            if names.count(step.name) > 1:
+                raise GraphError(f"after {after}: host step {step.name!r} has the name of another value")
+            try:
+                step.check(self.values[step.source])
+            except GraphError as error:
+                raise GraphError(f"after {after}: {error}") from error
 
     def _verify_constants(self, after: str) -> None:
         for value in self.values.values():
@@ -124,7 +141,8 @@ class Graph:
         lines += [f"  input  {self.values[name]}" for name in self.inputs]
         for node in self.nodes:
             lines.append(f"  {self.values[node.name]} = {node.op.describe()} {', '.join(node.inputs)}")
-        return "\n".join([*lines, f"  output {', '.join(self.outputs)}"])
+        lines.append(f"  output {', '.join(self.outputs)}")
+        return "\n".join([*lines, *(f"  host   {step.name} = {step.text()}" for step in self.host)])
 
 
 class GraphBuilder:
@@ -157,9 +175,10 @@ class GraphBuilder:
         self._graph.nodes.append(Node(name, op, tuple(operand.name for operand in operands), source))
         return value
 
-    def build(self, *outputs: Value) -> Graph:
-        """Finish with these outputs; the graph is verified."""
+    def build(self, *outputs: Value, host: Sequence[HostStep] = ()) -> Graph:
+        """Finish with these outputs, and with what the host does with them; the graph is verified."""
         self._graph.outputs = [value.name for value in outputs]
+        self._graph.host = [*host]
         return self._graph.verify("construction")
 
     def _define(self, value: Value) -> Value:

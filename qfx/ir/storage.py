@@ -14,6 +14,7 @@ import numpy as np
 from qfx.errors import GraphError, QfxError
 from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.ir.graph import Graph, Node
+from qfx.ir.host import HostStep
 from qfx.ir.value import Value
 
 VERSION = 1
@@ -43,6 +44,7 @@ def save_graph(graph: Graph, folder: Path) -> tuple[Path, Path]:
             }
             for node in graph.nodes
         ],
+        **({"host": [step.document() for step in graph.host]} if graph.host else {}),
     }
     json_path.write_text(json.dumps(document, indent=1) + "\n")
     # Positional names: a value name is free text, an archive member is a file name.
@@ -84,6 +86,7 @@ def _decode_graph(document: dict[str, Any], npz_path: Path) -> Graph:
                 constants += 1
             graph.values[item["name"]] = Value(item["name"], _decode_type(item["type"]), tuple(item["shape"]), codes)
     graph.nodes = [_decode_node(item) for item in document["nodes"]]
+    graph.host = [HostStep(**item) for item in document.get("host", [])]
     return graph
 
 

@@ -10,7 +10,7 @@ from qfx.nn.avg_pool2d import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AvgPool1d, A
 from qfx.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from qfx.nn.clamp import Hardtanh, ReLU6
 from qfx.nn.conv2d import Conv1d, Conv2d
-from qfx.nn.conv_transpose2d import ConvTranspose2d
+from qfx.nn.conv_transpose2d import ConvTranspose1d, ConvTranspose2d
 from qfx.nn.fold import fold_batch_norm
 from qfx.nn.layer import Layer
 from qfx.nn.linear import Linear
@@ -32,6 +32,7 @@ __all__ = [
     "BatchNorm2d",
     "Conv1d",
     "Conv2d",
+    "ConvTranspose1d",
     "ConvTranspose2d",
     "Dropout",
     "Exp",

@@ -20,13 +20,13 @@ MAX_BOUND_FRAC = 24
 """Finest grid of a bound. The bound is a constant of the network; on a finer grid every value after it gets wider for its sake."""
 
 
-def code_of(value: float, frac: int) -> int | None:
+def code_of(value: float | Fraction, frac: int) -> int | None:
     """`value * 2**frac` where that is an integer."""
     scaled = Fraction(value) * Fraction(2) ** frac
     return scaled.numerator if scaled.denominator == 1 else None
 
 
-def coarsest_frac(value: float) -> int:
+def coarsest_frac(value: float | Fraction) -> int:
     """The least frac at which `value`, finite and not 0, has a code."""
     fraction = Fraction(value)
     odd = fraction.numerator & -fraction.numerator  # the power of two in it

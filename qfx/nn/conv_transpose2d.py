@@ -1,4 +1,4 @@
-"""ConvTranspose2d: zeros between the pixels, then a convolution with mirrored kernels, exact.
+"""ConvTranspose2d and ConvTranspose1d: zeros between the pixels, then a convolution with mirrored kernels, exact.
 
     up[c, i * sv, j * sh] = x[c, i, j], 0 elsewhere
     result = conv2d(up, mirrored weight), padding d * (k - 1) - p, output_padding more below and to the right
@@ -16,12 +16,73 @@ from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.ir import Value
 from qfx.nn.conv2d import DEFAULT_BIAS, DEFAULT_WEIGHT, Convolution, check_padding_mode
-from qfx.nn.layer import lower_cast, pair
-from qfx.nn.scope import Scope
+from qfx.nn.layer import lower_cast, pair, single
+from qfx.nn.scope import RESULT, Scope
+from qfx.ops.base import Pair
 from qfx.quant import QuantSpec
 
 
-class ConvTranspose2d(Convolution):
+class _ConvTranspose(Convolution):
+    """Both transposed convolutions, on images."""
+
+    stride: Pair
+    dilation: Pair
+    padding: Pair
+    output_padding: Pair
+
+    def _describe(self, stride: Pair, dilation: Pair, padding: Pair, output_padding: Pair) -> None:
+        """Take the geometry (vertical, horizontal).
+
+        Raises:
+            QuantizationError: padding that cuts results away.
+        """
+        self.stride, self.dilation, self.padding, self.output_padding = stride, dilation, padding, output_padding
+        spans = tuple(d * (k - 1) for k, d in zip(self._image_weight().shape[2:], dilation, strict=True))
+        self.border = (spans[0] - padding[0], spans[1] - padding[1])
+        if min(self.border) < 0:
+            raise QuantizationError(
+                f"{type(self).__name__}: padding {padding} is above dilation * (kernel_size - 1) = {spans};"
+                " slice the result instead"
+            )
+
+    def _image_weight(self) -> Tensor:
+        """The weight as torch's transposed convolution of images has it: (in, out / groups, height, width)."""
+        return self.weight
+
+    def kernels(self) -> Tensor:
+        inputs, outputs, height, width = self._image_weight().shape
+        grouped = self._image_weight().reshape(self.groups, inputs // self.groups, outputs, height, width)
+        return grouped.transpose(1, 2).reshape(self.groups * outputs, inputs // self.groups, height, width).flip(2, 3)
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        outputs, inputs, height, width = weight.shape
+        grouped = weight.flip(2, 3).reshape(self.groups, outputs // self.groups, inputs, height, width)
+        own = grouped.transpose(1, 2).reshape(self._image_weight().shape)
+        return functional.conv_transpose2d(x, own, bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation)
+
+    def show_spread(self, x: Tensor) -> None:
+        """Tap `.up`, which torch's own transposed convolution does not compute."""
+        if self.observer is None or self.stride == (1, 1):
+            return
+        (sv, sh), (height, width) = self.stride, x.shape[2:]
+        up = torch.zeros(*x.shape[:2], (height - 1) * sv + 1, (width - 1) * sh + 1, dtype=x.dtype, device=x.device)
+        up[:, :, ::sv, ::sh] = x
+        self.tap(".up", up)
+
+    def lower_spread(self, scope: Scope, x: Value) -> Value:
+        """The image with zeros between its pixels."""
+        return x if self.stride == (1, 1) else scope.add(".up", ops.Upsample(self.stride, zeros=True), x)
+
+    def op(self) -> ops.Conv2d:
+        """The convolution with mirrored kernels."""
+        digits = self.weight_quant.spec.k_hot
+        return ops.Conv2d((1, 1), self.border, self.dilation, self.groups, digits, self.output_padding)
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.weight.shape)}, stride={self.stride}, padding={self.padding}, groups={self.groups}"
+
+
+class ConvTranspose2d(_ConvTranspose):
     """`torch.nn.ConvTranspose2d` with a fixed-point weight and bias. No cast follows unless `acc` is given.
 
     Values: `.up`, the image with zeros between its pixels (with a stride); the exact accumulator under the layer's path;
@@ -57,46 +118,76 @@ class ConvTranspose2d(Convolution):
         check_padding_mode("ConvTranspose2d", padding_mode)
         twin = nn.ConvTranspose2d(in_channels, out_channels, pair("kernel_size", kernel_size), groups=groups, bias=bias)
         super().__init__(twin, out_channels, groups, (weight_spec, bias_spec, acc))
-        self.stride, self.dilation = pair("stride", stride), pair("dilation", dilation)
-        self.padding, self.output_padding = pair("padding", padding), pair("output_padding", output_padding)
-        kernel = pair("kernel_size", kernel_size)
-        vertical, horizontal = (d * (k - 1) for k, d in zip(kernel, self.dilation, strict=True))
-        self.border = (vertical - self.padding[0], horizontal - self.padding[1])
-        if min(self.border) < 0:
-            raise QuantizationError(
-                f"ConvTranspose2d: padding {self.padding} is above dilation * (kernel_size - 1) = {(vertical, horizontal)};"
-                " slice the result instead"
-            )
-
-    def kernels(self) -> Tensor:
-        inputs, outputs, height, width = self.weight.shape
-        grouped = self.weight.reshape(self.groups, inputs // self.groups, outputs, height, width)
-        return grouped.transpose(1, 2).reshape(self.groups * outputs, inputs // self.groups, height, width).flip(2, 3)
-
-    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        outputs, inputs, height, width = weight.shape
-        grouped = weight.flip(2, 3).reshape(self.groups, outputs // self.groups, inputs, height, width)
-        own = grouped.transpose(1, 2).reshape(self.weight.shape)
-        return functional.conv_transpose2d(x, own, bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation)
+        self._describe(
+            pair("stride", stride), pair("dilation", dilation), pair("padding", padding), pair("output_padding", output_padding)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.observer is not None and self.stride != (1, 1):
-            self.tap(".up", self._spread(x))
+        self.show_spread(x)
         return self.emit(self.cast(".acc", self.acc, self.tap("", self.accumulate(self.carry("", x)))))
 
-    def _spread(self, x: Tensor) -> Tensor:
-        (sv, sh), (height, width) = self.stride, x.shape[2:]
-        up = torch.zeros(*x.shape[:2], (height - 1) * sv + 1, (width - 1) * sh + 1, dtype=x.dtype, device=x.device)
-        up[:, :, ::sv, ::sh] = x
-        return up
+    def lower(self, scope: Scope, *inputs: Value) -> Value:
+        spread = self.lower_spread(scope, *inputs)
+        return lower_cast(scope, ".acc", self.acc, scope.add("", self.op(), spread, *self.constants(scope)))
+
+
+class ConvTranspose1d(_ConvTranspose):
+    """`torch.nn.ConvTranspose1d` with a fixed-point weight and bias, through an image of height 1.
+
+    Values: `.image`, the operand with height 1; `.up` with zeros between its pixels (with a stride); `.result`, the accumulator
+    with height 1; the accumulator under the layer's path; `.acc` after the cast.
+
+    Args:
+        weight_spec: format of the weight (in, out / groups, length); per channel means per output channel.
+        bias_spec: format of the bias (out,).
+        acc: a Requantize of the accumulator.
+        padding: at most dilation * (kernel_size - 1); more would cut results away.
+        padding_mode: only `zeros`.
+
+    Shapes: (batch, in_channels, length) -> (batch, out_channels, out length).
+    """
+
+    step = RESULT
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int],
+        stride: int | tuple[int] = 1,
+        padding: int | tuple[int] = 0,
+        output_padding: int | tuple[int] = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: int | tuple[int] = 1,
+        padding_mode: str = "zeros",
+        *,
+        weight_spec: QuantSpec = DEFAULT_WEIGHT,
+        bias_spec: QuantSpec = DEFAULT_BIAS,
+        acc: QuantSpec | None = None,
+    ) -> None:
+        check_padding_mode("ConvTranspose1d", padding_mode)
+        twin = nn.ConvTranspose1d(in_channels, out_channels, single("kernel_size", kernel_size), groups=groups, bias=bias)
+        super().__init__(twin, out_channels, groups, (weight_spec, bias_spec, acc))
+        self._describe(
+            (1, single("stride", stride)),
+            (1, single("dilation", dilation)),
+            (0, single("padding", padding)),
+            (0, single("output_padding", output_padding)),
+        )
+
+    def _image_weight(self) -> Tensor:
+        return self.weight.unsqueeze(2)
+
+    def _on_image(self, x: Tensor) -> Tensor:
+        self.show_spread(x)
+        return self.accumulate(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.emit(self.cast(".acc", self.acc, self.on_image(self._on_image, x)))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs
-        if self.stride != (1, 1):
-            x = scope.add(".up", ops.Upsample(self.stride, zeros=True), x)
-        digits = self.weight_quant.spec.k_hot
-        op = ops.Conv2d((1, 1), self.border, self.dilation, self.groups, digits, self.output_padding)
-        return lower_cast(scope, ".acc", self.acc, scope.add("", op, x, *self.constants(scope)))
-
-    def extra_repr(self) -> str:
-        return f"{tuple(self.weight.shape)}, stride={self.stride}, padding={self.padding}, groups={self.groups}"
+        image = self.lower_spread(scope, scope.as_image(x, "conv_transpose1d"))
+        result = scope.add(RESULT, self.op(), image, *self.constants(scope))
+        return lower_cast(scope, ".acc", self.acc, scope.as_signal(result))

@@ -39,10 +39,20 @@ class Scope:
 
     def add_on_image(self, op: Op, x: Value, *constants: Value) -> Value:
         """Add an op on images for `x` (channel, length): `.image`, `.result`, and the layer's own value, again with two axes."""
+        return self.as_signal(self.add(RESULT, op, self.as_image(x, op.kind), *constants))
+
+    def as_image(self, x: Value, what: str) -> Value:
+        """`x` (channel, length) as an image of height 1: `.image`.
+
+        Raises:
+            GraphError: x of other axes; names `what` wants it.
+        """
         if len(x.shape) != 2:
-            raise GraphError(f"{self.name}: {op.kind} in one dimension wants x (C, L), not {x.shape}")
-        channels, length = x.shape
-        result = self.add(RESULT, op, self.add(IMAGE, Reshape((channels, 1, length)), x), *constants)
+            raise GraphError(f"{self.name}: {what} in one dimension wants x (C, L), not {x.shape}")
+        return self.add(IMAGE, Reshape((x.shape[0], 1, x.shape[1])), x)
+
+    def as_signal(self, result: Value) -> Value:
+        """The layer's own value: an image of height 1 with two axes again."""
         return self.add("", Reshape((result.shape[0], result.shape[2])), result)
 
     def constant(self, suffix: str, codes: IntArray, type: FixedType) -> Value:

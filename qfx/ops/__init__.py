@@ -18,6 +18,7 @@ from qfx.ops.rearrange import Rearrange
 from qfx.ops.relu import ReLU
 from qfx.ops.requantize import Requantize
 from qfx.ops.reshape import Reshape
+from qfx.ops.shift import Shift
 from qfx.ops.slice import Slice
 from qfx.ops.upsample import Upsample
 
@@ -41,6 +42,7 @@ OPS: dict[str, type[Op]] = {
         ReLU,
         Requantize,
         Reshape,
+        Shift,
         Slice,
         Upsample,
     )
@@ -69,6 +71,7 @@ __all__ = [
     "Requantize",
     "Reshape",
     "Sample",
+    "Shift",
     "Slice",
     "Upsample",
 ]

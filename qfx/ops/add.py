@@ -1,4 +1,4 @@
-"""add: the exact sum of two values on the finer of their grids."""
+"""add: the exact sum or difference of two values on the finer of their grids."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from qfx.ops.sampling import activation
 
 @dataclass(frozen=True)
 class Add(Op):
-    """Element-wise a + b of equal shapes; the formats may differ."""
+    """Element-wise a + b of equal shapes; the formats may differ.
+
+    Attributes:
+        minus: whether b is subtracted.
+    """
+
+    minus: bool = False
 
     kind: ClassVar[str] = "add"
     operand_names: ClassVar[tuple[str, ...]] = ("a", "b")
@@ -26,9 +32,11 @@ class Add(Op):
         if a.shape != b.shape:
             raise GraphError(f"add: shapes {a.shape} and {b.shape} differ; broadcasting is not supported")
         frac = max(a.type.frac, b.type.frac)
-        low = sum(v.type.min_int << (frac - v.type.frac) for v in operands)
-        high = sum(v.type.max_int << (frac - v.type.frac) for v in operands)
-        return FixedType.for_range(low, high, frac), a.shape
+        (a_low, a_high), (b_low, b_high) = (
+            (v.type.min_int << (frac - v.type.frac), v.type.max_int << (frac - v.type.frac)) for v in operands
+        )
+        least, most = (-b_high, -b_low) if self.minus else (b_low, b_high)
+        return FixedType.for_range(a_low + least, a_high + most, frac), a.shape
 
     def bound(self, operands: Sequence[Value]) -> int:
         frac = max(v.type.frac for v in operands)
@@ -36,7 +44,8 @@ class Add(Op):
 
     def evaluate(self, arrays: Sequence[IntArray], operands: Sequence[Value]) -> IntArray:
         frac = max(v.type.frac for v in operands)
-        return align(arrays[0], operands[0].type.frac, frac) + align(arrays[1], operands[1].type.frac, frac)
+        a, b = (align(codes, v.type.frac, frac) for codes, v in zip(arrays, operands, strict=True))
+        return a - b if self.minus else a + b
 
     def cost(self, operands: Sequence[Value]) -> Cost:
         return Cost(additions=operands[0].size)
@@ -44,7 +53,7 @@ class Add(Op):
     def onnx(self, form: OnnxForm, operands: Sequence[Value]) -> str:
         frac = max(v.type.frac for v in operands)
         a, b = (form.scale(form.operand(i), frac - v.type.frac) for i, v in enumerate(operands))
-        return form.node("Add", a, b)
+        return form.node("Sub" if self.minus else "Add", a, b)
 
     @classmethod
     def samples(cls) -> tuple[Sample, ...]:
@@ -57,6 +66,22 @@ class Add(Op):
                 "negative frac",
                 cls(),
                 (activation("a", FixedType(False, 3, -3), (9,)), activation("b", FixedType(True, 1, 2), (9,))),
+            ),
+            Sample("a difference", cls(minus=True), (signed, activation("b", FixedType(True, 4, 0), shape))),
+            Sample(
+                "a difference of unsigned ones",
+                cls(minus=True),
+                (activation("a", FixedType(False, 4, 6), shape), activation("b", FixedType(False, 5, 2), shape)),
+            ),
+            Sample(
+                "a difference that is never negative",
+                cls(minus=True),
+                (activation("a", FixedType(False, 3, 1), (9,)), activation("b", FixedType(True, 1, 0), (9,))),
+            ),
+            Sample(
+                "a difference beyond float32",
+                cls(minus=True),
+                (activation("a", FixedType(False, 24, 3), (9,)), activation("b", FixedType(True, 20, 7), (9,))),
             ),
             Sample(
                 "beyond float32",

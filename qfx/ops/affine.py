@@ -1,4 +1,4 @@
-"""affine: an exact scale and offset per channel, what batch normalisation becomes.
+"""affine: an exact scale and offset per channel, what batch normalisation becomes, or one of each for all channels.
 
 result[c, ...] = scale[c] * x[c, ...] + offset[c]
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+import numpy as np
 
 from qfx.errors import GraphError
 from qfx.fixed import FixedType, IntArray
@@ -20,7 +22,7 @@ from qfx.ops.sampling import activation, constant, khot_constant
 
 @dataclass(frozen=True)
 class Affine(Op):
-    """Scale (channel,) and offset (channel,) on x (channel, ...).
+    """Scale and offset, both (channel,) or both (1,), on x (channel, ...).
 
     Attributes:
         digits: scales have at most this many signed digits and are multiplied by shift-add; None for any scales.
@@ -35,7 +37,7 @@ class Affine(Op):
     def infer(self, operands: Sequence[Value]) -> tuple[FixedType, Shape]:
         x, scale, offset = operands
         for value in (scale, offset):
-            if value.shape != (x.channels,):
+            if value.shape not in ((x.channels,), (1,)) or value.shape != scale.shape:
                 raise GraphError(f"affine: {value.name!r} {value.shape} does not fit {x.channels} channels")
         check_digits(self.kind, scale, self.digits)
         return sum_of_products_type(scale.codes[:, None], x, scale, offset), x.shape
@@ -54,8 +56,8 @@ class Affine(Op):
         x, scale, _ = operands
         if self.digits is None:
             return Cost(multiplications=x.size, additions=x.size)
-        pixels = x.size // x.channels
-        return Cost(shift_adds=int(signed_digits(scale.codes).sum()) * pixels, additions=x.size)
+        values_each = x.size // scale.size
+        return Cost(shift_adds=int(signed_digits(scale.codes).sum()) * values_each, additions=x.size)
 
     def onnx(self, form: OnnxForm, operands: Sequence[Value]) -> str:
         x, scale, offset = operands
@@ -82,5 +84,23 @@ class Affine(Op):
                 "features, negative frac",
                 cls(),
                 (flat, constant("s", FixedType(True, 5, -2), (10,), 5), constant("o", FixedType(True, 3, -3), (10,), 6)),
+            ),
+            Sample(
+                "one scale and offset",
+                cls(),
+                (
+                    x,
+                    Value("s", FixedType(True, 6, 3), (1,), np.array([-27])),
+                    Value("o", FixedType(True, 4, 2), (1,), np.array([7])),
+                ),
+            ),
+            Sample(
+                "one less x",
+                cls(digits=1),
+                (
+                    flat,
+                    Value("s", FixedType(True, 1, 0), (1,), np.array([-1])),
+                    Value("o", FixedType(False, 1, 0), (1,), np.array([1])),
+                ),
             ),
         )

@@ -82,9 +82,10 @@ class TorchEngine:
         fed = [_encode(lowered, name, array).to(self.device) for name, array in codes.items()]
         _Observer(lowered, record).run(*fed)
         outputs: Any = self.model(*fed)
-        results: list[Tensor] = [*outputs] if isinstance(outputs, list | tuple) else [outputs]
-        for name, real in zip(self.graph.outputs, results, strict=True):
-            record(name, real)
+        results: list[Any] = [*outputs] if len(lowered.returned) > 1 or type(outputs) in (list, tuple) else [outputs]
+        for name, real in zip(lowered.returned, results, strict=True):
+            if name is not None:  # else the host's step on an output, which is observed before it
+                record(name, real)
         missing = [name for name in self.graph.activations() if name not in found]
         if missing:
             raise UsageError(f"the torch model has no value {missing[0]!r}; the graph was lowered from another model")

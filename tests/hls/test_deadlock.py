@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder
-from qfx.ops import AvgPool2d, Concat, Multiply, Requantize, Upsample
+from qfx.ops import Add, AvgPool2d, Concat, Multiply, Requantize, Shift, Upsample
 from qfx.sim.headers import find_ap_types
 from tests.hls.build import U4, several_ports, small_network, write_project
 
@@ -46,7 +47,16 @@ def run(graph: Graph, folder: Path, least_depth: bool = False, patience: int = 2
     return subprocess.run([str(folder / "program")], cwd=hls, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("graph", [gate, small_network, several_ports])
+def rows() -> Graph:
+    """Two branches of `x`, one after the other by rows, which takes all of one before any of the other; then `x` by columns."""
+    build = GraphBuilder("rows")
+    x = build.input("x", U4, (4, 3, 4))
+    pooled = build.add("pooled", Requantize(U4), build.add("mean", AvgPool2d((3, 1), (3, 1), reciprocal=FixedType(False, 8, 9)), x))
+    below = build.add("below", Concat(1), build.add("less", Add(minus=True), x, x), x, pooled, x)
+    return build.build(build.add("beside", Concat(2), below, build.add("half", Shift(-1), below)))
+
+
+@pytest.mark.parametrize("graph", [gate, small_network, several_ports, rows])
 def test_the_depths_are_enough(graph: object, tmp_path: Path) -> None:
     result = run(graph(), tmp_path)  # type: ignore[operator]
     assert result.returncode == 0, result.stderr

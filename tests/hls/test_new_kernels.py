@@ -18,6 +18,8 @@ from qfx.export.hls.validator import multiplications, validate
 from qfx.fixed import FixedType, IntArray
 from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import (
+    Add,
+    Affine,
     ArgMax,
     AvgPool2d,
     Clamp,
@@ -31,6 +33,7 @@ from qfx.ops import (
     Rearrange,
     Requantize,
     Reshape,
+    Shift,
     Slice,
     Upsample,
 )
@@ -105,8 +108,42 @@ def unaligned() -> Graph:
     return gathered(build, same, best, mean, edge, half)
 
 
+def numbers() -> Graph:
+    """Numbers, differences and joins along rows and columns of `x` (6, 3, 4)."""
+    build = GraphBuilder("numbers")
+    x = build.input("x", S6, (6, 3, 4))
+    half = build.add("half", Shift(-1), x)
+
+    def affine(name: str, of: Value, scale: int, offset: int, digits: int | None) -> Value:
+        values = {"scale": (scale, FixedType(True, 6, 2)), "offset": (offset, FixedType(True, 4, 1))}
+        found = [build.constant(f"{name}.{what}", type, np.array([code])) for what, (code, type) in values.items()]
+        return build.add(name, Affine(digits), of, *found)
+
+    negative, scaled = affine("negative", half, -1, 5, 1), affine("scaled", x, 27, 0, None)
+    less = build.add("less", Add(minus=True), negative, half)
+    rows = build.add("rows", Concat(1), less, build.add("part", Slice((0, 1, 0), (6, 2, 4), (1, 1, 1)), x), half)
+    columns = build.add("columns", Concat(2), scaled, negative)
+    doubled = build.add("doubled", Shift(1), columns)
+    return gathered(build, rows, doubled, build.add("quarter", Shift(-1), half))
+
+
 def test_many_readers_and_joins(tmp_path: Path) -> None:
-    check_graphs([joins(), unaligned()], tmp_path)
+    check_graphs([joins(), unaligned(), numbers()], tmp_path)
+
+
+def test_numbers_are_cheap(tmp_path: Path) -> None:
+    """A power of two has no stage, few digits no multiplication, one constant no table that is indexed."""
+    project = write_project(numbers(), tmp_path)
+    assert {stage for stage, products in multiplications(project / "hls").items() if products} == {"scaled"}
+    top = (project / "hls/numbers.cpp").read_text()
+    assert "half(" not in top and "doubled(" not in top and "quarter(" not in top
+    assert "return negative_scale_table[0][0];" in (project / "hls/layers.hpp").read_text()
+    kernels = {layer.name: layer.kernel for layer in design(numbers()).layers}
+    assert {name: kernels[name] for name in ("less", "rows", "columns")} == {
+        "less": "add_minus",
+        "rows": "concat3_words",
+        "columns": "concat2_words",
+    }
 
 
 def test_wide_codes(tmp_path: Path) -> None:
@@ -115,7 +152,7 @@ def test_wide_codes(tmp_path: Path) -> None:
     check_graphs([wide(), features], tmp_path)
 
 
-@pytest.mark.parametrize("graph", [joins, unaligned, wide])
+@pytest.mark.parametrize("graph", [joins, unaligned, wide, numbers])
 def test_the_rules_hold(graph: object, tmp_path: Path) -> None:
     project = write_project(graph(), tmp_path)  # type: ignore[operator]
     assert validate(project / "hls") == []
@@ -189,7 +226,7 @@ def test_the_type_that_covers_a_range(low: int, high: int, signed: bool, width: 
     assert Code.covering("c", low, high) == Code("c", signed, width)
 
 
-@pytest.mark.parametrize("name", ["concat3", "concat2_words", "rearrange5", "slice", "multiply_values"])
+@pytest.mark.parametrize("name", ["concat3", "concat2_words", "rearrange5", "slice", "multiply_values", "add_minus"])
 def test_names_of_kernels_are_taken(name: str) -> None:
     assert identifier(name) == f"{name}_v"
 

@@ -20,6 +20,7 @@ ONLY = {
     "qfx.errors": CORE,
     "qfx.ir": CORE,
     "qfx.ops": CORE,
+    "qfx.host": CORE,
     "qfx.exactness": (*CORE, "qfx.exactness"),
     "qfx.sim": (*CORE, "qfx.sim"),
 }

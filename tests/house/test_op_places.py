@@ -12,6 +12,8 @@ import pytest
 from qfx.ops import OPS
 
 ROOT = Path(__file__).parents[2]
+ALIASES = frozenset({"shift"})
+"""Ops that are always their operand's stream under another label, so that there is nothing to compute."""
 
 
 def text_of(files: Iterable[Path]) -> str:
@@ -49,7 +51,7 @@ def test_a_torch_layer_lowers_to_it(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", OPS)
 def test_it_has_a_template(kind: str) -> None:
-    assert (ROOT / "hls_templates" / "ops" / f"{kind}.hpp.j2").is_file()
+    assert kind in ALIASES or (ROOT / "hls_templates" / "ops" / f"{kind}.hpp.j2").is_file()
 
 
 @pytest.mark.parametrize("kind", OPS)

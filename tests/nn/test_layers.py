@@ -76,6 +76,15 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "transposed-stride-1": (lambda: qnn.ConvTranspose2d(4, 5, (3, 2), bias=False, weight_spec=W(4, per_channel=True)), IMAGE),
     "transposed-grouped": (lambda: qnn.ConvTranspose2d(4, 6, (2, 3), (3, 2), (0, 1), (2, 0), 2, dilation=(2, 1)), IMAGE),
     "transposed-depthwise-khot": (lambda: qnn.ConvTranspose2d(4, 4, 2, 2, groups=4, weight_spec=W(6, k_hot=2)), IMAGE),
+    "transposed-1d": (lambda: qnn.ConvTranspose1d(4, 5, 3, 2, 1, 1), SIGNAL),
+    "transposed-1d-grouped-khot-acc": (
+        lambda: qnn.ConvTranspose1d(4, 6, 4, 3, (2,), 2, 2, dilation=2, weight_spec=W(6, k_hot=2), acc=QuantSpec(7)),
+        SIGNAL,
+    ),
+    "transposed-1d-float64": (
+        lambda: qnn.ConvTranspose1d(4, 4, 2, groups=4, bias=False, weight_spec=W(22, per_channel=True)),
+        SIGNAL,
+    ),
     "transposed-float64-acc": (lambda: qnn.ConvTranspose2d(4, 3, 4, 2, 1, weight_spec=W(18), acc=QuantSpec(9)), IMAGE),
     "linear": (lambda: qnn.Linear(12, 5), VECTOR),
     "linear-khot-acc": (lambda: qnn.Linear(12, 5, False, weight_spec=W(6, k_hot=1), acc=QuantSpec(6)), VECTOR),
@@ -169,6 +178,7 @@ TWINS: list[tuple[Layer, nn.Module, tuple[int, ...]]] = [
     (qnn.MaxPool1d(2, 2, 1, 2, False, True), nn.MaxPool1d(2, 2, 1, 2, False, True), SIGNAL),
     (qnn.Conv1d(4, 6, 3, 2, 1, 2, 2), nn.Conv1d(4, 6, 3, 2, 1, 2, 2), SIGNAL),
     (qnn.ConvTranspose2d(4, 6, 3, 2, 1, 1, 2), nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, 2), IMAGE),
+    (qnn.ConvTranspose1d(4, 6, 3, 2, 1, 1, 2), nn.ConvTranspose1d(4, 6, 3, 2, 1, 1, 2), SIGNAL),
     (qnn.BatchNorm1d(4), nn.BatchNorm1d(4), SIGNAL),
     (qnn.ReLU6(), nn.ReLU6(), IMAGE),
     (qnn.Hardtanh(-2.5, 1.5), nn.Hardtanh(-2.5, 1.5), IMAGE),
@@ -241,6 +251,9 @@ ERRORS: list[tuple[Callable[[], object], str]] = [
     (lambda: qnn.Conv1d(1, 1, 2, padding_mode="circular"), "Conv1d: padding_mode='circular' is not supported"),
     (lambda: qnn.Conv1d(1, 1, 3, stride=(1, 2)), r"stride=\(1, 2\) is neither a number nor a tuple of one"),  # type: ignore[arg-type]
     (lambda: qnn.ConvTranspose2d(1, 1, 2, padding=(0, 2)), r"padding \(0, 2\) is above dilation \* \(kernel_size - 1\) = \(1, 1\)"),
+    (lambda: qnn.ConvTranspose1d(1, 1, 2, padding=2), r"ConvTranspose1d: padding \(0, 2\) is above dilation .* = \(0, 1\)"),
+    (lambda: qnn.ConvTranspose1d(1, 1, 2, padding_mode="reflect"), "ConvTranspose1d: padding_mode='reflect' is not supported"),
+    (lambda: qnn.ConvTranspose1d(1, 1, 2)(torch.zeros(2, 3)), r"ConvTranspose1d wants \(batch, channel, length\), not \(2, 3\)"),
     (lambda: qnn.MaxPool1d(2)(torch.zeros(2, 3)), r"MaxPool1d wants \(batch, channel, length\), not \(2, 3\)"),
     (lambda: qnn.Hardtanh(0, 0.1), r"the bound 0.1 is on no grid 2\*\*-24 or coarser; .* such as 0.1015625"),
     (lambda: qnn.Hardtanh(-math.inf, math.inf), "a clamp to -inf..inf has no bound; leave it out"),

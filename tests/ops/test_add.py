@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import pytest
+from torch import Tensor
+from torch.nn import Module
 
 from qfx import nn
 from qfx.ops import Add, Sample
 from tests.ops.conformance import check_sample, label, samples_of
 
 
-def twin(sample: Sample) -> nn.Add:
+class Difference(Module):
+    """One tensor less another."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return a - b
+
+
+def twin(sample: Sample) -> Module:
     """The torch layer of a sample."""
     assert isinstance(sample.op, Add)
-    return nn.Add(None, None)
+    return Difference() if sample.op.minus else nn.Add(None, None)
 
 
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])

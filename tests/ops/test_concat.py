@@ -11,17 +11,21 @@ from tests.ops.conformance import check_sample, label, samples_of
 
 
 class Together(nn.Module):
-    """Two or three tensors, channels one after the other."""
+    """Two or three tensors one after the other."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
 
     def forward(self, *parts: torch.Tensor) -> torch.Tensor:
-        return torch.cat(parts, 1)
+        return torch.cat(parts, self.axis + 1)
 
 
 def twin(sample: Sample) -> nn.Module:
     """The torch module of a sample."""
     op = sample.op
     assert isinstance(op, Concat)
-    return Together()
+    return Together(op.axis)
 
 
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])

@@ -22,7 +22,7 @@ def is_narrow(sample: Sample) -> bool:
 KINDS: dict[str, tuple[str, ...]] = {
     "windows": ("conv2d", "avg_pool2d", "max_pool2d"),
     "requantize": ("requantize",),
-    "moves": ("concat", "pad", "rearrange", "reshape", "slice", "upsample"),
+    "moves": ("concat", "pad", "rearrange", "reshape", "shift", "slice", "upsample"),
 }
 """Ops whose samples are compiled together."""
 KINDS["others"] = tuple(kind for kind in OPS if not any(kind in kinds for kinds in KINDS.values()))

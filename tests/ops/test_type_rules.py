@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from qfx.errors import ExactnessError, FormatError, GraphError
 from qfx.fixed import FixedType, IntArray, Overflow
 from qfx.ir import Value
-from qfx.ops import OPS, Add, Affine, AvgPool2d, Conv2d, Linear, MaxPool2d, Op, PReLU, ReLU, Requantize, Reshape, Sample
+from qfx.ops import OPS, Add, Affine, AvgPool2d, Concat, Conv2d, Linear, MaxPool2d, Op, PReLU, ReLU, Requantize, Reshape, Sample
 from qfx.ops.base import signed_digits
 from qfx.ops.ranges import carrier
 from qfx.ops.sampling import activation, constant, corner_codes, khot_constant, random_codes
@@ -153,6 +153,11 @@ BAD: list[tuple[Op, tuple[Value, ...], str]] = [
         "bias (4,) does not fit 3 outputs",
     ),
     (Affine(), (IMAGE, constant("s", S4, (4,), 1), constant("o", S4, (3,), 1)), "'o' (3,) does not fit 4 channels"),
+    (Affine(), (IMAGE, constant("s", S4, (4,), 1), constant("o", S4, (1,), 1)), "'o' (1,) does not fit 4 channels"),
+    (Concat(3), (IMAGE, IMAGE), "concat: (4, 5, 5) has no axis 3"),
+    (Concat(1), (IMAGE, activation("y", S4, (4, 5, 1))), "shapes (4, 5, 5) and (4, 5, 1) differ in more than axis 1"),
+    (Concat(), (IMAGE, activation("y", S4, (4, 5))), "shapes (4, 5, 5) and (4, 5) differ in more than axis 0"),
+    (Concat(1), (activation("x", S4, (4, 5)), activation("y", S4, (4,))), "shapes (4, 5) and (4,) differ in more than axis 1"),
     (PReLU(), (IMAGE, constant("s", S4, (1,), 1)), "slope (1,) does not fit 4 channels"),
     (Add(), (IMAGE, activation("y", S4, (4, 5, 1))), "shapes (4, 5, 5) and (4, 5, 1) differ; broadcasting is not supported"),
     (Reshape((3, 3)), (IMAGE,), "(4, 5, 5) has 100 elements, (3, 3) has 9"),

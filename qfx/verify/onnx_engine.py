@@ -43,14 +43,15 @@ class OnnxEngine:
         self._hidden = [output.name for output in visible.graph.output if output.name not in self._outputs]
         self._visible = _session(visible, threads)
 
-    def run(self, inputs: dict[str, IntArray]) -> Values:
-        """int64 codes of every input and computed value."""
+    def run(self, inputs: dict[str, IntArray], keep: frozenset[str] | None = None) -> Values:
+        """int64 codes of the values named in `keep`; None for every input and computed value."""
         feed = {name: inputs[name].astype(code_dtype(self._graph.values[name].type)) for name in self._graph.inputs}
         values: dict[str, IntArray] = {name: inputs[name].astype(np.int64) for name in self._graph.inputs}
         for session, names in ((self._plain, self._outputs), (self._visible, self._hidden)):
-            if names:
-                values |= zip(names, cast("list[IntArray]", session.run(names, feed)), strict=True)
-        return values
+            wanted = [name for name in names if keep is None or name in keep]
+            if wanted:
+                values |= zip(wanted, cast("list[IntArray]", session.run(wanted, feed)), strict=True)
+        return values if keep is None else {name: codes for name, codes in values.items() if name in keep}
 
 
 def _session(model: onnx.ModelProto, threads: int) -> Any:

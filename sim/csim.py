@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.resources
 import os
 import shutil
@@ -83,6 +84,7 @@ class CSimulator:
         self._jobs = jobs or cores()
         self._quick = quick
         self._program: Path | None = None
+        self._running: set[subprocess.Popen[str]] = set()
         self.headers: ApTypes | None = None
         """The header set in use, once compiled."""
 
@@ -109,7 +111,13 @@ class CSimulator:
         step = max(1, min(limit, -(-samples // self._jobs)))
         chunks = [{name: array[start : start + step] for name, array in codes.items()} for start in range(0, max(1, samples), step)]
         with ThreadPoolExecutor(self._jobs) as pool:
-            parts = list(pool.map(lambda chunk: self._run_chunk(program, chunk, wanted), chunks))
+            try:
+                parts = list(pool.map(functools.partial(self._run_chunk, program, wanted), chunks))
+            except BaseException:  # an error of one, or an interrupt: the others need not end
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in list(self._running):
+                    process.kill()
+                raise
         return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
 
     def compile(self) -> Path:
@@ -138,7 +146,7 @@ class CSimulator:
             "QFX_PORTS": ", ".join(port.port for port in (*layout.inputs, *layout.outputs)),
         }
 
-    def _run_chunk(self, program: Path, codes: Mapping[str, IntArray], wanted: Sequence[str]) -> dict[str, IntArray]:
+    def _run_chunk(self, program: Path, wanted: Sequence[str], codes: Mapping[str, IntArray]) -> dict[str, IntArray]:
         frames = len(next(iter(codes.values())))
         streams = list(dict.fromkeys(self.layout.streams[name] for name in wanted))
         with tempfile.TemporaryDirectory(prefix="qfx-csim-run-") as folder:
@@ -178,22 +186,26 @@ class CSimulator:
 
     def _execute(self, command: list[str]) -> None:
         environment = {**os.environ, **self._environment}
-        try:
-            result = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", env=environment, timeout=self._seconds
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ProjectError(
-                f"C simulation of {self.hls} ran longer than {self._seconds:g} s; the C++ may loop forever"
-            ) from error
-        if result.returncode == 0:
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, **streams, text=True, errors="replace", env=environment) as process:
+            self._running.add(process)
+            try:
+                _, printed = process.communicate(timeout=self._seconds)
+            except subprocess.TimeoutExpired as error:
+                raise ProjectError(
+                    f"C simulation of {self.hls} ran longer than {self._seconds:g} s; the C++ may loop forever"
+                ) from error
+            finally:
+                process.kill()
+                self._running.discard(process)
+        if process.returncode == 0:
             return
-        message = _shortened(result.stderr) or "no message"
-        if result.returncode == 3:
+        message = _shortened(printed) or "no message"
+        if process.returncode == 3:
             raise ProjectError(f"C simulation of {self.hls}: {message}")
-        ended = f"status {result.returncode}"
-        if result.returncode < 0:
-            ended = signal.Signals(-result.returncode).name
+        ended = f"status {process.returncode}"
+        if process.returncode < 0:
+            ended = signal.Signals(-process.returncode).name
         raise ProjectError(f"C simulation of {self.hls} crashed ({ended}): {message}")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +194,22 @@ def test_an_endless_loop(copy: Path) -> None:
     spoil(copy, "kernels/relu.hpp", "y.write(y_word);", "")
     with pytest.raises(ProjectError, match=r"hls ran longer than 0.5 s; the C\+\+ may loop forever"):
         CSimulator(copy, optimize="-O0", seconds=0.5).run(frames(TINY, 1))
+
+
+def test_an_interrupt_ends_the_programs(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other processes are not waited for."""
+    spoil(copy, "kernels/relu.hpp", "position < L::in::WORDS; ++position", "position < L::in::WORDS; position += 0")
+    spoil(copy, "kernels/relu.hpp", "x.read()", "0")
+    spoil(copy, "kernels/relu.hpp", "y.write(y_word);", "")
+    engine = CSimulator(copy, optimize="-O0", jobs=2)
+    engine.compile()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+    try:
+        threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            engine.run(frames(TINY, 2))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_sanitizer_findings_are_errors(copy: Path) -> None:

@@ -80,11 +80,12 @@ class OnnxRuntimeEngine(Engine):
         from qfx.verify.onnx_engine import OnnxEngine, load_model
 
         self.graph = load_graph(folder)
-        self.engine = OnnxEngine(self.graph, load_model((folder / "model.onnx").read_bytes(), "model.onnx"))
+        model = load_model((folder / "model.onnx").read_bytes(), "model.onnx")
+        self.engine = OnnxEngine(self.graph, model, outputs_only=True)
 
     def run(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         inputs = {self.graph.inputs[0]: codes.astype(np.int64)}
-        return self.engine.run(inputs, frozenset(self.graph.outputs))[self.graph.outputs[0]]
+        return self.engine.run(inputs)[self.graph.outputs[0]]
 
 
 class CsimEngine(Engine):

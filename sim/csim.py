@@ -186,8 +186,9 @@ class CSimulator:
 
     def _execute(self, command: list[str]) -> None:
         environment = {**os.environ, **self._environment}
-        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-        with subprocess.Popen(command, **streams, text=True, errors="replace", env=environment) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", env=environment
+        ) as process:
             self._running.add(process)
             try:
                 _, printed = process.communicate(timeout=self._seconds)

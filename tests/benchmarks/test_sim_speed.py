@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 from collections.abc import Iterator
@@ -126,15 +127,18 @@ def test_a_missing_peer(no_hls4ml: None, tmp_path: Path, capsys: pytest.CaptureF
 
 def test_all_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sim_speed, "require_peers", lambda: None)
-    monkeypatch.setattr(sim_speed, "write_network", lambda name, folder: None)
-    monkeypatch.setattr(sim_speed, "measure", lambda folder, rounds: TIMINGS)
-    monkeypatch.setattr(sim_speed, "stream", lambda folder, images: Streamed(images, 10.0, 2048.0))
+    for name, result in (("write_network", None), ("measure", TIMINGS), ("stream", Streamed(7, 10.0, 2048.0))):
+        monkeypatch.setattr(sim_speed, name, functools.partial(_given, result))
     assert main(["--images", "7", "--json", str(tmp_path / "x.json")]) == 1
     printed = capsys.readouterr().out
     assert "missed: cifar-small: peak memory of the NumPy engine over 7 images, GiB: 2.000 (target <= 1.0)" in printed
     assert "stretch: cifar-small" in printed and printed.count("reached: ") == 5
     written = json.loads((tmp_path / "x.json").read_text())
     assert len(written["rows"]) == 11 and len(written["targets"]) == 7
+
+
+def _given(result: object, *_: object) -> object:
+    return result
 
 
 def test_an_engine_without_a_compiler(folder: Path) -> None:

@@ -26,6 +26,10 @@ OPEN_HEADERS = {
 }
 """sha256 of the open release, github.com/Xilinx/HLS_arbitrary_Precision_Types at 200a9ae, against which QFX is tested."""
 
+MASKING = ("etc/ap_private.h", b"void clearUnusedBits(void) volatile")
+"""File of the open release, and how it declares the function that masks the unused bits of a number after every operation.
+The qualifier keeps each intermediate in memory; without it the same arithmetic runs some four times faster."""
+
 PACKAGES = {"hls4ml": "templates/vivado/ap_types", "da4ml": "codegen/hls/source/ap_types/include"}
 """Python packages that ship the headers, and where. They are located, never imported."""
 
@@ -70,6 +74,22 @@ def find_ap_types(explicit: Path | str | None = None, environment: Mapping[str, 
         if _has_headers(path):
             return _described(path, origin)
     raise EngineUnavailable(f"no ap_types headers found for C simulation; {FIX}")
+
+
+def quick_masking(headers: ApTypes, folder: Path) -> bool:
+    """Write a copy of the open release's `MASKING` file without that qualifier into `folder`, an include folder to be searched
+    before the headers' own.
+
+    Returns:
+        whether it was written: headers of another release stay as they are.
+    """
+    name, declaration = MASKING
+    if not headers.known:
+        return False
+    text = (headers.path / name).read_bytes()
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(text.replace(declaration, declaration.removesuffix(b" volatile")))
+    return True
 
 
 def _candidates(variables: Mapping[str, str]) -> list[tuple[str, Path]]:

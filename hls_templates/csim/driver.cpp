@@ -63,6 +63,9 @@ static std::vector<std::vector<std::uint64_t>> run_top(std::ifstream &input, uns
 
 int main(int count, char **arguments) {
     try {
+        for (int index = 4; index < count; ++index) {
+            qfx_csim::run().logs[arguments[index]].wanted = true;
+        }
         std::ifstream input(arguments[1], std::ios::binary);
         const std::vector<std::vector<std::uint64_t>> results = run_top(input, static_cast<unsigned>(std::atol(arguments[2])));
         std::ofstream output(arguments[3], std::ios::binary);
@@ -70,11 +73,11 @@ int main(int count, char **arguments) {
             write_section(output, 64, beats);
         }
         for (int index = 4; index < count; ++index) {
-            const auto found = qfx_csim::run().logs.find(arguments[index]);
-            if (found == qfx_csim::run().logs.end()) {
+            const qfx_csim::log &found = qfx_csim::run().logs[arguments[index]];
+            if (found.width == 0) {
                 throw std::runtime_error(std::string("there is no stream '") + arguments[index] + "'");
             }
-            write_section(output, found->second.width, found->second.words);
+            write_section(output, found.width, found.words);
         }
         output.flush();
         if (!output) {

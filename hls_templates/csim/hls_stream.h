@@ -1,5 +1,6 @@
 // hls::stream for C simulation: unbounded, checked, and logged. QFX's own code; the vendor's tools bring theirs.
-// - Every word written to a named stream of ap_uint is logged, so that the value of every layer can be read afterwards.
+// - Every word written to a stream of ap_uint is logged if the driver wants the stream of that name, so that the value of every
+//   layer can be read afterwards.
 // - Reading an empty stream throws; a stream that is destroyed with words left reports it.
 #pragma once
 #include <ap_int.h>
@@ -13,6 +14,7 @@
 namespace qfx_csim {
 
 struct log {
+    bool wanted = false;
     bool open = false;                 // while a stream of the name lives
     std::size_t width = 0;             // bits of a word
     std::vector<std::uint64_t> words;  // in chunks of 64 bits, the low one first
@@ -38,9 +40,11 @@ template <int WIDTH>
 struct logged<ap_uint<WIDTH>> {
     static const std::size_t width = WIDTH;
     static void append(std::vector<std::uint64_t> &words, const ap_uint<WIDTH> &word) {
-        for (int low = 0; low < WIDTH; low += 64) {
-            const int high = low + 63 < WIDTH ? low + 63 : WIDTH - 1;
-            words.push_back(word.range(high, low).to_uint64());
+        words.push_back(word.to_uint64());  // the low 64 bits
+        ap_uint<WIDTH> rest = word;
+        for (int low = 64; low < WIDTH; low += 64) {
+            rest = rest >> 64;
+            words.push_back(rest.to_uint64());
         }
     }
 };
@@ -80,16 +84,22 @@ class stream {
 
     T read() {
         if (next_ == words_.size()) {
-            throw std::runtime_error("stream '" + name_ + "' is read while it is empty, after " + std::to_string(next_) + " words");
+            throw std::runtime_error("stream '" + name_ + "' is read while it is empty, after " + std::to_string(before_ + next_) + " words");
         }
-        return words_[next_++];
+        const T word = words_[next_++];
+        if (next_ == words_.size()) {
+            before_ += next_;
+            next_ = 0;
+            std::vector<T>().swap(words_);  // a batch goes through one stage after the other: its memory is free again
+        }
+        return word;
     }
 
     void read(T &word) { word = read(); }
 
     void write(const T &word) {
         words_.push_back(word);
-        if (log_ != nullptr) {
+        if (log_ != nullptr && log_->wanted) {
             qfx_csim::logged<T>::append(log_->words, word);
         }
     }
@@ -100,7 +110,8 @@ class stream {
     std::string name_;
     qfx_csim::log *log_;
     std::vector<T> words_;
-    std::size_t next_ = 0;
+    std::size_t next_ = 0;    // to be read
+    std::size_t before_ = 0;  // words read that are no longer in words_
 };
 
 }  // namespace hls

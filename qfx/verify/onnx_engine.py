@@ -22,6 +22,7 @@ class OnnxEngine:
         graph: the network, for names and formats.
         model: its ONNX model, as `qfx.export.onnx.onnx_model` makes it.
         threads: of ONNX Runtime; 0 for its own choice.
+        outputs_only: whether `run` gives the graph's outputs only, which is faster.
 
     The graph's outputs come from the model as given. A copy of it that has every value as an output gives the rest:
     ONNX Runtime fuses less in that one.
@@ -33,10 +34,14 @@ class OnnxEngine:
 
     name = "onnx"
 
-    def __init__(self, graph: Graph, model: onnx.ModelProto, threads: int = 0) -> None:
+    def __init__(self, graph: Graph, model: onnx.ModelProto, threads: int = 0, outputs_only: bool = False) -> None:
         self._graph = graph
+        self._shown = () if outputs_only else tuple(graph.inputs)
         self._outputs = [output.name for output in model.graph.output]
         self._plain = _session(model, threads)
+        self._hidden: list[str] = []
+        if outputs_only:
+            return
         visible = onnx.ModelProto()
         visible.CopyFrom(model)
         expose(visible, graph, [node.name for node in graph.nodes])
@@ -44,12 +49,12 @@ class OnnxEngine:
         self._visible = _session(visible, threads)
 
     def run(self, inputs: dict[str, IntArray]) -> Values:
-        """int64 codes of every input and computed value."""
+        """int64 codes of every input and computed value; of the outputs, with `outputs_only`."""
         feed = {name: inputs[name].astype(code_dtype(self._graph.values[name].type)) for name in self._graph.inputs}
-        values: dict[str, IntArray] = {name: inputs[name].astype(np.int64) for name in self._graph.inputs}
-        for session, names in ((self._plain, self._outputs), (self._visible, self._hidden)):
-            if names:
-                values |= zip(names, cast("list[IntArray]", session.run(names, feed)), strict=True)
+        values: dict[str, IntArray] = {name: inputs[name].astype(np.int64) for name in self._shown}
+        values |= zip(self._outputs, cast("list[IntArray]", self._plain.run(self._outputs, feed)), strict=True)
+        if self._hidden:
+            values |= zip(self._hidden, cast("list[IntArray]", self._visible.run(self._hidden, feed)), strict=True)
         return values
 
 

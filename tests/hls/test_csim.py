@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +87,27 @@ def test_two_frames_in_a_row_equal_two_runs(engine: CSimulator) -> None:
 def test_chunks_equal_one_run(project: Path, engine: CSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = frames(GRAPH, 7)
     assert 7 * engine.layout.frame_words < CHUNK_WORDS
-    monkeypatch.setattr("qfx.sim.csim.CHUNK_WORDS", 3 * engine.layout.frame_words)
-    assert_equal(GRAPH, engine.run(inputs), inputs)
+    for words, jobs in ((3, 1), (6, 2), (100, 3), (1, 8)):
+        monkeypatch.setattr("qfx.sim.csim.CHUNK_WORDS", words * engine.layout.frame_words)
+        monkeypatch.setattr(engine, "_jobs", jobs)
+        assert_equal(GRAPH, engine.run(inputs), inputs)
+
+
+def test_only_the_values_wanted(engine: CSimulator) -> None:
+    inputs = frames(GRAPH, 4)
+    wanted = Simulator(GRAPH).run(inputs)
+    for names in ({"head"}, {"image", "stem.conv"}, set[str]()):
+        found = engine.run(inputs, frozenset(names))
+        assert set(found) == names
+        assert all(np.array_equal(codes, wanted[name]) for name, codes in found.items())
+
+
+def test_headers_as_they_were_shipped(project: Path, engine: CSimulator) -> None:
+    """Masking without `volatile` computes what the headers compute as they are."""
+    inputs = frames(GRAPH, 20, seed=3)
+    shipped = CSimulator(project, quick=False).run(inputs)
+    for name, codes in engine.run(inputs).items():
+        np.testing.assert_array_equal(codes, shipped[name], err_msg=name)
 
 
 def test_no_frames(engine: CSimulator) -> None:
@@ -126,7 +148,7 @@ def test_reading_an_empty_stream(copy: Path) -> None:
 
 
 def test_words_left_over(copy: Path) -> None:
-    spoil(copy, "kernels/max_pool2d.hpp", "tap == L::TAPS - 1", "true")
+    spoil(copy, "kernels/max_pool2d.hpp", "y.write(y_word);", "y.write(y_word);\n                    y.write(y_word);")
     with pytest.raises(ProjectError, match=r"stream 'step1' has \d+ words left at the end"):
         CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
 
@@ -146,7 +168,7 @@ def test_a_renamed_stream(copy: Path) -> None:
 def test_wrong_tlast(copy: Path) -> None:
     spoil(copy, "kernels/axi.hpp", "beat.last = 1;", "beat.last = 0;")
     with pytest.raises(ProjectError, match="TLAST is wrong at beat 24 of stream 'm_out'"):
-        CSimulator(copy, optimize="-O0").run(frames(TINY, 2))
+        CSimulator(copy, optimize="-O0", jobs=1).run(frames(TINY, 2))
 
 
 def test_a_missing_frame(copy: Path) -> None:
@@ -172,6 +194,22 @@ def test_an_endless_loop(copy: Path) -> None:
     spoil(copy, "kernels/relu.hpp", "y.write(y_word);", "")
     with pytest.raises(ProjectError, match=r"hls ran longer than 0.5 s; the C\+\+ may loop forever"):
         CSimulator(copy, optimize="-O0", seconds=0.5).run(frames(TINY, 1))
+
+
+def test_an_interrupt_ends_the_programs(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other processes are not waited for."""
+    spoil(copy, "kernels/relu.hpp", "position < L::in::WORDS; ++position", "position < L::in::WORDS; position += 0")
+    spoil(copy, "kernels/relu.hpp", "x.read()", "0")
+    spoil(copy, "kernels/relu.hpp", "y.write(y_word);", "")
+    engine = CSimulator(copy, optimize="-O0", jobs=2)
+    engine.compile()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+    try:
+        threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            engine.run(frames(TINY, 2))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_sanitizer_findings_are_errors(copy: Path) -> None:

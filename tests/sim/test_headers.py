@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qfx.errors import EngineUnavailable
-from qfx.sim.headers import OPEN_HEADERS, PACKAGES, find_ap_types
+from qfx.sim.headers import MASKING, OPEN_HEADERS, PACKAGES, find_ap_types, quick_masking
 
 
 def headers(folder: Path) -> Path:
@@ -76,3 +76,18 @@ def test_the_open_release_is_known() -> None:
     found = find_ap_types(None, {})
     assert found.known and found.description.endswith("(the open release)")
     assert len(OPEN_HEADERS) == 11
+
+
+def test_masking_without_volatile(tmp_path: Path, packages: dict[str, Path]) -> None:
+    """One word is gone from the open release's file, twice; headers of another release are not touched."""
+    other = find_ap_types(packages["hls4ml"], {})
+    assert not other.known and not quick_masking(other, tmp_path / "other") and not (tmp_path / "other").exists()
+
+
+def test_only_one_word_of_the_open_release_is_gone(tmp_path: Path) -> None:
+    found, name = find_ap_types(None, {}), MASKING[0]
+    assert quick_masking(found, tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()] == [name]
+    before, after = ((folder / name).read_text().splitlines() for folder in (found.path, tmp_path))
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert changed == [("  INLINE void clearUnusedBits(void) volatile", "  INLINE void clearUnusedBits(void)")] * 2

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.markup import escape
 
 from qfx import console
@@ -17,8 +16,9 @@ from qfx.golden import read_inputs
 from qfx.ir import Graph
 from qfx.ops import Cost
 from qfx.progress import Progress
-from qfx.project import load_project, write_by_name, write_project
-from qfx.sim.engine import Codes, by_input, chunk_size, simulate
+from qfx.project import load_project, write_project, writing_by_name
+from qfx.sim.engine import Codes, by_input
+from qfx.verify.chunks import output_chunks
 from qfx.verify.outcome import Outcome
 from qfx.verify.report import Report
 
@@ -68,8 +68,8 @@ def export(
     return 0
 
 
-def simulate_project(directory: Path, inputs: Path, out: Path, quiet: bool) -> int:
-    """Run the integer simulator on a file of input codes; writes output codes in the narrowest integer dtype."""
+def simulate_project(directory: Path, inputs: Path, out: Path, engine: str, threads: int, quiet: bool) -> int:
+    """Run an engine on a file of input codes; writes output codes in the narrowest integer dtype, part by part."""
     graph = load_project(directory).graph
     codes = by_input(graph, read_inputs(inputs))
     if len(graph.outputs) > 1 and out.suffix != ".npz":
@@ -77,19 +77,17 @@ def simulate_project(directory: Path, inputs: Path, out: Path, quiet: bool) -> i
             f"the network has {len(graph.outputs)} outputs, {', '.join(graph.outputs)}; give --out a name that ends in .npz"
         )
     count = len(codes[graph.inputs[0]])
-    parts = {name: [np.zeros((0, *graph.values[name].shape), np.int64)] for name in graph.outputs}
-    done = 0
-    with console.progress_bars(quiet) as progress:
-        for chunk in simulate(graph, codes, chunk=min(chunk_size(graph), 256)):
-            for name, array in chunk.items():
-                parts[name].append(array)
+    start, done = time.monotonic(), 0
+    with console.progress_bars(quiet) as progress, writing_by_name(graph, out, count) as write:
+        for chunk in output_chunks(graph, codes, engine, threads):
+            write(chunk)
             done += len(chunk[graph.outputs[0]])
             progress("simulate", done, count)
-    write_by_name(graph, out, {name: np.concatenate(arrays) for name, arrays in parts.items()})
+    seconds = time.monotonic() - start
     if not quiet:
-        console.out().print(
-            f"{out}: {count} samples of {', '.join(str(graph.values[name]) for name in graph.outputs)}", markup=False
-        )
+        shapes = ", ".join(str(graph.values[name]) for name in graph.outputs)
+        rate = f"{seconds:.1f} s, {count / seconds:,.0f} samples/s with {engine}"
+        console.out().print(f"{out}: {count:,} samples of {shapes}; {rate}", markup=False)
     return 0
 
 
@@ -106,6 +104,7 @@ class VerifyOptions:
         junit: file for JUnit XML.
         report: file for what would be printed.
         cached: whether compiled C++ is kept and used again.
+        outputs_only: compare the networks' outputs, and no other value.
         quiet: print errors and mismatches only.
     """
 
@@ -119,6 +118,7 @@ class VerifyOptions:
     junit: Path | None = None
     report: Path | None = None
     cached: bool = True
+    outputs_only: bool = False
     quiet: bool = False
 
 
@@ -169,7 +169,7 @@ def _verified(
             from qfx.user_model import load_model
 
             live = load_model(options.model, options.weights)
-        report = verify(project, options.engines, codes, options.samples, options.seed, live, told, cache)
+        report = verify(project, options.engines, codes, options.samples, options.seed, live, told, cache, options.outputs_only)
     except (QfxError, OSError) as error:
         code = error.exit_code if isinstance(error, QfxError) else 2
         return Outcome(name, time.monotonic() - start, error=str(error), code=code)
@@ -201,7 +201,7 @@ def print_report(report: Report, title: str, target: console.Console) -> None:
     target.print(shown)
     target.print(
         f"{' = '.join(report.engines) if not report.mismatches else ', '.join(report.engines)}: {report.samples:,} samples,"
-        f" {report.values_compared:,} values compared, {report.mismatches:,} mismatches"
+        f" {report.values_compared:,} values compared{' (outputs only)' * report.outputs_only}, {report.mismatches:,} mismatches"
     )
     if report.first is not None:
         target.print(report.first.text(), markup=False)

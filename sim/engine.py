@@ -57,7 +57,7 @@ class Simulator:
             GraphError: a computed value left its format (a fault of the graph, not of the input).
         """
         wanted = [name for name in self.graph.activations() if keep is None or name in keep]
-        codes = {name: _checked(self.graph, name, inputs) for name in self.graph.inputs}
+        codes = checked_codes(self.graph, inputs)
         count = _count(codes)
         result = {name: np.empty((count, *self.graph.values[name].shape), np.int64) for name in wanted}
         step = min(block_samples(self.graph), max(count, 1))
@@ -71,20 +71,9 @@ class Simulator:
                 if name in result:
                     np.copyto(result[name][start : start + step], array, casting="unsafe")
 
-        self._each(block, range(0, count, step))
-        return result
-
-    def _each(self, block: Callable[[int], None], starts: range) -> None:
-        """Call `block` for every start, several at a time."""
-        workers = min(self.threads, len(starts))
         with one_thread():
-            if workers < 2:
-                for start in starts:
-                    block(start)
-                return
-            with ThreadPoolExecutor(workers) as pool:
-                for _ in pool.map(block, starts):
-                    pass
+            each(block, range(0, count, step), self.threads)
+        return result
 
     def _prepare(self, computed: frozenset[str], samples: int) -> None:
         """Forget programs made for another purpose."""
@@ -152,6 +141,18 @@ def chunk_size(graph: Graph, wanted: Collection[str] | None = None) -> int:
     return max(1, CHUNK_BYTES // (8 * sum(graph.values[name].size for name in names)))
 
 
+def each(block: Callable[[int], None], starts: range, threads: int) -> None:
+    """Call `block` for every start, `threads` of them at a time."""
+    workers = min(threads, len(starts))
+    if workers < 2:
+        for start in starts:
+            block(start)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(block, starts):
+            pass
+
+
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -211,7 +212,16 @@ def check_inputs(graph: Graph, inputs: Mapping[str, npt.NDArray[np.integer]]) ->
     Raises:
         UsageError: as `check_input`, or the inputs hold different numbers of samples.
     """
-    codes = {name: check_input(graph, name, inputs) for name in graph.inputs}
+    return {name: codes.astype(np.int64) for name, codes in checked_codes(graph, inputs).items()}
+
+
+def checked_codes(graph: Graph, inputs: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, npt.NDArray[np.integer]]:
+    """The codes of every graph input as they are, in the graph's order.
+
+    Raises:
+        UsageError: as `check_inputs`.
+    """
+    codes = {name: _checked(graph, name, inputs) for name in graph.inputs}
     _count(codes)
     return codes
 

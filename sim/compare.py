@@ -28,7 +28,7 @@ def _integers(codes: Codes) -> tuple[IntArray, BoolArray]:
     """The codes as int64, and where that is what they are."""
     if not np.issubdtype(codes.dtype, np.floating):
         whole = codes.astype(np.int64, copy=False)
-        return whole, np.equal(whole, codes)
+        return whole, np.equal(whole, codes) if codes.dtype == np.uint64 else np.ones((), np.bool_)
     real = codes.astype(np.float64, copy=False)
     with np.errstate(invalid="ignore"):
         whole = real.astype(np.int64)

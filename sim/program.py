@@ -116,7 +116,7 @@ class Program:
             block = Block(part.calls, temps, part.elements, part.array)
             for stage in chain.stages:
                 stage(block)
-            block.calls.append(partial(np.copyto, out[:, part.elements], block.array, casting="same_kind"))
+            block.calls.append(partial(np.copyto, out[:, part.elements], block.array, casting="unsafe"))
             self._calls += block.calls
         temps.release()
 

@@ -21,7 +21,7 @@ from qfx.sim.engine import check_inputs
 
 Record = Callable[[str, Tensor], None]
 
-CHUNK_ELEMENTS = 1 << 25
+CHUNK_ELEMENTS = 1 << 24
 """Recorded values per chunk of samples."""
 
 

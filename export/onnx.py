@@ -19,7 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from qfx import __version__
 from qfx.errors import ExactnessError, ExportError
-from qfx.exactness import prove
+from qfx.exactness import Proof, prove
+from qfx.export.onnx_merge import Run, run_carrier, run_form, runs
 from qfx.golden import code_dtype
 from qfx.ir import Graph, Node, Value
 from qfx.ops.onnx_form import LIMITS, OnnxForm, OnnxNode
@@ -28,15 +29,22 @@ OPSET = 17
 IR_VERSION = 8
 """The IR version that came with the opset: every ONNX Runtime since 1.13 reads it."""
 
-_ELEMENT_TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE, "int64": TensorProto.INT64}
+_ELEMENT_TYPES = {
+    "float32": TensorProto.FLOAT,
+    "float64": TensorProto.DOUBLE,
+    "int64": TensorProto.INT64,
+    "uint8": TensorProto.UINT8,
+}
 
 
-def onnx_model(graph: Graph, all_values: bool = False) -> onnx.ModelProto:
+def onnx_model(graph: Graph, all_values: bool = False, merged: bool = False) -> onnx.ModelProto:
     """The model of `graph`, checked by onnx.checker.
 
     Args:
         graph: the network.
         all_values: whether every computed value is an output, not only the graph's outputs.
+        merged: whether runs of affine, relu and requantize become one step, which is faster; values inside a run
+            have no tensor then, so that `expose` cannot show them.
 
     Returns:
         a model with a free batch dimension: integer codes in (batch, *shape), int64 codes out.
@@ -52,8 +60,8 @@ def onnx_model(graph: Graph, all_values: bool = False) -> onnx.ModelProto:
     for name in graph.inputs:
         dtypes[codes_name(name)] = value_dtype(graph.values[name])
         nodes.append(_cast(name, codes_name(name), dtypes[codes_name(name)]))
-    for node in graph.nodes:
-        form = _node_form(graph, node, proofs[node.name].carrier, proofs[node.name].bits, dtypes)
+    for run in runs(graph) if merged else [[node] for node in graph.nodes]:
+        form = _run_form(graph, run, dtypes) if len(run) > 1 else _node_form(graph, run[0], proofs[run[0].name], dtypes)
         nodes += [_node_proto(item) for item in form.nodes]
         initializers += [numpy_helper.from_array(array, name) for name, array in form.constants.items()]
     proto = helper.make_graph(
@@ -103,17 +111,28 @@ def value_dtype(value: Value) -> str:
     )
 
 
-def _node_form(graph: Graph, node: Node, carrier: str, bits: int, dtypes: dict[str, str]) -> OnnxForm:
-    """The form of one node, its last tensor named and typed as the node's value; `dtypes` gains its tensors."""
-    if carrier not in LIMITS:
+def _node_form(graph: Graph, node: Node, proof: Proof, dtypes: dict[str, str]) -> OnnxForm:
+    """The form of one node; `dtypes` gains its tensors."""
+    if proof.carrier not in LIMITS:
         raise ExactnessError(
-            f"node {node.name!r} ({node.op.kind}) reaches {bits} bits in an intermediate; ONNX carries codes in float64, which is"
-            f" exact below 53. Narrow its operands or requantize them first"
+            f"node {node.name!r} ({node.op.kind}) reaches {proof.bits} bits in an intermediate; ONNX carries codes in float64,"
+            f" which is exact below 53. Narrow its operands or requantize them first"
         )
-    form = OnnxForm(node.name, [codes_name(name) for name in node.inputs], dtypes, carrier)
-    result = node.op.onnx(form, graph.operands(node))
+    form = OnnxForm(node.name, [codes_name(name) for name in node.inputs], dtypes, proof.carrier)
+    return _named(graph, node, form, node.op.onnx(form, graph.operands(node)))
+
+
+def _run_form(graph: Graph, run: Run, dtypes: dict[str, str]) -> OnnxForm:
+    """The form of several nodes that are merged."""
+    inputs = [codes_name(name) for name in run[0].inputs]
+    form = OnnxForm(run[-1].name, inputs, dtypes, run_carrier(graph, run))
+    return _named(graph, run[-1], form, run_form(form, graph, run))
+
+
+def _named(graph: Graph, node: Node, form: OnnxForm, result: str) -> OnnxForm:
+    """The form with its last tensor named and typed as the node's value."""
     target = value_dtype(graph.values[node.name])
-    dtypes[codes_name(node.name)] = target
+    form.dtypes[codes_name(node.name)] = target
     form.nodes.append(OnnxNode("Cast", (result,), codes_name(node.name), {"to": target}))
     return form
 

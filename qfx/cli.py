@@ -81,13 +81,15 @@ def simulate(
     directory: Directory,
     inputs: Annotated[Path, typer.Option(help="Input codes (count, ...) as .npy; several by name as .npz.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Output codes as .npy; several by name as .npz.", show_default=False)],
+    engine: Annotated[str, typer.Option(help="sim, in NumPy, or onnx for ONNX Runtime; both give the same codes.")] = "sim",
+    threads: Annotated[int, typer.Option(min=0, help="0 for one per core.")] = 0,
     host: Annotated[bool, typer.Option("--host", help="Go on with the host's steps, such as softmax; write real values.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run the bit-exact simulator on integer inputs."""
+    """Run the bit-exact simulator on integer inputs, as many as there are: .npy files are read and written part by part."""
     from qfx import commands
 
-    _finish(lambda: commands.simulate_project(directory, inputs, out, host, quiet))
+    _finish(lambda: commands.simulate_project(directory, inputs, out, engine, threads, host, quiet))
 
 
 @app.command()
@@ -108,6 +110,9 @@ def verify(
     ] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML: a case per layer.", show_default=False)] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report as text.", show_default=False)] = None,
+    outputs_only: Annotated[
+        bool, typer.Option("--outputs-only", help="Compare the network's outputs, not every value of every layer: faster.")
+    ] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Compile the C++ even if the same was compiled before.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -116,7 +121,7 @@ def verify(
 
     names = None if engines is None else [name.strip() for name in engines.split(",")]
     options = commands.VerifyOptions(
-        names, inputs, samples, seed, model, weights, json, junit, report, cached=not no_cache, quiet=quiet
+        names, inputs, samples, seed, model, weights, json, junit, report, not no_cache, outputs_only, quiet
     )
     _finish(lambda: commands.verify_projects(directories, options))
 

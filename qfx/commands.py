@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +14,16 @@ from rich.markup import escape
 from qfx import console
 from qfx.errors import QfxError, UsageError
 from qfx.exactness import prove
+from qfx.fixed import IntArray
 from qfx.golden import read_inputs, write_arrays
 from qfx.host import names as result_names
 from qfx.host import results
 from qfx.ir import Graph
 from qfx.ops import Cost
 from qfx.progress import Progress
-from qfx.project import load_project, write_by_name, write_project
-from qfx.sim.engine import Codes, by_input, chunk_size, simulate
+from qfx.project import load_project, write_project, writing_by_name
+from qfx.sim.engine import Codes, by_input
+from qfx.verify.chunks import output_chunks
 from qfx.verify.outcome import Outcome
 from qfx.verify.report import Report
 
@@ -77,11 +80,19 @@ def print_host_steps(graph: Graph) -> None:
         console.out().print(f"left to the host: {step.name} = {step.text()}", markup=False)
 
 
-def simulate_project(directory: Path, inputs: Path, out: Path, host: bool, quiet: bool) -> int:
-    """Run the integer simulator on a file of input codes.
+@contextlib.contextmanager
+def _writing_results(graph: Graph, out: Path) -> Generator[Callable[[Mapping[str, IntArray]], None]]:
+    """Write what the host's steps make of output codes that come part by part."""
+    parts: list[Mapping[str, IntArray]] = [{name: np.zeros((0, *graph.values[name].shape), np.int64) for name in graph.outputs}]
+    yield parts.append
+    write_arrays(out, results(graph, {name: np.concatenate([part[name] for part in parts]) for name in graph.outputs}))
+
+
+def simulate_project(directory: Path, inputs: Path, out: Path, engine: str, threads: int, host: bool, quiet: bool) -> int:
+    """Run an engine on a file of input codes; writes output codes in the narrowest integer dtype, part by part.
 
     Args:
-        host: whether to go on with the host's steps and to write real values; else codes in the narrowest integer dtype.
+        host: whether to go on with the host's steps and to write real values, all at once.
     """
     graph = load_project(directory).graph
     codes = by_input(graph, read_inputs(inputs))
@@ -89,22 +100,18 @@ def simulate_project(directory: Path, inputs: Path, out: Path, host: bool, quiet
     if len(names) > 1 and out.suffix != ".npz":
         raise UsageError(f"the network has {len(names)} outputs, {', '.join(names)}; give --out a name that ends in .npz")
     count = len(codes[graph.inputs[0]])
-    parts = {name: [np.zeros((0, *graph.values[name].shape), np.int64)] for name in graph.outputs}
-    done = 0
-    with console.progress_bars(quiet) as progress:
-        for chunk in simulate(graph, codes, chunk=min(chunk_size(graph), 256)):
-            for name, array in chunk.items():
-                parts[name].append(array)
+    start, done = time.monotonic(), 0
+    writing = _writing_results(graph, out) if host else writing_by_name(graph, out, count)
+    with console.progress_bars(quiet) as progress, writing as write:
+        for chunk in output_chunks(graph, codes, engine, threads):
+            write(chunk)
             done += len(chunk[graph.outputs[0]])
             progress("simulate", done, count)
-    outputs = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    if host:
-        write_arrays(out, results(graph, outputs))
-    else:
-        write_by_name(graph, out, outputs)
+    seconds = time.monotonic() - start
     if not quiet:
-        shown = names if host else [str(graph.values[name]) for name in names]
-        console.out().print(f"{out}: {count} samples of {', '.join(shown)}", markup=False)
+        shown = ", ".join(names if host else [str(graph.values[name]) for name in names])
+        rate = f"{seconds:.1f} s, {count / seconds:,.0f} samples/s with {engine}"
+        console.out().print(f"{out}: {count:,} samples of {shown}; {rate}", markup=False)
         if not host:
             print_host_steps(graph)
     return 0
@@ -123,6 +130,7 @@ class VerifyOptions:
         junit: file for JUnit XML.
         report: file for what would be printed.
         cached: whether compiled C++ is kept and used again.
+        outputs_only: compare the networks' outputs, and no other value.
         quiet: print errors and mismatches only.
     """
 
@@ -136,6 +144,7 @@ class VerifyOptions:
     junit: Path | None = None
     report: Path | None = None
     cached: bool = True
+    outputs_only: bool = False
     quiet: bool = False
 
 
@@ -186,7 +195,7 @@ def _verified(
             from qfx.user_model import load_model
 
             live = load_model(options.model, options.weights)
-        report = verify(project, options.engines, codes, options.samples, options.seed, live, told, cache)
+        report = verify(project, options.engines, codes, options.samples, options.seed, live, told, cache, options.outputs_only)
     except (QfxError, OSError) as error:
         code = error.exit_code if isinstance(error, QfxError) else 2
         return Outcome(name, time.monotonic() - start, error=str(error), code=code)
@@ -218,7 +227,7 @@ def print_report(report: Report, title: str, target: console.Console) -> None:
     target.print(shown)
     target.print(
         f"{' = '.join(report.engines) if not report.mismatches else ', '.join(report.engines)}: {report.samples:,} samples,"
-        f" {report.values_compared:,} values compared, {report.mismatches:,} mismatches"
+        f" {report.values_compared:,} values compared{' (outputs only)' * report.outputs_only}, {report.mismatches:,} mismatches"
     )
     if report.first is not None:
         target.print(report.first.text(), markup=False)

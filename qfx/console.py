@@ -10,14 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from qfx.progress import Progress as Report
 from qfx.progress import silent
 
 _WIDTH = 140
 """Columns where the output goes to a file or a pipe."""
+
+
+_MANY = 100
+"""Parts from which a task shows how fast it goes."""
 
 
 def out() -> Console:
@@ -36,6 +50,14 @@ def message(text: str) -> None:
     err().print(text, markup=False)
 
 
+class _RateColumn(ProgressColumn):
+    """Parts per second, of tasks with many parts."""
+
+    def render(self, task: Task) -> Text:
+        """The rate of late; nothing before it is known."""
+        return Text(f"{task.speed:,.0f}/s" if task.speed and (task.total or 0) >= _MANY else "")
+
+
 @contextlib.contextmanager
 def progress_bars(quiet: bool) -> Generator[Report]:
     """Shows a bar for every task it is told of, on a terminal and unless `quiet`; gone at the end."""
@@ -43,7 +65,7 @@ def progress_bars(quiet: bool) -> Generator[Report]:
     if quiet or not console.is_terminal:
         yield silent
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), _RateColumn())
     with Progress(*columns, console=console, transient=True) as bars:
         tasks: dict[str, TaskID] = {}
 

@@ -5,21 +5,26 @@ from __future__ import annotations
 import contextlib
 import zipfile
 import zlib
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast, overload
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.format import MAGIC_PREFIX
 
 from qfx.errors import UsageError
 from qfx.fixed import FixedType, IntArray
-from qfx.ir import Graph
+from qfx.ir import Graph, Value
 from qfx.ops.sampling import corner_codes, random_codes
 from qfx.sim.engine import Codes, by_input
 
 RECORDED = 100
 """Samples that a project records at least."""
+
+
+_MAPPED = 1 << 20
+"""Bytes of a file that is not read at once."""
 
 
 def code_dtype(type: FixedType) -> np.dtype[np.integer]:
@@ -60,14 +65,16 @@ def random_samples(graph: Graph, count: int, seed: int) -> dict[str, IntArray]:
 
 
 def read_codes(file: Path) -> npt.NDArray[np.integer]:
-    """The integer codes in a `.npy` file.
+    """The integer codes in a `.npy` file; a large one stays there and is read where it is used.
 
     Raises:
         UsageError: it is missing, no `.npy` file, or does not hold integers.
     """
     try:
         with file.open("rb") as stream:
-            array: Any = np.load(stream, allow_pickle=False)
+            mapped = file.stat().st_size > _MAPPED and stream.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX
+            stream.seek(0)
+            array: Any = np.lib.format.open_memmap(file, mode="r") if mapped else np.load(stream, allow_pickle=False)
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -116,9 +123,23 @@ def write_codes(file: Path, codes: npt.NDArray[np.integer], type: FixedType) -> 
         np.save(stream, codes.astype(code_dtype(type)), allow_pickle=False)
 
 
+@contextlib.contextmanager
+def writing_codes(file: Path, count: int, value: Value) -> Generator[Callable[[npt.NDArray[np.integer]], None]]:
+    """Write `count` samples of `value` to a `.npy` file part by part; the file appears complete or not at all.
+
+    Yields:
+        a function that takes the codes (samples, *shape) of the next part.
+    """
+    dtype = code_dtype(value.type)
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (count, *value.shape)}
+    with _complete(file) as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        yield lambda codes: cast("None", stream.write(codes.astype(dtype).tobytes()))
+
+
 def write_archive(file: Path, codes: Mapping[str, npt.NDArray[np.integer]], types: Mapping[str, FixedType]) -> None:
     """Write codes by name to a `.npz` file, each in its narrowest integer dtype; it appears complete or not at all."""
-    _write_archive(file, {name: array.astype(code_dtype(types[name])) for name, array in codes.items()})
+    _write_archive(file, {name: array.astype(code_dtype(types[name]), copy=False) for name, array in codes.items()})
 
 
 def write_arrays(file: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:

@@ -16,7 +16,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import platform
-from collections.abc import Collection, Mapping
+import tempfile
+from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
@@ -33,7 +34,7 @@ from qfx.export.hls.board import Board, load_board
 from qfx.export.hls.modes import check_modes
 from qfx.export.hls.plan import check_ends
 from qfx.fixed import IntArray
-from qfx.golden import read_inputs, recorded_samples, write_archive, write_codes
+from qfx.golden import read_codes, read_inputs, recorded_samples, write_archive, write_codes, writing_codes
 from qfx.ir import Graph, load_graph, save_graph
 from qfx.manifest import MANIFEST, Manifest, read_manifest
 from qfx.progress import Progress, silent
@@ -234,13 +235,39 @@ def _write_golden(graph: Graph, folder: Path, samples: Mapping[str, IntArray]) -
     return outputs
 
 
-def write_by_name(graph: Graph, file: Path, codes: Mapping[str, IntArray]) -> None:
+def write_by_name(graph: Graph, file: Path, codes: Mapping[str, npt.NDArray[np.integer]]) -> None:
     """Write the codes of one value as `.npy`, of several as `.npz`, whatever the file is called."""
     if len(codes) == 1:
         name, array = next(iter(codes.items()))
         write_codes(file, array, graph.values[name].type)
     else:
         write_archive(file, codes, {name: graph.values[name].type for name in codes})
+
+
+@contextlib.contextmanager
+def writing_by_name(graph: Graph, file: Path, count: int) -> Generator[Callable[[Mapping[str, IntArray]], None]]:
+    """Write `count` samples of the graph's outputs chunk by chunk, as `write_by_name` writes them at once.
+
+    Yields:
+        a function that takes the codes of all outputs for the next chunk.
+    """
+    with contextlib.ExitStack() as stack:
+        single = len(graph.outputs) == 1
+        folder = file.parent if single else Path(stack.enter_context(tempfile.TemporaryDirectory(dir=file.parent)))
+        parts = [file if single else folder / f"{index}.npy" for index in range(len(graph.outputs))]
+        with contextlib.ExitStack() as files:
+            writers = {
+                name: files.enter_context(writing_codes(part, count, graph.values[name]))
+                for name, part in zip(graph.outputs, parts, strict=True)
+            }
+
+            def write(chunk: Mapping[str, IntArray]) -> None:
+                for name, writer in writers.items():
+                    writer(chunk[name])
+
+            yield write
+        if not single:
+            write_by_name(graph, file, {name: read_codes(part) for name, part in zip(graph.outputs, parts, strict=True)})
 
 
 def _record_torch(graph: Graph, model: torch.nn.Module, samples: Mapping[str, IntArray], file: Path) -> None:

@@ -27,8 +27,10 @@ def differs(first: Codes, second: Codes) -> BoolArray:
 def _integers(codes: Codes) -> tuple[IntArray, BoolArray]:
     """The codes as int64, and where that is what they are."""
     if not np.issubdtype(codes.dtype, np.floating):
-        whole = codes.astype(np.int64)
-        return whole, np.equal(whole, codes)
-    real = codes.astype(np.float64)
-    valid = np.isfinite(real) & (np.abs(real) < 2.0**63) & (np.floor(real) == real)
-    return np.where(valid, real, 0).astype(np.int64), valid
+        whole = codes.astype(np.int64, copy=False)
+        return whole, np.equal(whole, codes) if codes.dtype == np.uint64 else np.ones((), np.bool_)
+    real = codes.astype(np.float64, copy=False)
+    with np.errstate(invalid="ignore"):
+        whole = real.astype(np.int64)
+    valid = (whole == real) & (np.abs(real) < 2.0**63)  # what is no integer, or none of 64 bits, has become another number
+    return whole, valid

@@ -153,6 +153,38 @@ def test_simulate(home: Path) -> None:
     np.testing.assert_array_equal(np.load(home / "out.npy"), np.load(home / "project/golden/outputs.npy"))
 
 
+def test_simulate_with_each_engine(home: Path) -> None:
+    """A file that is mapped, in more than one chunk, through both engines; rewritten in place."""
+    codes = np.random.default_rng(2).integers(0, 16, (20000, 2, 5, 6)).astype(np.uint8)
+    np.save(home / "many.npy", codes)
+    shown = qfx("simulate", "project", "--inputs", "many.npy", "--out", "sim.npy", "--threads", "2", cwd=home).stdout
+    assert re.fullmatch(r"sim.npy: 20,000 samples of 4: ap_fixed<\d+, -?\d+> \[4\]; \d+\.\d s, [\d,]+ samples/s with sim\n", shown)
+    qfx("simulate", "project", "--inputs", "many.npy", "--out", "many.npy", "--engine", "onnx", cwd=home)
+    found = np.load(home / "sim.npy")
+    assert found.dtype == np.load(home / "project/golden/outputs.npy").dtype
+    np.testing.assert_array_equal(found, np.load(home / "many.npy"))
+    missing = qfx("simulate", "project", "--inputs", "x.npy", "--out", "y.npy", "--engine", "torch", cwd=home, code=2)
+    assert "error: there is no engine 'torch' for outputs; the engines are sim, onnx" in missing.stderr
+    assert not (home / "y.npy").exists() and not list(home.glob(".*.partial"))
+
+
+def test_a_code_that_does_not_fit_leaves_no_file(home: Path) -> None:
+    codes = np.zeros((40000, 2, 5, 6), np.uint8)
+    codes[-1, 0, 0, 0] = 16
+    np.save(home / "late.npy", codes)
+    for engine in ("sim", "onnx"):
+        arguments = ("--inputs", "late.npy", "--out", "never.npy", "--engine", engine)
+        assert "outside 0..15" in qfx("simulate", "project", *arguments, cwd=home, code=2).stderr
+        assert not (home / "never.npy").exists() and not list(home.glob(".*.partial"))
+
+
+def test_verify_outputs_only(home: Path) -> None:
+    live = ("--model", "models:net", "--weights", "net.pt")
+    arguments = ("--engines", "torch,sim,onnx", "--inputs", "x.npy", "--outputs-only")
+    shown = qfx("verify", "project", *arguments, *live, cwd=home).stdout
+    assert "torch = sim = onnx: 120 samples, 960 values compared (outputs only), 0 mismatches" in shown
+
+
 def test_simulate_no_samples(home: Path) -> None:
     np.save(home / "empty.npy", np.zeros((0, 2, 5, 6), np.uint8))
     qfx("simulate", "project", "--inputs", "empty.npy", "--out", "nothing.npy", cwd=home)

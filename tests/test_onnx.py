@@ -12,15 +12,19 @@ import pytest
 
 from qfx.errors import ExactnessError, ExportError
 from qfx.export.onnx import OPSET, expose, onnx_model
-from qfx.fixed import FixedType, IntArray
+from qfx.export.onnx_merge import runs
+from qfx.fixed import FixedType, IntArray, Rounding
 from qfx.golden import code_dtype
 from qfx.ir import Graph, GraphBuilder
-from qfx.ops import Affine, Conv2d, Linear, Requantize
+from qfx.ops import Affine, Conv2d, Linear, ReLU, Requantize
 from qfx.ops.onnx_conv import limb_widths
 from qfx.ops.onnx_form import OnnxForm
 from qfx.ops.sampling import constant, corner_codes, random_codes
 from qfx.sim import Simulator
+from qfx.verify.onnx_engine import OnnxEngine
 from tests.networks import residual_network
+from tests.random_choices import Seeded
+from tests.random_networks import random_graph, random_inputs
 
 LEVELS = ["ORT_DISABLE_ALL", "ORT_ENABLE_ALL"]
 
@@ -203,3 +207,47 @@ def test_a_convolution_that_no_split_makes_exact_is_refused() -> None:
 def test_a_constant_must_fit_its_dtype() -> None:
     with pytest.raises(ExactnessError, match="bn: a constant does not fit float32 exactly"):
         OnnxForm("bn", [], {}, "float32").constant((1 << 24) + 1, "float32")
+
+
+S8 = FixedType(True, 8, 5)
+
+
+def batch_norm(shape: tuple[int, ...], relu: bool, target: FixedType, rounding: Rounding = Rounding.RND) -> Graph:
+    """affine, relu if asked for, requantize: what is merged."""
+    build = GraphBuilder("norm")
+    x = build.input("x", FixedType(True, 20, 6), shape)
+    y = build.add("bn", Affine(), x, *(build.constant(n, S8, random_codes(S8, shape[:1], s)) for n, s in (("s", 3), ("o", 4))))
+    y = build.add("act", ReLU(), y) if relu else y
+    return build.build(build.add("cut", Requantize(target, rounding), y))
+
+
+@pytest.mark.parametrize("target", [FixedType(False, 8, 4), FixedType(True, 8, 4), FixedType(False, 11, 1), FixedType(True, 6, -4)])
+@pytest.mark.parametrize("rounding", [Rounding.RND, Rounding.TRN])
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("shape", [(5, 3, 4), (6,)])
+def test_merged_runs(shape: tuple[int, ...], relu: bool, rounding: Rounding, target: FixedType) -> None:
+    graph = batch_norm(shape, relu, target, rounding)
+    inputs, merged = codes_for(graph), onnx_model(graph, merged=True)
+    assert [node.name for node in merged.graph.node if node.name.endswith("/codes")] == ["cut/codes"]
+    for level in LEVELS:
+        np.testing.assert_array_equal(run(merged, inputs, level)["cut"], Simulator(graph).run(inputs)["cut"])
+
+
+def test_what_is_read_twice_or_rounds_otherwise_is_not_merged() -> None:
+    assert len(runs(batch_norm((5, 3, 4), True, FixedType(False, 8, 4)))) == 1
+    assert len(runs(batch_norm((5, 3, 4), True, FixedType(False, 8, 4), Rounding.RND_CONV))) == 3
+    graph = batch_norm((5, 3, 4), True, FixedType(False, 8, 4))
+    graph.outputs.append("act")
+    assert [len(run) for run in runs(graph)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("start", range(0, 90, 30))
+def test_merged_random_networks(start: int) -> None:
+    for seed in range(start, start + 30):
+        graph = random_graph(Seeded(seed))
+        inputs = {graph.inputs[0]: random_inputs(graph, 12, seed)}
+        found = OnnxEngine(graph, onnx_model(graph, merged=True), 2, outputs_only=True).run(inputs)
+        wanted = Simulator(graph).run(inputs)
+        assert list(found) == graph.outputs
+        for name in graph.outputs:
+            np.testing.assert_array_equal(found[name], wanted[name], err_msg=f"seed {seed}\n{graph.text()}")

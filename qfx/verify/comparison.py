@@ -21,7 +21,12 @@ CHUNK_BYTES = 1 << 27
 
 
 def compare_engines(
-    graph: Graph, engines: Sequence[Engine], inputs: Codes, progress: Progress = silent, notes: Sequence[str] = ()
+    graph: Graph,
+    engines: Sequence[Engine],
+    inputs: Codes,
+    progress: Progress = silent,
+    notes: Sequence[str] = (),
+    outputs_only: bool = False,
 ) -> Report:
     """Run all engines on the same inputs and compare them, exactly.
 
@@ -31,12 +36,13 @@ def compare_engines(
         inputs: codes (samples, *shape), by input name if there are several.
         progress: told after every chunk.
         notes: passed on into the report.
+        outputs_only: whether only the graph's outputs are compared; then the engines need not give any other value.
 
     Raises:
         ProjectError: an engine gave no value for a layer, or one of another shape.
     """
-    state = _State(graph, engines)
-    step = chunk_size(graph, len(engines))
+    state = _State(graph, engines, [node for node in graph.nodes if not outputs_only or node.name in graph.outputs])
+    step = chunk_size(graph, len(engines), outputs_only)
     codes = by_input(graph, inputs)
     samples = len(codes[graph.inputs[0]])
     for start in range(0, samples, step):
@@ -44,12 +50,13 @@ def compare_engines(
         count = min(step, samples - start)
         state.compare({engine.name: engine.run(chunk) for engine in engines}, count, start)
         progress("compare", start + count, samples)
-    return Report(tuple(engine.name for engine in engines), samples, state.layers(), state.first, tuple(notes))
+    return Report(tuple(engine.name for engine in engines), samples, state.layers(), state.first, tuple(notes), outputs_only)
 
 
-def chunk_size(graph: Graph, engines: int) -> int:
-    """Samples whose values in all engines fit `CHUNK_BYTES`; at least 1."""
-    per_sample = 8 * engines * sum(graph.values[name].size for name in graph.activations())
+def chunk_size(graph: Graph, engines: int, outputs_only: bool = False) -> int:
+    """Samples whose compared values and inputs in all engines fit `CHUNK_BYTES`; at least 1."""
+    names = {*graph.inputs, *graph.outputs} if outputs_only else graph.activations()
+    per_sample = 8 * engines * sum(graph.values[name].size for name in names)
     return max(1, CHUNK_BYTES // per_sample)
 
 
@@ -59,6 +66,7 @@ class _State:
 
     graph: Graph
     engines: Sequence[Engine]
+    nodes: Sequence[Node]
     counts: dict[str, int] = field(default_factory=dict[str, int])
     first: Difference | None = None
     first_layer: int | None = None
@@ -66,7 +74,7 @@ class _State:
     def compare(self, results: dict[str, Values], samples: int, start: int) -> None:
         """Count the differences of one chunk of so many samples whose first sample has the index `start`."""
         reference = self.engines[0].name
-        for position, node in enumerate(self.graph.nodes):
+        for position, node in enumerate(self.nodes):
             wanted = (samples, *self.graph.values[node.name].shape)
             found = {name: _value(name, node.name, values, wanted) for name, values in results.items()}
             wrong = {name: differs(found[reference], codes) for name, codes in found.items() if name != reference}
@@ -97,7 +105,7 @@ class _State:
             LayerReport(
                 node.name, node.op.kind, values[node.name].type.ap_name, values[node.name].size, self.counts.get(node.name, 0)
             )
-            for node in self.graph.nodes
+            for node in self.nodes
         )
 
 

@@ -90,6 +90,7 @@ class Report:
         layers: in topological order.
         first: the first difference; None if there is none.
         notes: what the reader should know, such as an engine left out.
+        outputs_only: whether only the network's outputs were compared, and `layers` are those that compute them.
     """
 
     engines: tuple[str, ...]
@@ -97,6 +98,7 @@ class Report:
     layers: tuple[LayerReport, ...]
     first: Difference | None = None
     notes: tuple[str, ...] = ()
+    outputs_only: bool = False
 
     @property
     def values_compared(self) -> int:
@@ -109,7 +111,7 @@ class Report:
         return sum(layer.mismatches for layer in self.layers)
 
     def document(self) -> dict[str, Any]:
-        """For JSON; `first_mismatch` is there only if there is one."""
+        """For JSON; `outputs_only` is there only if it is true, `first_mismatch` only if there is one."""
         document: dict[str, Any] = {
             "engines": list(self.engines),
             "samples": self.samples,
@@ -117,6 +119,7 @@ class Report:
             "mismatches": self.mismatches,
             "layers": [dataclasses.asdict(layer) for layer in self.layers],
         }
+        document |= {"outputs_only": True} if self.outputs_only else {}
         return document | ({"first_mismatch": self.first.document()} if self.first else {})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx.errors import EngineUnavailable, UsageError
-from qfx.fixed import IntArray
 from qfx.golden import RECORDED, random_samples
 from qfx.progress import Progress, silent
 from qfx.project import Project
-from qfx.sim.engine import Codes, Simulator, by_input, check_inputs
+from qfx.sim.engine import Codes, Simulator, by_input, checked_codes
 from qfx.verify.comparison import compare_engines
-from qfx.verify.engine import Engine
+from qfx.verify.engine import Engine, OutputSimulator
 from qfx.verify.report import Report
 
 ENGINES = ("torch", "sim", "onnx", "csim")
@@ -32,6 +31,7 @@ def verify(
     model: Any = None,
     progress: Progress = silent,
     cache: Path | None = None,
+    outputs_only: bool = False,
 ) -> Report:
     """Compare the engines of a project at every value of every layer, exactly.
 
@@ -46,6 +46,7 @@ def verify(
         model: the torch model, run live; without it the recorded torch values are used.
         progress: told what is done.
         cache: folder where compiled C++ is kept by its content; None to compile.
+        outputs_only: whether the network's outputs alone are compared, each engine as it runs fastest.
 
     Raises:
         UsageError: an unknown engine, fewer than two, or inputs that do not fit the network.
@@ -60,7 +61,9 @@ def verify(
     for done, name in enumerate(names):
         progress("prepare engines", done, len(names))
         try:
-            built.append(_torch(project, model, codes) if name == "torch" else _BUILD[name](project, cache))
+            built.append(
+                _torch(project, model, codes, outputs_only) if name == "torch" else _BUILD[name](project, cache, outputs_only)
+            )
         except _NotRecorded as error:
             if engines is not None:
                 raise EngineUnavailable(f"engine torch cannot run: {error}") from error
@@ -68,12 +71,12 @@ def verify(
     progress("prepare engines", len(names), len(names))
     if len(built) < 2:
         raise UsageError(f"a comparison needs two engines or more, not {', '.join(names)}")
-    return compare_engines(project.graph, built, codes, progress, notes)
+    return compare_engines(project.graph, built, codes, progress, notes, outputs_only)
 
 
 def choose_inputs(
     project: Project, inputs: npt.NDArray[np.integer] | None = None, samples: int | None = None, seed: int | None = None
-) -> IntArray:
+) -> npt.NDArray[np.integer]:
     """`choose_samples` for a network with one input: its codes alone."""
     (codes,) = choose_samples(project, inputs, samples, seed).values()
     return codes
@@ -81,7 +84,7 @@ def choose_inputs(
 
 def choose_samples(
     project: Project, inputs: Codes | None = None, samples: int | None = None, seed: int | None = None
-) -> dict[str, IntArray]:
+) -> dict[str, npt.NDArray[np.integer]]:
     """The codes of each input of a verification, by name; arguments as for `verify`.
 
     Raises:
@@ -91,8 +94,8 @@ def choose_samples(
     if samples is not None and samples < 1:
         raise UsageError(f"{samples} samples cannot be compared; ask for 1 or more")
     if inputs is None and seed is not None:
-        return random_samples(graph, samples or RECORDED, seed)
-    codes = check_inputs(graph, by_input(graph, project.samples if inputs is None else inputs))
+        return {**random_samples(graph, samples or RECORDED, seed)}
+    codes = checked_codes(graph, by_input(graph, project.samples if inputs is None else inputs))
     count = len(codes[graph.inputs[0]])
     if count == 0:
         raise UsageError("the inputs hold no sample; give one or more")
@@ -120,32 +123,35 @@ class _NotRecorded(Exception):
     """torch has neither a live model nor recorded values for these inputs."""
 
 
-def _torch(project: Project, model: Any, codes: Codes) -> Engine:
+def _torch(project: Project, model: Any, codes: Mapping[str, npt.NDArray[np.integer]], outputs_only: bool) -> Engine:
     if model is not None:
         from qfx.verify.torch_engine import TorchEngine
 
-        return TorchEngine(model, project.graph)
+        return TorchEngine(model, project.graph, outputs_only=outputs_only)
     from qfx.verify.recorded import RecordedTorch
 
     if project.torch_file is None:
         raise _NotRecorded("the project has no recorded torch values; give the model to run it live")
     recorded = RecordedTorch(project.graph, project.torch_file, project.samples)
-    if not recorded.has(codes):
+    count = len(next(iter(codes.values())))
+    parts = ({name: array[start : start + RECORDED] for name, array in codes.items()} for start in range(0, count, RECORDED))
+    if not all(recorded.has(part) for part in parts):  # part by part: it keeps a copy of what it looks up
         raise _NotRecorded("its values are recorded for the project's own inputs only; give the model to run it live")
     return recorded
 
 
-def _sim(project: Project, cache: Path | None) -> Engine:
-    return Simulator(project.graph)
+def _sim(project: Project, cache: Path | None, outputs_only: bool) -> Engine:
+    return (OutputSimulator if outputs_only else Simulator)(project.graph)
 
 
-def _onnx(project: Project, cache: Path | None) -> Engine:
+def _onnx(project: Project, cache: Path | None, outputs_only: bool) -> Engine:
     from qfx.verify.onnx_engine import OnnxEngine, load_model
 
-    return OnnxEngine(project.graph, load_model(project.onnx_file.read_bytes(), str(project.onnx_file)))
+    model = load_model(project.onnx_file.read_bytes(), str(project.onnx_file))
+    return OnnxEngine(project.graph, model, outputs_only=outputs_only)
 
 
-def _csim(project: Project, cache: Path | None) -> Engine:
+def _csim(project: Project, cache: Path | None, outputs_only: bool) -> Engine:
     from qfx.sim.csim import CSimulator
 
     engine = CSimulator(project.path, cache=cache)
@@ -153,4 +159,4 @@ def _csim(project: Project, cache: Path | None) -> Engine:
     return engine
 
 
-_BUILD: dict[str, Callable[[Project, Path | None], Engine]] = {"sim": _sim, "onnx": _onnx, "csim": _csim}
+_BUILD: dict[str, Callable[[Project, Path | None, bool], Engine]] = {"sim": _sim, "onnx": _onnx, "csim": _csim}

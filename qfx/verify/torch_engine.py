@@ -21,7 +21,7 @@ from qfx.sim.engine import check_inputs
 
 Record = Callable[[str, Tensor], None]
 
-CHUNK_ELEMENTS = 1 << 25
+CHUNK_ELEMENTS = 1 << 24
 """Recorded values per chunk of samples."""
 
 
@@ -32,6 +32,7 @@ class TorchEngine:
         model: the model that the graph was lowered from.
         graph: its graph.
         device: where to run; None for where the model's parameters are.
+        outputs_only: whether `run` gives the graph's outputs only, which is faster.
 
     Raises:
         UsageError: the model has no value of some name in the graph.
@@ -39,15 +40,19 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, model: nn.Module, graph: Graph, device: torch.device | str | None = None) -> None:
-        self.model, self.graph = model, graph
+    def __init__(
+        self, model: nn.Module, graph: Graph, device: torch.device | str | None = None, outputs_only: bool = False
+    ) -> None:
+        self.model, self.graph, self.outputs_only = model, graph, outputs_only
+        self._lowered: tuple[object, Lowered] | None = None
         first = next(iter(model.parameters()), None)
         self.device = torch.device(device or (first.device if first is not None else "cpu"))
 
     def run(self, inputs: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, npt.NDArray[np.float64]]:
         """Codes (batch, *shape) of every input and computed value, as float64; fractional where torch is off the grid.
 
-        The outputs are those of `model(x)` itself; all other values come from the same layers, observed.
+        With `outputs_only` those of the outputs alone. The outputs are those of `model(x)` itself; all other values come from the
+        same layers, observed.
 
         Raises:
             UsageError: inputs that do not fit the graph, or a graph of another model.
@@ -59,7 +64,7 @@ class TorchEngine:
         mode = self.model.training
         self.model.to(self.device).eval()
         try:
-            lowered = lower_traced(self.model, [self.graph.values[name].shape for name in self.graph.inputs], self.graph.name)
+            lowered = self._lower()
             install(lowered)
             with torch.no_grad():
                 chunks = [
@@ -68,7 +73,18 @@ class TorchEngine:
                 ]
         finally:
             self.model.train(mode)
-        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in self.graph.activations()}
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in self._wanted()}
+
+    def _lower(self) -> Lowered:
+        """The model lowered anew, unless no tensor of it has changed."""
+        state = [(tensor.data_ptr(), tensor._version) for tensor in (*self.model.parameters(), *self.model.buffers())]
+        if self._lowered is None or self._lowered[0] != state:
+            shapes = [self.graph.values[name].shape for name in self.graph.inputs]
+            self._lowered = state, lower_traced(self.model, shapes, self.graph.name)
+        return self._lowered[1]
+
+    def _wanted(self) -> list[str]:
+        return self.graph.outputs if self.outputs_only else self.graph.activations()
 
     def _chunk(self, lowered: Lowered, codes: Mapping[str, npt.NDArray[np.int64]]) -> dict[str, npt.NDArray[np.float64]]:
         found: dict[str, npt.NDArray[np.float64]] = {name: array.astype(np.float64) for name, array in codes.items()}
@@ -80,13 +96,14 @@ class TorchEngine:
                 found[name] = codes[:, None] if codes.ndim == 1 else codes  # a graph has no scalars: an argmax is (1,)
 
         fed = [_encode(lowered, name, array).to(self.device) for name, array in codes.items()]
-        _Observer(lowered, record).run(*fed)
+        if not self.outputs_only:
+            _Observer(lowered, record).run(*fed)
         outputs: Any = self.model(*fed)
         results: list[Any] = [*outputs] if len(lowered.returned) > 1 or type(outputs) in (list, tuple) else [outputs]
         for name, real in zip(lowered.returned, results, strict=True):
             if name is not None:  # else the host's step on an output, which is observed before it
                 record(name, real)
-        missing = [name for name in self.graph.activations() if name not in found]
+        missing = [name for name in self._wanted() if name not in found]
         if missing:
             raise UsageError(f"the torch model has no value {missing[0]!r}; the graph was lowered from another model")
         return found

@@ -148,6 +148,18 @@ def test_an_engine_that_gives_another_shape() -> None:
         compare_engines(GRAPH, [Twin("a"), Twin("b", change)], IMAGES)
 
 
+def test_outputs_only() -> None:
+    def change(values: dict[str, npt.NDArray[Any]], x: IntArray) -> None:
+        bump("head", 4, (2,))(values, x)
+        values["stem"] += 1
+        del values["pool"]
+
+    report = compare_engines(GRAPH, [Twin("a"), Twin("b", change)], IMAGES, outputs_only=True)
+    assert [(layer.name, layer.mismatches) for layer in report.layers] == [("head", 1)]
+    assert report.values_compared == 20 * 4 and report.document()["outputs_only"] is True
+    assert chunk_size(GRAPH, 2, outputs_only=True) == comparison.CHUNK_BYTES // (8 * 2 * (60 + 4))
+
+
 def test_totals_over_projects() -> None:
     good = compare_engines(GRAPH, [Twin("a"), Twin("b")], IMAGES)
     bad = compare_engines(GRAPH, [Twin("a"), Twin("b", bump("head", 3, (0,)))], IMAGES)

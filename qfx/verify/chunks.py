@@ -1,0 +1,47 @@
+"""The outputs of a network for any number of samples, by the engine that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from qfx.errors import UsageError
+from qfx.fixed import IntArray
+from qfx.ir import Graph
+from qfx.sim.engine import checked_codes, chunk_size, simulate
+
+
+def output_chunks(
+    graph: Graph, inputs: Mapping[str, npt.NDArray[np.integer]], engine: str = "sim", threads: int = 0
+) -> Iterator[dict[str, IntArray]]:
+    """Output codes, chunk by chunk, in order; memory stays bounded.
+
+    Args:
+        graph: the network.
+        inputs: codes (samples, *shape) of every input; may be memory-mapped.
+        engine: `sim`, or `onnx` for ONNX Runtime on a model whose affines, relus and requantizes are merged.
+        threads: blocks of samples that are computed at a time; 0 for one per core.
+
+    Raises:
+        UsageError: another engine, or inputs that do not fit the network.
+        EngineUnavailable: onnxruntime is not installed.
+    """
+    if engine == "sim":
+        yield from simulate(graph, inputs, threads=threads)
+    elif engine == "onnx":
+        yield from _onnx(graph, inputs, threads)
+    else:
+        raise UsageError(f"there is no engine {engine!r} for outputs; the engines are sim, onnx")
+
+
+def _onnx(graph: Graph, inputs: Mapping[str, npt.NDArray[np.integer]], threads: int) -> Iterator[dict[str, IntArray]]:
+    from qfx.export.onnx import onnx_model
+    from qfx.verify.onnx_engine import OnnxEngine
+
+    runtime = OnnxEngine(graph, onnx_model(graph, merged=True), threads, outputs_only=True)
+    step = chunk_size(graph, graph.outputs)
+    for start in range(0, len(inputs[graph.inputs[0]]), step):
+        part = {name: codes[start : start + step] for name, codes in inputs.items()}
+        yield runtime.run(checked_codes(graph, part))

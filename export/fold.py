@@ -85,11 +85,15 @@ class Search:
     shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
 
     def __post_init__(self) -> None:
-        self.budget = {name: int(self.board.resources[name] * share) for name, share in self.shares.items() if name in self.board.resources}
+        self.budget = {
+            name: int(self.board.resources[name] * share) for name, share in self.shares.items() if name in self.board.resources
+        }
         known = {node.name for node in self.graph.nodes}
         for name in self.products:
             if name not in known:
-                raise ExportError(f"the graph has no node {name!r}, for which products are asked; it has {', '.join(sorted(known))}")
+                raise ExportError(
+                    f"the graph has no node {name!r}, for which products are asked; it has {', '.join(sorted(known))}"
+                )
         self._candidates = {node.name: self._of(node) for node in self.graph.nodes}
 
     def _of(self, node: Node) -> list[_Candidate]:
@@ -118,7 +122,9 @@ class Search:
         intervals = self.intervals()
         place = bisect.bisect_left(range(len(intervals)), True, key=lambda i: self._fitting(intervals[i]) is not None)
         if place == len(intervals):
-            raise ExportError(f"graph {self.graph.name!r} does not fit board {self.board.name!r} at any rate: {self._lack(intervals[-1])}")
+            raise ExportError(
+                f"graph {self.graph.name!r} does not fit board {self.board.name!r} at any rate: {self._lack(intervals[-1])}"
+            )
         slower = [self._lack(intervals[place - 1])] if place else []
         return self._folded(intervals[place], slower)
 
@@ -130,9 +136,13 @@ class Search:
         """
         least = self.intervals()[0]
         if interval < least:
-            raise ExportError(f"graph {self.graph.name!r}: no folding takes {interval:,} cycles per frame; the fastest takes {least:,}")
+            raise ExportError(
+                f"graph {self.graph.name!r}: no folding takes {interval:,} cycles per frame; the fastest takes {least:,}"
+            )
         if self._fitting(interval) is None:
-            raise ExportError(f"graph {self.graph.name!r} does not fit board {self.board.name!r} at {interval:,} cycles: {self._lack(interval)}")
+            raise ExportError(
+                f"graph {self.graph.name!r} does not fit board {self.board.name!r} at {interval:,} cycles: {self._lack(interval)}"
+            )
         return self._folded(interval, [])
 
     def _folded(self, interval: int, slower: list[str]) -> Folded:

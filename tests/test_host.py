@@ -161,7 +161,7 @@ def test_from_export_to_probabilities(tmp_path: Path) -> None:
     simulate = ("simulate", "p", "--inputs", "x.npy", "--out")
     assert f"left to the host: {line}" in qfx(*simulate, "codes.npy", cwd=tmp_path).stdout
     assert np.load(tmp_path / "codes.npy").dtype.kind == "i"
-    assert "9 samples of 5\n" in qfx(*simulate, "real.npy", "--host", cwd=tmp_path).stdout
+    assert "9 samples of 5; " in qfx(*simulate, "real.npy", "--host", cwd=tmp_path).stdout
     with torch.no_grad():
         wanted = classifier().eval()(torch.from_numpy(codes))
     np.testing.assert_allclose(np.load(tmp_path / "real.npy"), wanted.numpy(), rtol=1e-5)
@@ -174,8 +174,8 @@ def test_several_results_take_an_archive(tmp_path: Path) -> None:
     write_project(lower(Ending(lambda x: x.topk(2)), (5,)), tmp_path / "p", codes)
     np.save(tmp_path / "x.npy", codes)
     with pytest.raises(UsageError, match=r"2 outputs, topk.values, topk.indices; give --out a name that ends in .npz"):
-        simulate_project(tmp_path / "p", tmp_path / "x.npy", tmp_path / "y.npy", host=True, quiet=True)
-    simulate_project(tmp_path / "p", tmp_path / "x.npy", tmp_path / "y.npz", host=True, quiet=True)
+        simulate_project(tmp_path / "p", tmp_path / "x.npy", tmp_path / "y.npy", "sim", 0, host=True, quiet=True)
+    simulate_project(tmp_path / "p", tmp_path / "x.npy", tmp_path / "y.npz", "sim", 0, host=True, quiet=True)
     with np.load(tmp_path / "y.npz") as found:
         assert found["topk.values"].tolist() == [[-0.125, -0.25]] and found["topk.indices"].tolist() == [[0, 1]]
 

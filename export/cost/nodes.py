@@ -110,15 +110,14 @@ def _conv2d(costs: NodeCosts, node: Node, fold: Fold) -> StageShape:
     lanes = Lanes(1 if grouped else fold.writes, 1 if depthwise or grouped else fold.reads[0], fold.taps)
     groups: int = node.op.groups  # type: ignore[attr-defined]
     more = costs.product(node, fold)
-    return _windowed(costs, node, lanes, groups, fold, bias_width=costs.bias_width(node), **more)
+    return _windowed(costs, node, lanes, groups, fold, **more, bias_width=costs.bias_width(node))
 
 
 @shape_of(MaxPool2d, AvgPool2d)
 def _pool(costs: NodeCosts, node: Node, fold: Fold) -> StageShape:
     reciprocal: FixedType | None = getattr(node.op, "reciprocal", None)
-    return _windowed(
-        costs, node, Lanes(fold.writes), costs.operands(node)[0].shape[0], fold, weight_width=reciprocal.width if reciprocal else 0
-    )
+    more: Fields = {"weight_width": reciprocal.width if reciprocal else 0}
+    return _windowed(costs, node, Lanes(fold.writes), costs.operands(node)[0].shape[0], fold, **more)
 
 
 def _windowed(costs: NodeCosts, node: Node, lanes: Lanes, groups: int, fold: Fold, **more: Any) -> StageShape:
@@ -148,7 +147,8 @@ def _linear(costs: NodeCosts, node: Node, fold: Fold) -> StageShape:
     x, out = costs.operands(node)
     lanes = Lanes(fold.writes, fold.reads[0])
     more = costs.formats(node) | costs.product(node, fold) | {"accumulator_width": out.type.width}
-    return StageShape(node.name, "linear", x.size, (1, 1), out.size, (1, 1), lanes, bias_width=costs.bias_width(node), **more)
+    more["bias_width"] = costs.bias_width(node)
+    return StageShape(node.name, "linear", x.size, (1, 1), out.size, (1, 1), lanes, **more)
 
 
 @shape_of(Affine)

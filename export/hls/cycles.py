@@ -17,8 +17,9 @@ T = TypeVar("T")
 
 def image_shape(shape: tuple[int, ...]) -> Shape:
     """(channels, rows, columns) as a stream has them: vectors are one pixel, sequences one row."""
-    height = shape[1] if len(shape) > 2 else 1
-    return shape[0], height, math.prod(shape[2:] if len(shape) > 2 else shape[1:])
+    channels, *rest = shape
+    height = rest[0] if len(rest) > 1 else 1
+    return channels, height, math.prod(rest[1:] if len(rest) > 1 else rest)
 
 
 def node_cycles(graph: Graph, node: Node, fold: Fold) -> dict[str, int]:
@@ -60,10 +61,6 @@ def _twice(x: Shape, out: Shape, fold: Fold) -> int:
 
 
 def _codes_in(x: Shape, out: Shape, fold: Fold) -> int:
-    return math.prod(x)
-
-
-def _slice(x: Shape, out: Shape, fold: Fold) -> int:
     return math.prod(x)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from qfx.export.cost.packing import Packing, best_packing
 from qfx.fixed import IntArray
 from qfx.ir import Graph, Node, Value
@@ -41,7 +39,7 @@ def packed_rows(matrix: IntArray, outputs: int, packing: Packing) -> list[list[i
         for position in range(matrix.shape[1]):
             row: list[int] = []
             for start in range(first, first + outputs, packing.lanes):
-                shared: Sequence[Sequence[int]] = matrix[start : start + packing.lanes, position].T.tolist()
-                row += [packing.pack(weights) for weights in shared]
+                for weights in matrix[start : start + packing.lanes, position].T:
+                    row.append(packing.pack([int(weight) for weight in weights]))
             rows.append(row)
     return rows

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qfx.errors import ExportError
-from qfx.export.hls.packed import packed_rows, weight_packing
 from qfx.export.hls.layers import Code, Layer, Table
+from qfx.export.hls.packed import packed_rows, weight_packing
 from qfx.fixed import FixedType, IntArray
 from qfx.ir import Value
 
@@ -197,7 +197,9 @@ def _packed_table(layer: Layer, weight: Value, matrix: IntArray) -> None:
     """Add weights of which several share a DSP, and what units/packed_multiply wants to know."""
     packing = weight_packing(layer.x.value, weight, layer.out.lanes)
     if packing is None:
-        raise ExportError(f"weights {weight.name!r} of {layer.out.lanes} outputs at a time cannot share a DSP; fold them in another way")
+        raise ExportError(
+            f"weights {weight.name!r} of {layer.out.lanes} outputs at a time cannot share a DSP; fold them in another way"
+        )
     lowest, upper = packing.fields[0].width, packing.fields[-1].width
     lanes_width = packing.lanes * packing.lane_width
     rows = packed_rows(matrix, layer.out.lanes, packing)
@@ -213,5 +215,7 @@ def _packed_table(layer: Layer, weight: Value, matrix: IntArray) -> None:
         Code("packed_product", True, packing.total_width),
         Code("packed_sum", True, max(lanes_width, packing.total_width)),
     ]
-    comment = f"{weight.name}: {weight.type.ap_name}, [output group, window word][{packing.lanes} outputs an entry, code of the word]"
+    comment = (
+        f"{weight.name}: {weight.type.ap_name}, [output group, window word][{packing.lanes} outputs an entry, code of the word]"
+    )
     layer.tables.append(Table("weight", f"{layer.name}_weight_table", rows, packing.stored_width, "packed_entry", comment))

@@ -17,8 +17,8 @@ from qfx.errors import ExportError
 from qfx.export.hls import write_hls
 from qfx.export.hls.board import load_board
 from qfx.export.hls.emit import Design, Renderer, design
-from qfx.export.hls.names import RESERVED, identifier, unique_identifiers
 from qfx.export.hls.folding import lanes
+from qfx.export.hls.names import RESERVED, identifier, unique_identifiers
 from qfx.export.hls.tables import naf
 from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder

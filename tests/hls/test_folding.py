@@ -15,7 +15,7 @@ from qfx.export.hls.validator import validate
 from qfx.export.hls.windows import Window, plan_ring
 from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder, save_graph
-from qfx.ops import Conv2d
+from qfx.ops import Conv2d, Requantize
 from qfx.ops.sampling import random_codes
 from qfx.sim import Simulator
 from qfx.sim.csim import CSimulator
@@ -71,13 +71,17 @@ def convolutions() -> Graph:
     """Convolutions whose windows lie in every way in the image, one after the other."""
     build = GraphBuilder("windows")
     y = build.input("x", S6, (4, 9, 8))
-    kernels = [((3, 3), (1, 1), (1, 1), (1, 1), 1), ((2, 3), (1, 2), (1, 0), (1, 1), 4), ((3, 1), (2, 1), (2, 0), (2, 1), 1),
-               ((1, 1), (1, 1), (0, 0), (1, 1), 1), ((1, 1), (2, 2), (0, 0), (1, 1), 1), ((1, 2), (1, 1), (1, 1), (1, 1), 1)]  # fmt: skip
-    from qfx.ops import Requantize
-
-    for number, (kernel, stride, padding, dilation, groups) in enumerate(kernels):
-        weight = build.constant(f"w{number}", S6, random_codes(S6, (4, 4 // groups, *kernel), number))
-        y = build.add(f"conv{number}", Conv2d(stride, padding, dilation, groups), y, weight)
+    kernels = [
+        ((3, 3), Conv2d(padding=(1, 1))),
+        ((2, 3), Conv2d((1, 2), (1, 0), groups=4)),
+        ((3, 1), Conv2d((2, 1), (2, 0), (2, 1))),
+        ((1, 1), Conv2d()),
+        ((1, 1), Conv2d((2, 2))),
+        ((1, 2), Conv2d(padding=(1, 1))),
+    ]
+    for number, (kernel, op) in enumerate(kernels):
+        weight = build.constant(f"w{number}", S6, random_codes(S6, (4, 4 // op.groups, *kernel), number))
+        y = build.add(f"conv{number}", op, y, weight)
         y = build.add(f"cast{number}", Requantize(S6), y)
     return build.build(y)
 
@@ -140,7 +144,9 @@ def test_weights_share_dsps(width: int, pe: int, tmp_path: Path) -> None:
     type = FixedType(True, width, 2)
     codes = random_codes(type, (6, 4, 3, 3), 1)
     codes.flat[:2] = type.min_int, type.max_int
-    y = build.add("conv", Conv2d(padding=(1, 1)), x, build.constant("w", type, codes), build.constant("b", S6, random_codes(S6, (6,), 2)))
+    y = build.add(
+        "conv", Conv2d(padding=(1, 1)), x, build.constant("w", type, codes), build.constant("b", S6, random_codes(S6, (6,), 2))
+    )
     graph = build.build(y)
     for number, fold in enumerate([Fold((2,), pe, 1, "packed"), Fold((4,), pe, 9, "packed")]):
         check(graph, {"conv": fold}, tmp_path / str(number))

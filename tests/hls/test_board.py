@@ -39,7 +39,9 @@ def test_a_clock_by_its_first_digits() -> None:
 
 
 def test_a_clock_out_of_reach() -> None:
-    with pytest.raises(ExportError, match=r"'ultra96' cannot run at 200 MHz; PL clock 0 can have 100, .*187\.5, 214\.286, .*375 MHz"):
+    with pytest.raises(
+        ExportError, match=r"'ultra96' cannot run at 200 MHz; PL clock 0 can have 100, .*187\.5, 214\.286, .*375 MHz"
+    ):
         load_board("ultra96").clock(200)
 
 

@@ -26,6 +26,7 @@ read_verilog -lib -specify +/xilinx/cells_sim.v
 read_verilog -lib +/xilinx/cells_xtra.v
 hierarchy -check
 synth_xilinx -family xcup -noiopad -noclkbuf {flags} -run prepare:check
+blackbox =A:whitebox
 write_json {netlist}
 """
 LUT = re.compile(r"LUT[1-6]|INV")
@@ -62,10 +63,10 @@ class Yosys:
             text = "".join(render(datapath, module) for datapath, module in zip(datapaths, modules, strict=True))
             (folder / "source.v").write_text(text)
             (folder / "script.ys").write_text(SCRIPT.format(source="source.v", netlist="netlist.json", flags=flags))
-            command = [*self.command, "-q", "script.ys"]
+            command = [*self.command, "-q", "-l", "log", "script.ys"]
             result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             if result.returncode:
-                raise RuntimeError(f"yosys failed:\n{(result.stdout + result.stderr)[-2000:]}")
+                raise RuntimeError(f"yosys failed:\n{(folder / 'log').read_text()[-2000:]}{result.stderr[-2000:]}")
             netlist = json.loads((folder / "netlist.json").read_text())["modules"]
         return [count(netlist[module]) for module in modules]
 

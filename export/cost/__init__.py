@@ -15,11 +15,16 @@ from qfx.export.cost.arithmetic import (
     PReLU,
     ReLU,
     Requantize,
+    dsp_blocks,
 )
 from qfx.export.cost.arrays import MacArray, MultiplierArray
 from qfx.export.cost.datapath import Datapath, coefficient_table
+from qfx.export.cost.estimate import Estimate, estimate
+from qfx.export.cost.memory import block_rams, buffer, fifo, table
 from qfx.export.cost.packing import Packing, best_packing, check_packing
 from qfx.export.cost.resources import Resources, total
+from qfx.export.cost.shape import Fold, StageShape, elementwise
+from qfx.export.cost.stage import cost, stage_parts
 from qfx.export.cost.storage import Control, Converter, Fifo, LineBuffer, Rom
 
 __all__ = [
@@ -30,7 +35,9 @@ __all__ = [
     "Control",
     "Converter",
     "Datapath",
+    "Estimate",
     "Fifo",
+    "Fold",
     "LineBuffer",
     "MacArray",
     "Maximum",
@@ -44,8 +51,18 @@ __all__ = [
     "Requantize",
     "Resources",
     "Rom",
+    "StageShape",
     "best_packing",
+    "block_rams",
+    "buffer",
     "check_packing",
     "coefficient_table",
+    "cost",
+    "dsp_blocks",
+    "elementwise",
+    "estimate",
+    "fifo",
+    "stage_parts",
+    "table",
     "total",
 ]

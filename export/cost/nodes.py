@@ -146,7 +146,7 @@ def _windowed(costs: NodeCosts, node: Node, lanes: Lanes, groups: int, fold: Fol
 def _linear(costs: NodeCosts, node: Node, fold: Fold) -> StageShape:
     x, out = costs.operands(node)
     lanes = Lanes(fold.writes, fold.reads[0])
-    more = costs.formats(node) | costs.product(node, fold) | {"accumulator_width": out.type.width}
+    more: Fields = costs.formats(node) | costs.product(node, fold) | {"accumulator_width": out.type.width}
     more["bias_width"] = costs.bias_width(node)
     return StageShape(node.name, "linear", x.size, (1, 1), out.size, (1, 1), lanes, **more)
 

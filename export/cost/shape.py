@@ -109,11 +109,12 @@ class StageShape:
         if self.multiplier not in get_args(Multiplier):
             raise ExportError(f"{self.name}: there is no multiplier {self.multiplier!r}; known: {', '.join(get_args(Multiplier))}")
         whole = [
+            ("groups", self.groups, "input channels", self.in_channels),
+            ("groups", self.groups, "output channels", self.out_channels),
             ("PE", self.fold.outputs, "output channels", self.out_channels),
             ("S", self.fold.channels, "input channels of a group", self.group_channels),
             ("T", self.fold.taps, "positions of the kernel", self.taps),
             ("P", self.fold.pixels, "columns of the result", self.out_size[1]),
-            ("groups", self.groups, "input channels", self.in_channels),
         ]
         for what, part, things, count in whole:
             if part < 1 or count % part:

@@ -39,7 +39,7 @@ def packed_rows(matrix: IntArray, outputs: int, packing: Packing) -> list[list[i
         for position in range(matrix.shape[1]):
             row: list[int] = []
             for start in range(first, first + outputs, packing.lanes):
-                for weights in matrix[start : start + packing.lanes, position].T:
-                    row.append(packing.pack([int(weight) for weight in weights]))
+                for code in range(matrix.shape[2]):
+                    row.append(packing.pack([int(matrix[start + lane, position, code]) for lane in range(packing.lanes)]))
             rows.append(row)
     return rows

@@ -117,7 +117,8 @@ def _conv2d(costs: NodeCosts, node: Node, fold: Fold) -> StageShape:
 def _pool(costs: NodeCosts, node: Node, fold: Fold) -> StageShape:
     reciprocal: FixedType | None = getattr(node.op, "reciprocal", None)
     more: Fields = {"weight_width": reciprocal.width if reciprocal else 0}
-    return _windowed(costs, node, Lanes(fold.writes), costs.operands(node)[0].shape[0], fold, **more)
+    channels, *_ = costs.operands(node)[0].shape
+    return _windowed(costs, node, Lanes(fold.writes), int(channels), fold, **more)
 
 
 def _windowed(costs: NodeCosts, node: Node, lanes: Lanes, groups: int, fold: Fold, **more: Any) -> StageShape:

@@ -108,7 +108,7 @@ def _plain(costs: NodeCosts, node: Node, fold: Fold) -> StageShape:
 def _conv2d(costs: NodeCosts, node: Node, fold: Fold) -> StageShape:
     depthwise, grouped = is_depthwise(costs.graph, node), is_grouped(costs.graph, node)
     lanes = Lanes(1 if grouped else fold.writes, 1 if depthwise or grouped else fold.reads[0], fold.taps)
-    groups: int = node.op.groups  # type: ignore[attr-defined]
+    groups = int(node.op.groups)  # type: ignore[attr-defined]
     more = costs.product(node, fold)
     return _windowed(costs, node, lanes, groups, fold, **more, bias_width=costs.bias_width(node))
 

@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -50,6 +51,8 @@ ENGINES = ("float", "numpy", "onnx", "csim", "hls4ml")
 EXACT = ("numpy", "onnx", "csim")
 SECONDS = 1.0
 """Of one measurement, about."""
+PAUSE = 0.3
+"""Seconds before a measurement, since ONNX Runtime's threads look for more work for a while."""
 COMPILATIONS = 3
 CHECKED = 8
 """Images whose outputs are compared."""
@@ -209,6 +212,7 @@ def measure(folder: Path, rounds: int) -> dict[str, Timing]:
         counts = {name: _count(process) for name, process in workers.items()}
         for _ in range(rounds):
             for name, process in workers.items():
+                time.sleep(PAUSE)
                 timings[name].rates.append(counts[name] / process.ask("run", images=counts[name])["seconds"])
         for name, process in workers.items():
             memory = process.ask("memory")

@@ -263,7 +263,7 @@ def compile_project(
         return
     dependencies = program.with_name(f"{program.name}.d")
     command = [compiler, *flags, f"-I{hls}", *(word for folder in includes for word in ("-isystem", str(folder)))]
-    command.append(str(stubs / "driver.cpp"))
+    command += [f"-ffile-prefix-map={masking}={headers.path}", str(stubs / "driver.cpp")]  # assertions name their file
     command += ["-MMD", "-MF", str(dependencies), "-o", str(program)]
     result = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if result.returncode != 0:

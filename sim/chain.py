@@ -173,7 +173,9 @@ class Chain:
         x, scale, offset = operands
         frac = output_frac(x, scale, offset)
         up = frac - x.type.frac - scale.type.frac
-        self.affine([int(code) << up for code in scale.codes], aligned_offsets(offset, frac, x.channels), op.bound(operands))
+        offsets = aligned_offsets(offset, frac, offset.size)
+        each_scale, each_offset = x.channels // scale.size, x.channels // offset.size  # one may serve all channels
+        self.affine([int(code) << up for code in scale.codes] * each_scale, offsets * each_offset, op.bound(operands))
 
     def _relu(self, op: ReLU, operands: Sequence[Value], position: int, others: Sequence[Array]) -> None:
         self._rectified = True
@@ -260,7 +262,8 @@ class Chain:
             block.calls.append(partial(np.copyto, added, other[:, block.columns]))
             if up:
                 block.calls.append(partial(np.multiply, added, 2.0**up, out=added))
-            block.calls.append(partial(np.add, block.array, added, out=block.array))
+            terms = (block.array, added) if position == 0 else (added, block.array)
+            block.calls.append(partial(np.subtract if op.minus else np.add, *terms, out=block.array))
 
         self.stages.append(stage)
         self._largest = op.bound(operands)

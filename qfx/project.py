@@ -31,6 +31,7 @@ from qfx import __version__
 from qfx.atomic import new_directory
 from qfx.errors import ProjectError, UsageError
 from qfx.export.hls.board import Board, load_board
+from qfx.export.hls.folding import Folding
 from qfx.export.hls.modes import check_modes
 from qfx.export.hls.plan import check_ends
 from qfx.fixed import IntArray
@@ -185,6 +186,7 @@ def write_project(
     seed: int = 0,
     progress: Progress = silent,
     allow_unverified_modes: bool = False,
+    folding: Folding | None = None,
 ) -> Project:
     """Write a project; the directory appears complete or not at all.
 
@@ -200,6 +202,7 @@ def write_project(
         seed: of the added random codes.
         progress: told what is done.
         allow_unverified_modes: take casts in modes other than AP_TRN, AP_RND and AP_RND_CONV with AP_WRAP and AP_SAT.
+        folding: parallelism of every stage, such as `qfx.export.fold` finds; None for words of up to 8 codes everywhere.
 
     Raises:
         ProjectError: `directory` exists and may not be replaced.
@@ -218,7 +221,7 @@ def write_project(
         progress("write project", 2, 4)
         _write_graph(graph, work)
         progress("write project", 3, 4)
-        _write_cpp(graph, work / JUDGED, samples, outputs, board, allow_unverified_modes)
+        _write_cpp(graph, work / JUDGED, samples, outputs, board, allow_unverified_modes, folding)
         (work / "README.md").write_text(_readme(graph, model_name))
         _manifest(graph, work, load_board(board), model is not None, model_name).write(work)
         progress("write project", 4, 4)
@@ -285,11 +288,17 @@ def _write_graph(graph: Graph, folder: Path) -> None:
 
 
 def _write_cpp(
-    graph: Graph, folder: Path, samples: Mapping[str, IntArray], outputs: Mapping[str, IntArray], board: str, allow: bool
+    graph: Graph,
+    folder: Path,
+    samples: Mapping[str, IntArray],
+    outputs: Mapping[str, IntArray],
+    board: str,
+    allow: bool,
+    folding: Folding | None,
 ) -> None:
     from qfx.export.hls.project import write_hls
 
-    write_hls(graph, folder, board, samples, outputs, allow_unverified_modes=allow)
+    write_hls(graph, folder, board, samples, outputs, allow_unverified_modes=allow, folding=folding)
 
 
 def _manifest(graph: Graph, folder: Path, board: Board, recorded: bool, model_name: str | None) -> Manifest:

@@ -12,9 +12,9 @@ from qfx.export.cost.shape import StageShape, elementwise
 from qfx.export.cost.stage import cost
 from qfx.export.hls.cycles import image_shape
 from qfx.export.hls.folding import Fold, is_depthwise, is_grouped
+from qfx.export.hls.geometry import window_of
 from qfx.export.hls.packed import node_packing
 from qfx.export.hls.tables import khot_forms
-from qfx.export.hls.windows import window_of
 from qfx.fixed import FixedType
 from qfx.ir import Graph, Node, Value
 from qfx.ops import Add, Affine, AvgPool2d, Clamp, Conv2d, Linear, Lookup, MaxPool2d, Multiply, PReLU, ReLU, Requantize

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from qfx.export.hls.folding import Fold, is_depthwise, is_grouped
-from qfx.export.hls.windows import window_cycles, window_of
+from qfx.export.hls.geometry import window_cycles, window_of
 from qfx.ir import Graph, Node
 from qfx.ops import ArgMax, AvgPool2d, Concat, Conv2d, Linear, MaxPool2d, Rearrange, Reshape, Slice
 

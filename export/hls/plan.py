@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from qfx.errors import ExportError
 from qfx.export.hls.folding import Folding
+from qfx.export.hls.geometry import frames_ahead
 from qfx.export.hls.names import identifier, unique_identifiers
 from qfx.fixed import FixedType
 from qfx.ir import Graph, Value
@@ -146,6 +147,7 @@ class Wiring:
         inputs, outputs: the ports, in the order of the graph's.
         reads: per stream the number of its readers.
         folding: of every node.
+        frames_ahead: how far all window stages together read into the next frame, in frames.
         views: values under other word widths than that of their stream, by name.
     """
 
@@ -156,6 +158,7 @@ class Wiring:
     outputs: list[Port]
     reads: dict[str, int]
     folding: Folding
+    frames_ahead: float
     views: dict[str, Wire] = field(default_factory=dict[str, Wire])
     _taken: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -193,8 +196,9 @@ class Wiring:
     def forks(self, wire: Wire) -> list[Stage]:
         """The chain of two-way forks behind the stream of `wire`; none if it has one reader.
 
-        Each copy holds a whole frame. Every stage can finish a frame once it has that frame's inputs, so a copy that is a
-        frame deep never stops the fork while another branch still waits for words of the same frame: no deadlock.
+        A stage can finish a frame once it has that frame's words and, where it picks windows, as many of the next frame as it
+        reads ahead. So a copy that holds a frame and all that is read ahead anywhere never stops the fork while another branch
+        still waits for words: no deadlock.
         """
         count = self.reads[wire.stream]
         stages: list[Stage] = []
@@ -202,7 +206,8 @@ class Wiring:
         for index in range(count - 1):
             last = index == count - 2
             names = (f"{wire.stream}_copy{index}", f"{wire.stream}_copy{index + 1}" if last else f"{wire.stream}_rest{index}")
-            streams = tuple(Stream(name, f"value::{wire.name}::word", wire.words + STREAM_DEPTH, wire.words) for name in names)
+            depth = math.ceil(wire.words * (1 + self.frames_ahead)) + STREAM_DEPTH
+            streams = tuple(Stream(name, f"value::{wire.name}::word", depth, wire.words) for name in names)
             stages.append(Stage(f"fork<value::{wire.name}>", (source, *names), streams))
             source = names[1]
         return stages
@@ -226,7 +231,7 @@ def wire_graph(graph: Graph, folding: Folding) -> Wiring:
         if alias is not None and _same_order(wires[alias], wires[name]):
             wires[name] = replace(wires[name], stream=wires[alias].stream, lanes=wires[alias].lanes)
     inputs, outputs = _ports(graph, wires, {top, *names.values()})
-    return Wiring(graph, top, wires, inputs, outputs, _count_reads(graph, wires), folding)
+    return Wiring(graph, top, wires, inputs, outputs, _count_reads(graph, wires), folding, frames_ahead(graph))
 
 
 def _input_lanes(graph: Graph, name: str, folding: Folding) -> int:

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from qfx.errors import ExportError
+from qfx.export.hls.geometry import Window
 from qfx.export.hls.layers import Code, Fixed, Layer, Table
 from qfx.export.hls.plan import Wire, Wiring
 from qfx.export.hls.tables import aligned_table, code_table, counters_of, describe_product, lane_table, matrix_table, packed
-from qfx.export.hls.windows import Window, describe_window
+from qfx.export.hls.windows import describe_window
 from qfx.fixed import FixedType, IntArray, Rounding
 from qfx.ir import Node, Value
 from qfx.ops import (

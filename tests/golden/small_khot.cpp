@@ -4,6 +4,7 @@
 #include "layers.hpp"
 #include "kernels/axi.hpp"
 #include "kernels/fork.hpp"
+#include "kernels/sliding_window.hpp"
 #include "kernels/conv2d_khot.hpp"
 #include "kernels/affine_khot.hpp"
 #include "kernels/relu.hpp"
@@ -27,7 +28,7 @@ void small(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_ui
     axi_in<value::image>(s_in, image, frames);
 
     // stem.conv: conv2d(padding=(1, 1), digits=2) -> ap_fixed<11, 6>, 4 x 7 x 6
-    hls::stream<value::image::word> stem_conv_windows("stem_conv_windows");
+    hls::stream<layer::stem_conv::window> stem_conv_windows("stem_conv_windows");
 #pragma HLS STREAM variable=stem_conv_windows depth=2
     sliding_window<layer::stem_conv>(image, stem_conv_windows, frames);
     hls::stream<value::stem_conv::word> stem_conv("stem_conv");
@@ -49,13 +50,13 @@ void small(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_ui
 #pragma HLS STREAM variable=stem_quant depth=2
     requantize<layer::stem_quant>(stem_relu, stem_quant, frames);
     hls::stream<value::stem_quant::word> stem_quant_copy0("stem_quant_copy0");
-#pragma HLS STREAM variable=stem_quant_copy0 depth=44
+#pragma HLS STREAM variable=stem_quant_copy0 depth=95
     hls::stream<value::stem_quant::word> stem_quant_copy1("stem_quant_copy1");
-#pragma HLS STREAM variable=stem_quant_copy1 depth=44
+#pragma HLS STREAM variable=stem_quant_copy1 depth=95
     fork<value::stem_quant>(stem_quant, stem_quant_copy0, stem_quant_copy1, frames);
 
     // deep.conv: conv2d(padding=(1, 1), groups=4, digits=2) -> ap_fixed<10, 5>, 4 x 7 x 6
-    hls::stream<value::stem_quant::word> deep_conv_windows("deep_conv_windows");
+    hls::stream<layer::deep_conv::window> deep_conv_windows("deep_conv_windows");
 #pragma HLS STREAM variable=deep_conv_windows depth=2
     sliding_window<layer::deep_conv>(stem_quant_copy0, deep_conv_windows, frames);
     hls::stream<value::deep_conv::word> deep_conv("deep_conv");
@@ -88,7 +89,7 @@ void small(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_ui
     requantize<layer::join_quant>(join, join_quant, frames);
 
     // pool: max_pool2d(kernel=(2, 2), stride=(2, 2), padding=(1, 0)) -> ap_fixed<6, 3>, 4 x 4 x 3
-    hls::stream<value::join_quant::word> pool_windows("pool_windows");
+    hls::stream<layer::pool::window> pool_windows("pool_windows");
 #pragma HLS STREAM variable=pool_windows depth=2
     sliding_window<layer::pool>(join_quant, pool_windows, frames);
     hls::stream<value::pool::word> pool("pool");
@@ -96,7 +97,7 @@ void small(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_ui
     max_pool2d<layer::pool>(pool_windows, pool, frames);
 
     // group.conv: conv2d(stride=(1, 2), groups=2, digits=2) -> ap_fixed<10, 4>, 6 x 3 x 2
-    hls::stream<value::pool::word> group_conv_windows("group_conv_windows");
+    hls::stream<layer::group_conv::window> group_conv_windows("group_conv_windows");
 #pragma HLS STREAM variable=group_conv_windows depth=2
     sliding_window<layer::group_conv>(pool, group_conv_windows, frames);
     hls::stream<value::group_conv::word> group_conv("group_conv");

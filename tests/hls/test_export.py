@@ -140,7 +140,7 @@ def test_an_unknown_kernel() -> None:
 
 
 def test_an_undefined_name_in_a_template_is_an_error() -> None:
-    with pytest.raises(jinja2.UndefinedError, match="'khot' is undefined"):
+    with pytest.raises(jinja2.UndefinedError, match="'product' is undefined"):
         Renderer().template("ops/linear.hpp")
 
 

@@ -11,8 +11,8 @@ import pytest
 from qfx.errors import ExportError
 from qfx.export.hls import write_hls
 from qfx.export.hls.folding import Fold, choices, plain_folding, tap_choices
+from qfx.export.hls.geometry import Window, plan_ring
 from qfx.export.hls.validator import validate
-from qfx.export.hls.windows import Window, plan_ring
 from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder, save_graph
 from qfx.ops import Conv2d, Requantize

@@ -1,0 +1,133 @@
+"""Windows of convolutions and pools: what rows a stage keeps, when words come in, and the cycles that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qfx.ir import Graph, Node
+from qfx.ops import AvgPool2d, Conv2d, MaxPool2d
+from qfx.ops.base import Pair
+
+
+@dataclass(frozen=True)
+class Window:
+    """A kernel and how it moves; each (vertical, horizontal)."""
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+
+    @property
+    def taps(self) -> int:
+        """Kernel positions."""
+        return self.kernel[0] * self.kernel[1]
+
+    @property
+    def reach(self) -> Pair:
+        """Rows and columns from the first kernel position to the last."""
+        return (self.kernel[0] - 1) * self.dilation[0], (self.kernel[1] - 1) * self.dilation[1]
+
+
+def window_of(graph: Graph, node: Node) -> Window | None:
+    """That of a convolution or a pool; None for other nodes."""
+    op = node.op
+    if isinstance(op, Conv2d):
+        _, _, height, width = graph.values[node.inputs[1]].shape
+        return Window((height, width), op.stride, op.padding, op.dilation)
+    if isinstance(op, MaxPool2d):
+        return Window(op.kernel, op.stride, op.padding, op.dilation)
+    if isinstance(op, AvgPool2d):
+        return Window(op.kernel, op.stride, op.padding, (1, 1))
+    return None
+
+
+@dataclass(frozen=True)
+class Ring:
+    """The image rows that units/sliding_window keeps, and when words come in.
+
+    Attributes:
+        ahead: words read before the first frame.
+        reads: words read while a row of windows goes out, at most.
+        lines: rows kept.
+    """
+
+    ahead: int
+    reads: int
+    lines: int
+
+
+def plan_ring(window: Window, height: int, row_words: int, out_rows: int) -> Ring:
+    """Enough words before each row of windows, a frame's worth of words per frame, and as few rows as that takes."""
+    first, step = window.reach[0] - window.padding[0], window.stride[0]
+    ahead = row_words * min(max(first + 1, 0), height)
+    reads = max(-(-height * row_words // out_rows), min(step, height) * row_words)
+    lines = 1
+    for row in range(out_rows):
+        until = min(ahead + reads * (row + 1), ahead + height * row_words)  # words read when this row of windows is out
+        oldest = min(max(row * step - window.padding[0], 0), height)
+        lines = max(lines, -(-until // row_words) - oldest)
+    return Ring(ahead, reads, lines)
+
+
+def frames_ahead(graph: Graph) -> float:
+    """How far all window stages together read into the next frame, in frames."""
+    total = 0.0
+    for node in graph.nodes:
+        window = window_of(graph, node)
+        if window is not None and window_kernel(window, 1) == "sliding_window":
+            rows = graph.operands(node)[0].shape[1]
+            total += plan_ring(window, rows, 1, graph.values[node.name].shape[1]).ahead / rows
+    return total
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What units/sliding_window does while a row of windows goes out.
+
+    Attributes:
+        scan: steps: words sent, or columns of words looked at where whole windows are sent.
+        scan_every, read_every: cycles from one step to the next, and from one word read to the next.
+        beats: cycles.
+    """
+
+    scan: int
+    scan_every: int
+    read_every: int
+    beats: int
+
+
+def plan_turn(window: Window, ring: Ring, groups: int, out_width: int, taps: int) -> Turn:
+    """Steps and reads, evenly spread.
+
+    Args:
+        groups: words of a pixel.
+        taps: kernel positions per cycle.
+    """
+    scan = out_width * window.taps * groups
+    if taps > 1:
+        scan = ((out_width - 1) * window.stride[1] + window.reach[1] + 1) * groups
+    read_every, scan_every = max(1, scan // ring.reads), max(1, ring.reads // scan)
+    return Turn(scan, scan_every, read_every, max(scan * scan_every, ring.reads * read_every))
+
+
+def window_kernel(window: Window, taps: int) -> str:
+    """The stage before the kernel; empty if its windows are the words themselves."""
+    if window.taps == 1 and window.padding == (0, 0):
+        return "" if window.stride == (1, 1) else "pick_pixels"
+    return "sliding_window_taps" if taps > 1 else "sliding_window"
+
+
+def window_cycles(window: Window, x_shape: Sequence[int], out_shape: Sequence[int], lanes: int, taps: int) -> int:
+    """Cycles per frame of the stage before the kernel; 0 if there is none.
+
+    Args:
+        x_shape, out_shape: (channels, height, width).
+        lanes: codes per word of x.
+    """
+    kernel, groups = window_kernel(window, taps), x_shape[0] // lanes
+    if kernel in ("", "pick_pixels"):
+        return x_shape[1] * x_shape[2] * groups if kernel else 0
+    ring = plan_ring(window, x_shape[1], x_shape[2] * groups, out_shape[1])
+    return out_shape[1] * plan_turn(window, ring, groups, out_shape[2], taps).beats

@@ -74,7 +74,7 @@ def normalised(rounding: Rounding, overflow: Overflow, rectified: bool, type: Fi
 
 
 @pytest.mark.parametrize("rectified", [False, True])
-@pytest.mark.parametrize("overflow", [mode for mode in Overflow if mode is not Overflow.WRAP_SM])
+@pytest.mark.parametrize("overflow", Overflow)
 @pytest.mark.parametrize("rounding", Rounding)
 def test_every_mode_on_every_input(rounding: Rounding, overflow: Overflow, rectified: bool) -> None:
     every = np.array(list(itertools.product(range(-32, 32), repeat=2)))

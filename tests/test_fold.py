@@ -50,9 +50,9 @@ def test_a_slower_rate_costs_less() -> None:
 
 
 def test_a_small_board_is_slower_or_says_what_is_short() -> None:
-    small = replace(BOARD, resources={name: count // 12 for name, count in BOARD.resources.items()})
+    small = replace(BOARD, resources={name: count // 32 for name, count in BOARD.resources.items()})
     slower = Search(GRAPH, small, NodeCosts(GRAPH)).fastest()
-    assert slower.interval >= search().fastest().interval and "would take" in slower.relief
+    assert slower.interval > search().fastest().interval and "would take" in slower.relief
     none = replace(BOARD, resources=dict.fromkeys(BOARD.resources, 10))
     with pytest.raises(ExportError, match=r"graph 'small' does not fit board 'ultra96' at any rate: .* would take .* lut of 8"):
         Search(GRAPH, none, NodeCosts(GRAPH)).fastest()
@@ -63,9 +63,9 @@ def test_a_small_board_is_slower_or_says_what_is_short() -> None:
 def test_ways_to_multiply() -> None:
     found = search(products={"head": "lut", "stem.conv": "dsp"}).fastest()
     assert found.folding["head"].product == "lut" and found.folding["stem.conv"].product == "dsp"
-    with pytest.raises(ExportError, match="the graph has no node 'tail', for which products are asked"):
+    with pytest.raises(ExportError, match=r"the graph has no node 'tail', for which products are asked"):
         search(products={"tail": "lut"})
-    with pytest.raises(ExportError, match="node 'stem.relu' has no products in 'lut'"):
+    with pytest.raises(ExportError, match=r"node 'stem.relu' has no products in 'lut'"):
         search(products={"stem.relu": "lut"})
 
 

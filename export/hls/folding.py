@@ -74,7 +74,8 @@ def choices(graph: Graph, node: Node) -> Iterator[Fold]:
         found = [Fold((simd,), pe, taps) for taps in tap_choices(graph, node) for simd in divisors(ins[0]) for pe in divisors(out)]
     elif isinstance(node.op, Concat):
         found = [Fold((lane,) * len(ins), lane) for lane in divisors(math.gcd(*ins))]
-        found += [Fold((1,) * len(ins), pe) for pe in divisors(out)]
+        if node.op.axis == 0:  # code by code; along other axes whole words go on
+            found += [Fold((1,) * len(ins), pe) for pe in divisors(out)]
     else:
         found = [Fold((lane,) * len(ins), lane, taps) for taps in tap_choices(graph, node) for lane in divisors(out)]
     products = product_choices(node)

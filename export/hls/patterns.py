@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qfx.errors import ExportError
-from qfx.export.hls.emit import Design
 from qfx.export.hls.layers import Layer
 from qfx.export.hls.plan import Stage, Wire
 from qfx.export.schedule import Network, Pattern, Process, Schedule, repeated, schedule
 from qfx.fixed import IntArray
+
+if TYPE_CHECKING:
+    from qfx.export.hls.emit import Design
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from qfx.verify.comparison import compare_engines
 from qfx.verify.engine import Engine
 from qfx.verify.report import Report
 
-ENGINES = ("torch", "sim", "onnx", "csim")
-"""Every engine, the usual reference first."""
+ENGINES = ("torch", "sim", "onnx", "csim", "threads", "live")
+"""Every engine, the usual reference first. Of the compiled C++: one stage after the other, a thread per stage with streams as deep as
+the C++ says, and the same with the least depths."""
 
 
 def verify(
@@ -152,4 +153,27 @@ def _csim(project: Project, cache: Path | None) -> Engine:
     return engine
 
 
-_BUILD: dict[str, Callable[[Project, Path | None], Engine]] = {"sim": _sim, "onnx": _onnx, "csim": _csim}
+def _threads(project: Project, cache: Path | None) -> Engine:
+    from qfx.sim.threaded import ThreadedSimulator
+
+    engine = ThreadedSimulator(project.path, cache=cache)
+    engine.compile()
+    return engine
+
+
+def _live(project: Project, cache: Path | None) -> Engine:
+    from qfx.sim.threaded import ThreadedSimulator, live_depths
+
+    engine = ThreadedSimulator(project.path, live_depths(project.path / "hls"), cache=cache)
+    engine.name = "live"
+    engine.compile()
+    return engine
+
+
+_BUILD: dict[str, Callable[[Project, Path | None], Engine]] = {
+    "sim": _sim,
+    "onnx": _onnx,
+    "csim": _csim,
+    "threads": _threads,
+    "live": _live,
+}

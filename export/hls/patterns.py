@@ -172,10 +172,15 @@ def one_to_one_product(s: Settings) -> Frame:
 
 
 @kernel(3, "add")
-@kernel(5, "multiply_values")
-def two_to_one(s: Settings) -> Frame:
+def add(s: Settings) -> Frame:
     at = every(s.out.words)
     return Frame(s.out.words, {0: at, 1: at}, {0: at})
+
+
+@kernel(5, "multiply_values")
+def multiply_values(s: Settings) -> Frame:
+    at = every(s.out.words)
+    return Frame(s.out.words, {1: at, 0: at}, {0: at})
 
 
 @kernel(5, "multiply_channels")

@@ -18,7 +18,7 @@ MAX_LANES = 8
 """Codes per stream word, at most."""
 
 STREAM_DEPTH = 2
-"""Of a stream between neighbours."""
+"""Of every stream, until the schedule has said how deep it has to be."""
 
 BEAT_WIDTHS = (8, 16, 32, 64)
 """Of an AXI stream."""
@@ -165,18 +165,14 @@ class Wiring:
         return f"{stream}_copy{number}"
 
     def forks(self, wire: Wire) -> list[Stage]:
-        """The chain of two-way forks behind the stream of `wire`; none if it has one reader.
-
-        Each copy holds a whole frame. Every stage can finish a frame once it has that frame's inputs, so a copy that is a
-        frame deep never stops the fork while another branch still waits for words of the same frame: no deadlock.
-        """
+        """The chain of two-way forks behind the stream of `wire`; none if it has one reader."""
         count = self.reads[wire.stream]
         stages: list[Stage] = []
         source = wire.stream
         for index in range(count - 1):
             last = index == count - 2
             names = (f"{wire.stream}_copy{index}", f"{wire.stream}_copy{index + 1}" if last else f"{wire.stream}_rest{index}")
-            streams = tuple(Stream(name, wire.name, wire.words + STREAM_DEPTH, wire.words) for name in names)
+            streams = tuple(Stream(name, wire.name, STREAM_DEPTH, wire.words) for name in names)
             stages.append(Stage(f"fork<value::{wire.name}>", (source, *names), streams))
             source = names[1]
         return stages

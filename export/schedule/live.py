@@ -12,12 +12,42 @@ written where nothing else can go on, so the most words that X holds are max ove
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import accumulate
+
 import numpy as np
 
 from qfx.export.schedule.network import Network, Pattern
 from qfx.fixed import IntArray
 
 Counts = dict[str, IntArray]
+
+
+@dataclass(frozen=True)
+class Op:
+    """The reads, or the writes, of a process at one stream.
+
+    Attributes:
+        steps: for each word the step, of those iterations of the process that touch a stream at all.
+    """
+
+    stream: str
+    writes: bool
+    steps: IntArray
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The ops of a process in the order of the program, and the number of its steps."""
+
+    ops: list[Op]
+    count: int
+
+
+def _stage(pattern: Pattern) -> Stage:
+    sides = [(stream, side == 1, at) for side, ats in enumerate((pattern.reads, pattern.writes)) for stream, at in ats.items()]
+    iterations = np.unique(np.concatenate([np.zeros(0, np.int64), *(at for _, _, at in sides)]))
+    return Stage([Op(stream, writes, np.searchsorted(iterations, at)) for stream, writes, at in sides], len(iterations))
 
 
 def live_depths(network: Network, frames: int) -> dict[str, int]:
@@ -32,11 +62,12 @@ def live_depths(network: Network, frames: int) -> dict[str, int]:
         for stream in outputs
         if len(outputs) == 1
     }
+    stages = {name: _stage(pattern) for name, pattern in network.patterns(frames).items()}
     for process in reversed(network.processes):
         outputs = network.internal(network.patterns(1)[process.name].writes)
         if len(outputs) > 1:
             for stream in reversed(outputs):
-                depths[stream] = _Progress(network, frames, stream, depths).most_held()
+                depths[stream] = _Progress(network, stages, stream, depths).most_held()
     return depths
 
 
@@ -48,9 +79,8 @@ class _Progress:
         depths: of the streams that are bounded.
     """
 
-    def __init__(self, network: Network, frames: int, stream: str, depths: dict[str, int]) -> None:
-        self.network, self.stream, self.depths = network, stream, depths
-        self.patterns = network.patterns(frames)
+    def __init__(self, network: Network, stages: dict[str, Stage], stream: str, depths: dict[str, int]) -> None:
+        self.network, self.stages, self.stream, self.depths = network, stages, stream, depths
         self.place = {process.name: index for index, process in enumerate(network.processes)}
         self.read = Counts()
         self.written = Counts()
@@ -75,70 +105,65 @@ class _Progress:
 
     def _solve(self, name: str) -> list[str]:
         """Solve the equations of one process; returns the neighbours that its new values touch."""
-        pattern = self.patterns[name]
-        sides = [(stream, side, at) for side, ats in enumerate((pattern.reads, pattern.writes)) for stream, at in ats.items()]
-        steps = np.unique(np.concatenate([at for _, _, at in sides]))
-        ops = [(stream, side, np.searchsorted(steps, at), self._limit(stream, side, pattern)) for stream, side, at in sides]
-        done = np.zeros(len(steps), np.int64)
-        for _, _, where, limit in ops:
+        stage = self.stages[name]
+        limits = [(op, self._limit(op)) for op in stage.ops]
+        done = np.zeros(stage.count, np.int64)
+        for op, limit in limits:
             if limit is not None:
-                done[where] = np.maximum(done[where], limit)
+                done[op.steps] = np.maximum(done[op.steps], limit)
         np.maximum.accumulate(done, out=done)
         now = np.concatenate([np.zeros(1, np.int64), done[:-1]])  # as a step starts; after each of its ops, below
         touched: list[str] = []
-        for stream, side, where, limit in ops:
+        for op, limit in limits:
             if limit is not None:
-                now[where] = np.maximum(now[where], limit)
-            touched += self._store(stream, side, now[where])
+                now[op.steps] = np.maximum(now[op.steps], limit)
+            touched += self._store(op, now[op.steps])
         return touched
 
-    def _limit(self, stream: str, side: int, pattern: Pattern) -> IntArray | None:
-        """n at which each read (side 0) has its word or each write (side 1) its place; None where there is always one."""
-        if side == 0:
-            return self.written.get(stream)
-        if stream == self.stream:
-            return np.arange(1, len(pattern.writes[stream]) + 1)
-        read, depth = self.read.get(stream), self.depths.get(stream)
+    def _limit(self, op: Op) -> IntArray | None:
+        """n at which each read has its word, or each write its place; None where there is always one."""
+        if not op.writes:
+            return self.written.get(op.stream)
+        if op.stream == self.stream:
+            return np.arange(1, len(op.steps) + 1)
+        read, depth = self.read.get(op.stream), self.depths.get(op.stream)
         if read is None or depth is None:
             return None
         return np.concatenate([np.zeros(min(depth, len(read)), np.int64), read[: max(0, len(read) - depth)]])
 
-    def _store(self, stream: str, side: int, found: IntArray) -> list[str]:
-        network = self.network
-        counts, other = (self.read, network.writer.get(stream)) if side == 0 else (self.written, network.reader.get(stream))
-        before = counts.get(stream)
+    def _store(self, op: Op, found: IntArray) -> list[str]:
+        """Keep the values of an op; returns the process at the other end of the stream if it has to be solved again."""
+        counts, ends = (self.written, self.network.reader) if op.writes else (self.read, self.network.writer)
+        before, other = counts.get(op.stream), ends.get(op.stream)
         if other is None or (not found.any() if before is None else np.array_equal(before, found)):
             return []
-        counts[stream] = found
-        if side == 1:
+        counts[op.stream] = found
+        if op.writes:
             return [other] if self.place[other] <= self.end else []
-        return [other] if stream in self.depths and stream != self.stream and self.holds_back[other] else []
+        return [other] if op.stream in self.depths and op.stream != self.stream and self.holds_back[other] else []
 
     def _holding_back(self) -> dict[str, bool]:
         """Whether anything else notices that a process cannot write."""
         result: dict[str, bool] = {}
-        for process in self.network.processes:
-            pattern = self.patterns[process.name]
-            result[process.name] = len(pattern.writes) > 1 or any(
-                stream == self.stream or (stream in self.depths and result[self.network.writer[stream]])
-                for stream in self.network.internal(pattern.reads)
+        for name, stage in self.stages.items():
+            inside = [op.stream for op in stage.ops if not op.writes and op.stream in self.network.writer]
+            result[name] = sum(op.writes for op in stage.ops) > 1 or any(
+                stream == self.stream or (stream in self.depths and result[self.network.writer[stream]]) for stream in inside
             )
         return result
 
     def _end(self) -> int:
         """The first process behind X through which everything has to go: what follows it takes all that it sends."""
-        network = self.network
-        first = self.place[network.writer[self.stream]]
-        behind = {network.writer[self.stream]}
-        for place, process in enumerate(network.processes[first:], first):
-            if any(network.writer.get(stream) in behind for stream in self.patterns[process.name].reads):
-                behind.add(process.name)
-            crossing = [
-                stream
-                for stream in network.streams
-                if self.place[network.writer[stream]] <= place < self.place[network.reader[stream]]
-                and (stream in self.depths or stream == self.stream or network.writer[stream] in behind)
-            ]
-            if place > first and len(crossing) <= 1:
-                return place
-        return len(network.processes) - 1
+        writer, reader = self.network.writer, self.network.reader
+        behind = {writer[self.stream]}
+        for name, stage in self.stages.items():
+            if any(not op.writes and writer.get(op.stream) in behind for op in stage.ops):
+                behind.add(name)
+        opened = [0] * (len(self.place) + 1)
+        for stream in self.network.streams:
+            if stream in self.depths or stream == self.stream or writer[stream] in behind:
+                opened[self.place[writer[stream]]] += 1
+                opened[self.place[reader[stream]]] -= 1
+        first = self.place[writer[self.stream]]
+        crossing = list(accumulate(opened))
+        return next((place for place in range(first + 1, len(self.place)) if crossing[place] <= 1), len(self.place) - 1)

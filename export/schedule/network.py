@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -90,7 +91,7 @@ class Network:
                     f" {len(taken)}"
                 )
 
-    @property
+    @cached_property
     def streams(self) -> list[str]:
         """Those between two processes, in the order of their writers."""
         return [stream for stream in self.writer if stream in self.reader]

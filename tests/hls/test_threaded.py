@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qfx.errors import ProjectError
-from qfx.export.hls.emit import design
-from qfx.export.hls.patterns import design_network
+from qfx.export.hls.emit import Design, design
+from qfx.export.hls.patterns import design_network, stage_name
 from qfx.export.schedule import Network, deadlock
+from qfx.fixed import IntArray
 from qfx.ir import Graph, GraphBuilder
-from qfx.ops import AvgPool2d, Concat, Multiply, Requantize, Upsample
+from qfx.ops import Add, AvgPool2d, Concat, Multiply, Requantize, Upsample
+from qfx.project import load_project
+from qfx.project import write_project as write_whole_project
 from qfx.sim.threaded import Deadlock, ThreadedSimulator, live_depths
-from tests.differential import network
-from tests.hls.build import U4, assert_equal, frames, several_ports, small_network, write_project
+from qfx.verify import verify
+from tests.differential import network, together
+from tests.hls.build import S6, U4, assert_equal, frames, several_ports, small_network, write_project
+from tests.hls.iterations import COVERAGE, Counts, counted, stage_key
+from tests.hls.test_new_kernels import joins, unaligned, wide
 from tests.networks import residual_network
 from tests.random_networks import random_inputs
 
@@ -32,36 +40,62 @@ def gate() -> Graph:
     return build.build(build.add("all", Concat(), x, gated, whole))
 
 
-NETWORKS: dict[str, Callable[[], Graph]] = {
-    "small": small_network,
-    "several": several_ports,
-    "residual": residual_network,
-    "gate": gate,
-}
+def check(graph: Graph, folder: Path, seed: int = 0) -> ThreadedSimulator:
+    """Everything that the schedule says of a network, against its compiled C++.
 
-
-def check(graph: Graph, folder: Path, seed: int = 0) -> int:
-    """Values at the least depths and at those of the C++, the order of every stage, and each least depth; returns their number."""
+    Values at the least depths and at those of the C++; the order in which each stage reads and writes; the iterations of each
+    stage; that one place fewer in any stream stops execution, with the cycle that the model names.
+    """
     project = write_project(graph, folder)
-    inputs = {name: random_inputs(graph, FRAMES, seed) for name in graph.inputs} if len(graph.inputs) == 1 else frames(graph, FRAMES)
-    engine = ThreadedSimulator(project, optimize="-O0")
+    engine = ThreadedSimulator(project, optimize="-O0", flags=COVERAGE)
+    plan = design(graph)
+    model = design_network(plan)
+    inputs = given(graph, FRAMES, seed)
     assert_equal(graph, engine.run(inputs), inputs)
     live = live_depths(engine.hls)
     assert live.keys() == engine.stated.keys()
     assert all(engine.stated[stream] >= depth + 2 for stream, depth in live.items())
     engine.depths = live
     assert_equal(graph, engine.run(inputs), inputs)
-    model = design_network(design(graph))
     assert engine.order(inputs) == dict(zip(engine.stages, order(model), strict=True))
-    deep = [stream for stream, depth in live.items() if depth > 1]
-    for stream in deep:
-        engine.depths = {**live, stream: live[stream] - 1}
-        with pytest.raises(Deadlock) as found:
-            engine.run(inputs)
-        expected = {(waiting.stream, waiting.why, waiting.words) for waiting in deadlock(model, engine.depths, FRAMES)}
-        assert {(stuck.stream, stuck.why, stuck.words) for stuck in found.value.cycle} == expected
-        assert (stream, "full", live[stream] - 1) in expected
-    return len(deep)
+    check_iterations(graph, engine, plan, model)
+    for stream in live:
+        if live[stream] > 1:
+            check_one_place_fewer(engine, model, live, stream, inputs)
+    engine.depths = live
+    return engine
+
+
+def given(graph: Graph, count: int, seed: int = 0) -> dict[str, IntArray]:
+    if len(graph.inputs) > 1:
+        return frames(graph, count)
+    return {graph.inputs[0]: random_inputs(graph, count, seed)}
+
+
+def check_iterations(graph: Graph, engine: ThreadedSimulator, plan: Design, model: Network) -> None:
+    """What one more frame adds, so that what is done once per start does not count."""
+    program = engine.compile()
+    counted(program)
+    counts: list[Counts] = []
+    for count in (2, 3):
+        engine.run(given(graph, count))
+        counts.append(counted(program))
+    wanted = Counts()
+    for stage in plan.stages:
+        wanted[stage_key(stage)] += model.frame_iterations(stage_name(stage))
+    assert counts[1] - counts[0] == wanted
+    assert plan.schedule is not None and plan.schedule.interval == max(plan.schedule.cycles.values())
+
+
+def check_one_place_fewer(
+    engine: ThreadedSimulator, model: Network, live: dict[str, int], stream: str, inputs: dict[str, IntArray]
+) -> None:
+    engine.depths = {**live, stream: live[stream] - 1}
+    with pytest.raises(Deadlock) as found:
+        engine.run(inputs)
+    expected = {(waiting.stream, waiting.why, waiting.words) for waiting in deadlock(model, engine.depths, FRAMES)}
+    assert {(stuck.stream, stuck.why, stuck.words) for stuck in found.value.cycle} == expected
+    assert (stream, "full", live[stream] - 1) in expected
 
 
 def order(model: Network) -> list[list[tuple[str, str]]]:
@@ -75,55 +109,62 @@ def order(model: Network) -> list[list[tuple[str, str]]]:
     return result
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_threads_do_what_the_schedule_says(name: str, tmp_path: Path) -> None:
-    deep = check(NETWORKS[name](), tmp_path)
-    assert deep >= (name != "several")
+@pytest.mark.parametrize("graph", [small_network, joins, unaligned, wide], ids=lambda graph: graph.__name__)
+def test_the_threads_do_what_the_schedule_says(graph: Callable[[], Graph], tmp_path: Path) -> None:
+    check(graph(), tmp_path)
 
 
-@pytest.mark.parametrize("seed", [3, 5, 26, 40])
-def test_random_networks(seed: int, tmp_path: Path) -> None:
-    graph, _ = network(seed)
-    check(graph, tmp_path, seed)
+@pytest.mark.full
+@pytest.mark.parametrize("graph", [several_ports, residual_network], ids=lambda graph: graph.__name__)
+def test_more_networks(graph: Callable[[], Graph], tmp_path: Path) -> None:
+    check(graph(), tmp_path)
+
+
+def test_random_networks(tmp_path: Path) -> None:
+    """Several as one program."""
+    check(together([network(seed)[0] for seed in (3, 5, 26)]), tmp_path)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("seed", range(100, 140))
 def test_many_random_networks(seed: int, tmp_path: Path) -> None:
-    graph, _ = network(seed)
-    check(graph, tmp_path, seed)
+    check(network(seed)[0], tmp_path, seed)
 
 
-def test_the_message_names_the_cycle(tmp_path: Path) -> None:
-    engine = ThreadedSimulator(write_project(gate(), tmp_path), optimize="-O0")
-    engine.depths = {**engine.depths, "x_rest0": 5}
+def test_deadlock(tmp_path: Path) -> None:
+    """The message names those that wait for each other, not those that wait for them."""
+    engine = check(gate(), tmp_path)
+    engine.depths = {**engine.stated, "x_rest0": 5}
     with pytest.raises(Deadlock, match="stands still at these depths, 11 stages wait, these for each other") as found:
-        engine.run(frames(gate(), 1))
-    assert "fork<value::x>(x, x_copy0, x_rest0) waits for x_rest0, which is full (5 words)" in str(found.value)
-    assert "multiply_channels<layer::gated>(x_copy1, factor_copy0, gated) waits for" in str(found.value)
-    assert "axi_in" not in str(found.value) and len(found.value.waiting) == 11
+        engine.run(given(gate(), 1))
+    text = str(found.value)
+    assert "\n  fork<value::x>(x, x_copy0, x_rest0) waits for x_rest0, which is full (5 words)" in text
+    assert "\n  avg_pool2d<layer::mean>(mean_windows, mean) waits for mean_windows, which is empty (0 words)" in text
+    assert "axi_in" not in text and len(found.value.waiting) == 11
 
 
 def test_edits_of_the_top_are_judged(tmp_path: Path) -> None:
-    """The C++ runs as it lies: a stream that two stages read, words that nobody reads, a depth that is too small."""
-    project = write_project(residual_network(), tmp_path)
-    top = project / "hls" / "residual.cpp"
-    text = top.read_text()
-    inputs = frames(residual_network(), 2)
-
-    def edited(old: str, new: str) -> ThreadedSimulator:
-        assert text.count(old) == 1
-        top.write_text(text.replace(old, new))
-        return ThreadedSimulator(project, optimize="-O0")
-
-    with pytest.raises(ProjectError, match="stream 'stem_copy0' is read by two stages"):
-        edited("(body, stem_copy1, add_v", "(body, stem_copy0, add_v").run(inputs)
-    depth = ThreadedSimulator(project).stated["stem_copy1"]
-    with pytest.raises(Deadlock, match=r"waits for stem_copy1, which is full \(4 words\)"):
-        edited(f"variable=stem_copy1 depth={depth}", "variable=stem_copy1 depth=4").run(inputs)
+    """The C++ runs as it lies."""
+    build = GraphBuilder("twice")
+    x = build.input("x", U4, (3,))
+    project = write_project(build.build(build.add("sum", Add(), x, build.add("same", Requantize(S6), x))), tmp_path)
+    top = project / "hls" / "twice.cpp"
+    text = re.sub(r"(variable=x_copy1 depth=)\d+", r"\g<1>77", top.read_text()).replace("(x_copy0, same,", "(x_copy0, x,")
+    top.write_text(text.replace("(x_copy0, sum", "(same, sum").replace("(x_copy0, x,", "(x_copy1, same,"))
+    engine = ThreadedSimulator(project, optimize="-O0")
+    assert engine.stated["x_copy1"] == 77
+    with pytest.raises(ProjectError, match="stream 'x_copy1' is read by two stages"):
+        engine.run({"x": np.zeros((1, 3), np.int64)})
 
 
 def test_a_project_without_live_depths(tmp_path: Path) -> None:
     (tmp_path / "layout.json").write_text("{}")
     with pytest.raises(ProjectError, match=r"layout.json has no live depths of the streams .* export the project again"):
         live_depths(tmp_path)
+
+
+def test_engines_of_verify(tmp_path: Path) -> None:
+    graph = residual_network()
+    write_whole_project(graph, tmp_path / "project", random_inputs(graph, 3, 1))
+    report = verify(load_project(tmp_path / "project"), ["sim", "threads", "live"])
+    assert (report.engines, report.mismatches) == (("sim", "threads", "live"), 0)

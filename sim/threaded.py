@@ -187,4 +187,3 @@ def _read_trace(trace: Path) -> list[list[tuple[str, str]]]:
         else:
             found[-1].append(("read" if line[0] == "R" else "write", line[1:]))
     return found
-

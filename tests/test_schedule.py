@@ -39,11 +39,10 @@ def fork_join(latency: int = 1) -> Network:
 
 
 def test_interval_and_latency() -> None:
-    """`three` is critical with 12; its 12th iteration starts when the words before have come, at 14, and its word is out at 17."""
+    """Word 0 is in `x` at 1 and in `long` at 2: `three` runs from 2 to 13. Its last word leaves it at 14 and the sink at 16."""
     found = schedule(fork_join())
     assert (found.interval, found.critical) == (12, "three")
     assert found.cycles == {"source": 6, "fork": 6, "three": 12, "join": 6, "sink": 6}
-    # word 0 is in x at 1, in `long` at 2: `three` runs from 2 to 13, its last word is there at 14, leaves the join at 15, the sink at 16
     assert found.latency == 16
 
 

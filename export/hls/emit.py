@@ -182,6 +182,7 @@ def render(design: Design, board: Board, clock_ns: float, frames: int) -> dict[s
         files[name] = renderer.template(f"project/{name}", **values)
     for ending in (".cpp", ".hpp"):
         files[f"{design.name}{ending}"] = renderer.template(f"project/top{ending}", **values)
+    files["schedule.txt"] = "" if design.schedule is None else design.schedule.text() + "\n"
     files["layout.json"] = json.dumps(layout(design), indent=1) + "\n"
     return files
 

@@ -9,18 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from qfx.errors import ExportError
 from qfx.export.hls.layers import Layer
-from qfx.export.hls.plan import Stage, Wire
+from qfx.export.hls.plan import Port, Stage, Wire
 from qfx.export.schedule import Network, Pattern, Process, Schedule, repeated, schedule
 from qfx.fixed import IntArray
-
-if TYPE_CHECKING:
-    from qfx.export.hls.emit import Design
 
 
 @dataclass(frozen=True)
@@ -73,6 +70,19 @@ class Kernel:
     latency: int
 
 
+class Plan(Protocol):
+    """What is needed of an accelerator: `qfx.export.hls.emit.Design`."""
+
+    @property
+    def layers(self) -> list[Layer]: ...
+    @property
+    def stages(self) -> list[Stage]: ...
+    @property
+    def wires(self) -> list[Wire]: ...
+    @property
+    def outputs(self) -> list[Port]: ...
+
+
 KERNELS: dict[str, Kernel] = {}
 """By name; a count of operands in it is left out."""
 NUMBERED = re.compile(r"^(concat|rearrange)\d+")
@@ -89,7 +99,7 @@ def kernel(latency: int, *names: str) -> Callable[[Callable[[Settings], Frame]],
     return register
 
 
-def design_network(design: Design) -> Network:
+def design_network(design: Plan) -> Network:
     """The stages of a design as processes.
 
     Raises:
@@ -100,7 +110,7 @@ def design_network(design: Design) -> Network:
     return Network([_process(stage, design, layers, wires) for stage in design.stages])
 
 
-def design_schedule(design: Design) -> Schedule:
+def design_schedule(design: Plan) -> Schedule:
     """Rate, latency and depths of a design."""
     return schedule(design_network(design))
 
@@ -110,7 +120,7 @@ def stage_name(stage: Stage) -> str:
     return f"{stage.call.partition('<')[0]} {stage.writes[0].name if stage.writes else stage.arguments[-1]}"
 
 
-def _process(stage: Stage, design: Design, layers: dict[str, Layer], wires: dict[str, Wire]) -> Process:
+def _process(stage: Stage, design: Plan, layers: dict[str, Layer], wires: dict[str, Wire]) -> Process:
     found = ARGUMENT.match(stage.call)
     model = KERNELS.get(NUMBERED.sub(r"\1", found[1])) if found else None
     if found is None or model is None:
@@ -226,7 +236,9 @@ def conv2d_grouped(s: Settings) -> Frame:
     word = turns // s.out.channels * s.out.lanes  # beats per word of outputs
     starts = every(s.out.pixels, window + turns)[:, None]
     read = starts + every(window // s.x.lanes, s.x.lanes)
-    return Frame(s.out.pixels * (window + turns), {0: read.ravel()}, {0: (starts + window + every(s.out.groups, word, word - 1)).ravel()})
+    return Frame(
+        s.out.pixels * (window + turns), {0: read.ravel()}, {0: (starts + window + every(s.out.groups, word, word - 1)).ravel()}
+    )
 
 
 @kernel(3, "argmax")
@@ -286,7 +298,9 @@ def through_memory(s: Settings) -> Frame:
 def kept(s: Settings) -> IntArray:
     """Where a slice keeps what it reads: (row, column, channel or group)."""
     mask = np.zeros((s.x.height, s["COLUMNS"], s["CHANNELS"]), np.int64)
-    rows, columns, channels = (slice(s[f"START_{axis}"], s[f"LAST_{axis}"] + 1, s[f"STEP_{axis}"]) for axis in ("ROW", "COLUMN", "CHANNEL"))
+    rows, columns, channels = (
+        slice(s[f"START_{axis}"], s[f"LAST_{axis}"] + 1, s[f"STEP_{axis}"]) for axis in ("ROW", "COLUMN", "CHANNEL")
+    )
     mask[rows, columns, channels] = 1
     return mask
 

@@ -3,7 +3,7 @@
 The least solution of, with L the latency of the process and D the depth of a stream,
 
     t(i) >= t(i - 1) + 1                             an iteration a cycle
-    t(i) >= t'(iteration that writes word k) + L'    for every word k that iteration i reads
+    t(i) >= t'(iteration that writes word k) + L'   for every word k that iteration i reads
     t(i) >= t'(iteration that reads word k - D) + 1 - L  for every word k that it writes
 """
 
@@ -28,7 +28,7 @@ def bounded_times(network: Network, depths: Mapping[str, int], frames: int) -> T
     latency = {process.name: process.latency for process in network.processes}
     for name, pattern in patterns.items():
         times[name] = np.arange(pattern.iterations, dtype=np.int64)
-    horizon = sum(pattern.iterations + latency[name] * frames for name, pattern in patterns.items()) * 4
+    horizon = sum(pattern.iterations * (1 + latency[name]) for name, pattern in patterns.items())  # one after the other
     todo = set(patterns)
     order = list(patterns)
     while todo:
@@ -36,7 +36,8 @@ def bounded_times(network: Network, depths: Mapping[str, int], frames: int) -> T
             if name not in todo:
                 continue
             todo.discard(name)
-            pattern, there = patterns[name], times[name].copy()
+            pattern = patterns[name]
+            there = np.array(times[name], np.int64)
             for stream in network.internal(pattern.reads):
                 writer = network.writer[stream]
                 arrival = times[writer][patterns[writer].writes[stream]] + latency[writer]

@@ -83,7 +83,9 @@ def schedule(network: Network, frames: int = FRAMES) -> Schedule:
     while not _steady(cycles := output_cycles(network, frames, soon), interval):
         frames *= 2
         if frames > MOST_FRAMES:
-            raise ExportError(f"the outputs do not settle at {interval} cycles a frame, the count of {critical}, in {MOST_FRAMES} frames")
+            raise ExportError(
+                f"the outputs do not settle at {interval} cycles a frame, the count of {critical}, in {MOST_FRAMES} frames"
+            )
         soon = as_soon_as_possible(network, frames, interval)
     live = live_depths(network, FRAMES)
     rate = full_rate_depths(network, frames, full_rate(network, frames, soon))

@@ -16,7 +16,7 @@ import numpy as np
 from qfx.export.schedule.network import Network, Pattern
 from qfx.fixed import IntArray
 
-FAR = np.int64(1) << 60
+FAR = 1 << 60
 """Later than any cycle."""
 
 Times = dict[str, IntArray]
@@ -70,7 +70,7 @@ def full_rate(network: Network, frames: int, soon: Times) -> Times:
     end = max(int(cycles[-1]) for cycles in soon.values() if len(cycles))
     for process in reversed(network.processes):
         pattern, early = patterns[process.name], soon[process.name]
-        wanted = np.full(pattern.iterations, FAR)
+        wanted = np.full(pattern.iterations, FAR, np.int64)
         for stream, at in pattern.writes.items():
             reader = network.reader.get(stream)
             taken = early[at] if reader is None else times[reader][patterns[reader].reads[stream]] - process.latency

@@ -20,8 +20,8 @@ from qfx.verify.engine import Engine
 from qfx.verify.report import Report
 
 ENGINES = ("torch", "sim", "onnx", "csim", "threads", "live")
-"""Every engine, the usual reference first. Of the compiled C++: one stage after the other, a thread per stage with streams as deep as
-the C++ says, and the same with the least depths."""
+"""Every engine, the usual reference first. The last three run the compiled C++: one stage after the other, a thread per stage with
+streams as deep as the C++ says, and the same with the least depths."""
 
 
 def verify(

@@ -14,8 +14,8 @@ from qfx.export.hls.plan import Stage
 from tests.hls.build import averaged, several_ports, small_network
 from tests.hls.test_new_kernels import joins, unaligned, wide
 from tests.networks import residual_network
-from tests.random_networks import random_graph
 from tests.random_choices import Seeded
+from tests.random_networks import random_graph
 
 
 @cache

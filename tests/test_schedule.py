@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from qfx.errors import ExportError
+from qfx.export.hls.emit import design
+from qfx.export.hls.patterns import design_network
 from qfx.export.schedule import Network, Pattern, Process, bounded_times, deadlock, repeated, schedule
 from qfx.export.schedule.timing import output_cycles
 from qfx.fixed import IntArray
+from tests.differential import network
+from tests.random_branches import branching
 
 
 def at(*iterations: int) -> IntArray:
@@ -149,3 +153,20 @@ def test_the_table() -> None:
     text = schedule(fork_join()).text()
     assert "a frame every 12 cycles, decided by three; the first takes 16" in text
     assert "three                                                         12            100%" in text
+
+
+@pytest.mark.parametrize("first", range(0, 30, 10))
+def test_random_accelerators(first: int) -> None:
+    """Least depths run to the end and are the least; those at full rate, and the emitted ones, carry the interval."""
+    seeds = range(first, first + 10)
+    for graph in (*(network(seed)[0] for seed in seeds), *(branching(seed) for seed in seeds)):
+        model = design_network(design(graph))
+        found = schedule(model)
+        live = {name: depths.live for name, depths in found.depths.items()}
+        assert deadlock(model, live, 4) == []
+        for name in (name for name, depth in live.items() if depth > 1):
+            assert deadlock(model, {**live, name: live[name] - 1}, 4) != [], name
+        for kind in ("full_rate", "emitted"):
+            times = bounded_times(model, {name: getattr(depths, kind) for name, depths in found.depths.items()}, 8)
+            for cycles in output_cycles(model, 8, times).values():
+                assert np.diff(cycles).tolist()[-2:] == [found.interval] * 2, kind

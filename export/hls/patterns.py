@@ -64,10 +64,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Kernel:
-    """The model of a kernel: its pattern, and the depth of its pipeline in cycles, which no vendor tool has confirmed."""
+    """The model of a kernel.
+
+    Attributes:
+        latency: depth of its pipeline in cycles, which no vendor tool has confirmed.
+        passes: a word for a word: where several follow each other, a requantize is mostly the last, so words that wait behind
+            them are narrower than in front of them.
+    """
 
     frame: Callable[[Settings], Frame]
     latency: int
+    passes: bool = False
 
 
 class Plan(Protocol):
@@ -89,11 +96,11 @@ NUMBERED = re.compile(r"^(concat|rearrange)\d+")
 ARGUMENT = re.compile(r"^(\w+)<(layer|value)::(\w+)")
 
 
-def kernel(latency: int, *names: str) -> Callable[[Callable[[Settings], Frame]], Callable[[Settings], Frame]]:
+def kernel(latency: int, *names: str, passes: bool = False) -> Callable[[Callable[[Settings], Frame]], Callable[[Settings], Frame]]:
     """Register the pattern of kernels that touch their streams alike."""
 
     def register(frame: Callable[[Settings], Frame]) -> Callable[[Settings], Frame]:
-        KERNELS.update({name: Kernel(frame, latency) for name in names})
+        KERNELS.update({name: Kernel(frame, latency, passes) for name in names})
         return frame
 
     return register
@@ -139,7 +146,7 @@ def _process(stage: Stage, design: Plan, layers: dict[str, Layer], wires: dict[s
         {reads[index]: at for index, at in frame.reads.items()},
         {writes[index]: at for index, at in frame.writes.items()},
     )
-    return Process(stage_name(stage), model.latency, repeated(pattern))
+    return Process(stage_name(stage), model.latency, repeated(pattern), passes=model.passes)
 
 
 def every(count: int, step: int = 1, first: int = 0) -> IntArray:
@@ -170,13 +177,13 @@ def fork(s: Settings) -> Frame:
     return Frame(s.value.words, {0: at}, {0: at, 1: at})
 
 
-@kernel(3, "relu", "clamp", "requantize", "lookup")
+@kernel(3, "relu", "clamp", "requantize", "lookup", passes=True)
 def one_to_one(s: Settings) -> Frame:
     at = every(s.x.words)
     return Frame(s.x.words, {0: at}, {0: at})
 
 
-@kernel(5, "affine", "affine_khot", "prelu", "prelu_khot")
+@kernel(5, "affine", "affine_khot", "prelu", "prelu_khot", passes=True)
 def one_to_one_product(s: Settings) -> Frame:
     return one_to_one(s)
 

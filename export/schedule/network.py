@@ -38,11 +38,13 @@ class Process:
         name: unique.
         latency: cycles from an iteration's start to its words' arrival in their streams, at least 1.
         pattern: number of frames -> what the batch does.
+        passes: whether words had better wait behind it than in front of it; only for one that has one input.
     """
 
     name: str
     latency: int
     pattern: Callable[[int], Pattern]
+    passes: bool = False
 
 
 def repeated(frame: Pattern) -> Callable[[int], Pattern]:

@@ -64,7 +64,8 @@ def full_rate(network: Network, frames: int, soon: Times) -> Times:
     """A schedule whose outputs leave as in `soon`, and which writes as late as that allows.
 
     An iteration that writes starts at d(i); one that only reads, as soon as its words are there and the last writing one before
-    it is over: what a stage takes into its own buffer need not wait in a stream.
+    it is over: what a stage takes into its own buffer need not wait in a stream. A process that `passes` words on does so at once;
+    behind a fork it does not, where the least depth makes them wait in front of it anyway.
     """
     patterns, times = network.patterns(frames), Times()
     end = max(int(cycles[-1]) for cycles in soon.values() if len(cycles))
@@ -77,6 +78,14 @@ def full_rate(network: Network, frames: int, soon: Times) -> Times:
             wanted[at] = np.minimum(wanted[at], taken)
         wanted[-1:] = np.minimum(wanted[-1:], max(end, int(early[-1])) if len(early) else end)
         times[process.name] = _eager_between_writes(pattern, early, latest(wanted))
+    latency = {process.name: process.latency for process in network.processes}
+    for process in network.processes:
+        for stream in network.internal(patterns[process.name].reads) if process.passes else ():
+            writer = network.writer[stream]
+            if len(patterns[writer].writes) == 1:
+                there = np.zeros(patterns[process.name].iterations, np.int64)
+                there[patterns[process.name].reads[stream]] = times[writer][patterns[writer].writes[stream]] + latency[writer]
+                times[process.name] = earliest(there)
     return times
 
 

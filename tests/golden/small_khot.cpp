@@ -31,7 +31,7 @@ void small(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_ui
 #pragma HLS STREAM variable=stem_conv_windows depth=9
     sliding_window<layer::stem_conv>(image, stem_conv_windows, frames);
     hls::stream<value::stem_conv::word> stem_conv("stem_conv");
-#pragma HLS STREAM variable=stem_conv depth=12
+#pragma HLS STREAM variable=stem_conv depth=3
     conv2d_khot<layer::stem_conv>(stem_conv_windows, stem_conv, frames);
 
     // stem.bn: affine(digits=2) -> ap_fixed<15, 7>, 4 x 7 x 6
@@ -46,7 +46,7 @@ void small(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_ui
 
     // stem.quant: requantize(type=ap_ufixed<4, 2>) -> ap_ufixed<4, 2>, 4 x 7 x 6
     hls::stream<value::stem_quant::word> stem_quant("stem_quant");
-#pragma HLS STREAM variable=stem_quant depth=3
+#pragma HLS STREAM variable=stem_quant depth=12
     requantize<layer::stem_quant>(stem_relu, stem_quant, frames);
     hls::stream<value::stem_quant::word> stem_quant_copy0("stem_quant_copy0");
 #pragma HLS STREAM variable=stem_quant_copy0 depth=3

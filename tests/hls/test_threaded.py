@@ -25,6 +25,7 @@ from tests.hls.build import S6, U4, assert_equal, frames, several_ports, small_n
 from tests.hls.iterations import COVERAGE, Counts, counted, stage_key
 from tests.hls.test_new_kernels import joins, unaligned, wide
 from tests.networks import residual_network
+from tests.random_branches import branching
 from tests.random_networks import random_inputs
 
 FRAMES = 4
@@ -121,14 +122,17 @@ def test_more_networks(graph: Callable[[], Graph], tmp_path: Path) -> None:
 
 
 def test_random_networks(tmp_path: Path) -> None:
-    """Several as one program."""
-    check(together([network(seed)[0] for seed in (3, 5, 26)]), tmp_path)
+    """Several as one program, and one in which words wait in many places."""
+    check(together([network(seed)[0] for seed in (3, 5, 26)]), tmp_path / "together")
+    engine = check(branching(57), tmp_path / "branches")
+    assert sum(depth > 1 for depth in engine.depths.values()) == 6
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("seed", range(100, 140))
+@pytest.mark.parametrize("seed", range(100, 120))
 def test_many_random_networks(seed: int, tmp_path: Path) -> None:
-    check(network(seed)[0], tmp_path, seed)
+    check(network(seed)[0], tmp_path / "network", seed)
+    check(branching(seed), tmp_path / "branches", seed)
 
 
 def test_deadlock(tmp_path: Path) -> None:

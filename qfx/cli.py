@@ -113,6 +113,9 @@ def verify(
     outputs_only: Annotated[
         bool, typer.Option("--outputs-only", help="Compare the network's outputs, not every value of every layer: faster.")
     ] = False,
+    sanitize: Annotated[
+        bool, typer.Option("--sanitize", help="Compile the C++ with sanitizers: slower, stops at the first fault.")
+    ] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Compile the C++ even if the same was compiled before.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -121,7 +124,7 @@ def verify(
 
     names = None if engines is None else [name.strip() for name in engines.split(",")]
     options = commands.VerifyOptions(
-        names, inputs, samples, seed, model, weights, json, junit, report, not no_cache, outputs_only, quiet
+        names, inputs, samples, seed, model, weights, json, junit, report, not no_cache, outputs_only, sanitize, quiet
     )
     _finish(lambda: commands.verify_projects(directories, options))
 

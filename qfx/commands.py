@@ -131,6 +131,7 @@ class VerifyOptions:
         report: file for what would be printed.
         cached: whether compiled C++ is kept and used again.
         outputs_only: compare the networks' outputs, and no other value.
+        sanitize: compile the C++ with the address and undefined-behaviour sanitizers.
         quiet: print errors and mismatches only.
     """
 
@@ -145,6 +146,7 @@ class VerifyOptions:
     report: Path | None = None
     cached: bool = True
     outputs_only: bool = False
+    sanitize: bool = False
     quiet: bool = False
 
 
@@ -195,7 +197,9 @@ def _verified(
             from qfx.user_model import load_model
 
             live = load_model(options.model, options.weights)
-        report = verify(project, options.engines, codes, options.samples, options.seed, live, told, cache, options.outputs_only)
+        sanitizers = ("address", "undefined") if options.sanitize else ()
+        chosen = (options.samples, options.seed, live)
+        report = verify(project, options.engines, codes, *chosen, told, cache, options.outputs_only, sanitizers)
     except (QfxError, OSError) as error:
         code = error.exit_code if isinstance(error, QfxError) else 2
         return Outcome(name, time.monotonic() - start, error=str(error), code=code)

@@ -90,3 +90,18 @@ def test_the_cache(home: Path, tmp_path: Path) -> None:
     file.write_text("x")
     result = qfx("verify", "good", cwd=home, code=2, environment={"QFX_CACHE": str(file)})
     assert f"error: QFX_CACHE names {file}, which is no directory; name another, unset it or give --no-cache" in result.stderr
+
+
+def test_sanitizers_find_what_changes_no_value(home: Path) -> None:
+    """A table is read beyond its end, and what was read is not used."""
+    shutil.copytree(home / "good", home / "beyond")
+    kernel = home / "beyond/hls/kernels/relu.hpp"
+    line = "typename L::out::word y_word = 0;"
+    beyond = f"{line}\n            ap_uint<8> few[2];\n            few[0] = 0;\n            ap_uint<8> read = few[L::in::WORDS];"
+    text = kernel.read_text()
+    assert line in text
+    kernel.write_text(text.replace(line, f"{beyond}\n            y_word = read - read;", 1))
+    qfx("verify", "beyond", "--engines", "sim,csim", cwd=home)
+    result = qfx("verify", "beyond", "--engines", "sim,csim", "--sanitize", cwd=home, code=2)
+    assert "index 9 out of bounds" in result.stderr or "stack-buffer-overflow" in result.stderr
+    qfx("verify", "good", "--engines", "sim,csim", "--sanitize", cwd=home)

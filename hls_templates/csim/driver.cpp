@@ -6,6 +6,7 @@
 // each output port, then one for each STREAM; a section is the width of a word in bits, the number of 64-bit chunks, and the
 // chunks. Ends with 3 and a message if a stream was misused.
 #include QFX_SOURCE
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -61,7 +62,19 @@ static std::vector<std::vector<std::uint64_t>> run_top(std::ifstream &input, uns
     return results;
 }
 
+// What crashes, an assertion of the headers for instance, says where: the stage that runs has used this stream.
+static void crashed(int number) {
+    if (qfx_csim::run().last != nullptr) {
+        std::fprintf(stderr, "after stream '%s' was used\n", qfx_csim::run().last->c_str());
+    }
+    std::signal(number, SIG_DFL);
+    std::raise(number);
+}
+
 int main(int count, char **arguments) {
+    for (const int number : {SIGABRT, SIGSEGV, SIGFPE, SIGILL}) {
+        std::signal(number, crashed);
+    }
     try {
         for (int index = 4; index < count; ++index) {
             qfx_csim::run().logs[arguments[index]].wanted = true;

@@ -23,6 +23,7 @@ struct log {
 struct record {
     std::map<std::string, log> logs;
     std::vector<std::string> faults;
+    const std::string *last = nullptr;  // name of the stream that was used last
 };
 
 inline record &run() {
@@ -62,7 +63,9 @@ class stream {
         if (qfx_csim::logged<T>::width == 0) {
             return;
         }
-        log_ = &qfx_csim::run().logs[name];
+        const std::map<std::string, qfx_csim::log>::iterator entry = qfx_csim::run().logs.emplace(name, qfx_csim::log()).first;
+        key_ = &entry->first;
+        log_ = &entry->second;
         if (log_->open) {
             throw std::runtime_error("two streams are named '" + name + "'");
         }
@@ -83,6 +86,7 @@ class stream {
     }
 
     T read() {
+        used();
         if (next_ == words_.size()) {
             throw std::runtime_error("stream '" + name_ + "' is read while it is empty, after " + std::to_string(before_ + next_) + " words");
         }
@@ -98,6 +102,7 @@ class stream {
     void read(T &word) { word = read(); }
 
     void write(const T &word) {
+        used();
         words_.push_back(word);
         if (log_ != nullptr && log_->wanted) {
             qfx_csim::logged<T>::append(log_->words, word);
@@ -107,7 +112,14 @@ class stream {
     std::size_t size() const { return words_.size() - next_; }
 
   private:
+    void used() const {
+        if (key_ != nullptr) {
+            qfx_csim::run().last = key_;
+        }
+    }
+
     std::string name_;
+    const std::string *key_ = nullptr;  // the name, for as long as the program runs
     qfx_csim::log *log_;
     std::vector<T> words_;
     std::size_t next_ = 0;    // to be read

@@ -32,6 +32,7 @@ def verify(
     progress: Progress = silent,
     cache: Path | None = None,
     outputs_only: bool = False,
+    sanitize: Sequence[str] = (),
 ) -> Report:
     """Compare the engines of a project at every value of every layer, exactly.
 
@@ -47,6 +48,7 @@ def verify(
         progress: told what is done.
         cache: folder where compiled C++ is kept by its content; None to compile.
         outputs_only: whether the network's outputs alone are compared, each engine as it runs fastest.
+        sanitize: sanitizers to compile into the C++: `address`, `undefined`. What they find is an error.
 
     Raises:
         UsageError: an unknown engine, fewer than two, or inputs that do not fit the network.
@@ -61,9 +63,12 @@ def verify(
     for done, name in enumerate(names):
         progress("prepare engines", done, len(names))
         try:
-            built.append(
-                _torch(project, model, codes, outputs_only) if name == "torch" else _BUILD[name](project, cache, outputs_only)
-            )
+            if name == "torch":
+                built.append(_torch(project, model, codes, outputs_only))
+            elif name == "csim":
+                built.append(_csim(project, cache, sanitize))
+            else:
+                built.append(_BUILD[name](project, outputs_only))
         except _NotRecorded as error:
             if engines is not None:
                 raise EngineUnavailable(f"engine torch cannot run: {error}") from error
@@ -140,23 +145,23 @@ def _torch(project: Project, model: Any, codes: Mapping[str, npt.NDArray[np.inte
     return recorded
 
 
-def _sim(project: Project, cache: Path | None, outputs_only: bool) -> Engine:
+def _sim(project: Project, outputs_only: bool) -> Engine:
     return (OutputSimulator if outputs_only else Simulator)(project.graph)
 
 
-def _onnx(project: Project, cache: Path | None, outputs_only: bool) -> Engine:
+def _onnx(project: Project, outputs_only: bool) -> Engine:
     from qfx.verify.onnx_engine import OnnxEngine, load_model
 
     model = load_model(project.onnx_file.read_bytes(), str(project.onnx_file))
     return OnnxEngine(project.graph, model, outputs_only=outputs_only)
 
 
-def _csim(project: Project, cache: Path | None, outputs_only: bool) -> Engine:
+def _csim(project: Project, cache: Path | None, sanitize: Sequence[str]) -> Engine:
     from qfx.sim.csim import CSimulator
 
-    engine = CSimulator(project.path, cache=cache)
+    engine = CSimulator(project.path, cache=cache, sanitize=sanitize)
     engine.compile()
     return engine
 
 
-_BUILD: dict[str, Callable[[Project, Path | None, bool], Engine]] = {"sim": _sim, "onnx": _onnx, "csim": _csim}
+_BUILD: dict[str, Callable[[Project, bool], Engine]] = {"sim": _sim, "onnx": _onnx}

@@ -184,7 +184,13 @@ def test_a_crash(copy: Path) -> None:
         "typename L::out::word y_word = 0;",
         "typename L::out::word y_word = 0;\n            __builtin_trap();",
     )
-    with pytest.raises(ProjectError, match=r"hls crashed \(SIG(ILL|TRAP)\): no message"):
+    with pytest.raises(ProjectError, match=r"hls crashed \(SIG(ILL|TRAP)\): after stream '(x|image)' was used"):
+        CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
+
+
+def test_an_assertion_of_the_headers_names_the_stage(copy: Path) -> None:
+    spoil(copy, "kernels/lanes.hpp", "word.range(low + WIDTH - 1, low) =", "word.range(low + WIDTH * 64, low) =")
+    with pytest.raises(ProjectError, match=r"(?s)hls crashed \(SIGABRT\): .*out of bound.*after stream '\w+' was used"):
         CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
 
 

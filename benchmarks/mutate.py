@@ -88,7 +88,7 @@ MODES = [
 INITIAL = re.compile(r"\s*(?:typename|CODE)\b.* = 0;")
 """An initial value that the coding rules ask for. It is overwritten before it is read, as is all before the loop over frames."""
 
-ONE_STEP = frozenset({"conv", "deep", "mean", "point", "group"})
+ONE_STEP = frozenset({"conv", "deep", "mean", "group"})
 """Layers with one word per pixel and a horizontal stride of 1."""
 
 
@@ -124,6 +124,20 @@ EQUIVALENT = [
     Equivalent(
         r"LINE_STEP = 1", r"LINE_STEP = 2", "of 3 lines each is taken once, in another order; a sum has none", frozenset({"mean"})
     ),
+    Equivalent(r"READ_EVERY|read_tick", r"", "the words of a turn come in at other cycles of it, and are used in the next one"),
+    Equivalent(r"BEATS = ", r"", "a cycle in which nothing is left to do"),
+    Equivalent(
+        r"scanned < L::SCAN", r"scanned <=", "a turn has no cycle for another step", frozenset({"conv", "deep", "mean", "group"})
+    ),
+    Equivalent(
+        r"STRIDE_ROWS",
+        r"",
+        "no padding above or below: all rows lie in the image, whichever is asked",
+        frozenset({"mean", "group"}),
+    ),
+    Equivalent(r"LINES = 2", r"LINES = 3", "the ring has a line more, which comes in turn like the others", frozenset({"group"})),
+    Equivalent(r"y_low = 0", r"", "a pixel has one word, and each pixel starts with 0 again", frozenset({"group"})),
+    Equivalent(r"limited > high", r"limited >= high", "what is assigned where they are equal is equal"),
     Equivalent(r"SIZE = \d+", r"", "more room than is used", frozenset({"flat"})),
     Equivalent(r"source\.range", r"source\.range\(L::SOURCE_WIDTH \+ 1", "there are no bits above, and none are given for them"),
 ]

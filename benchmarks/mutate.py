@@ -125,6 +125,7 @@ EQUIVALENT = [
         r"LINE_STEP = 1", r"LINE_STEP = 2", "of 3 lines each is taken once, in another order; a sum has none", frozenset({"mean"})
     ),
     Equivalent(r"READ_EVERY|read_tick", r"", "the words of a turn come in at other cycles of it, and are used in the next one"),
+    Equivalent(r"READS = ", r"READS = 13", "a word per cycle and 12 cycles in a turn: 12 words at most", frozenset({"pool"})),
     Equivalent(r"BEATS = ", r"", "a cycle in which nothing is left to do"),
     Equivalent(
         r"scanned < L::SCAN", r"scanned <=", "a turn has no cycle for another step", frozenset({"conv", "deep", "mean", "group"})

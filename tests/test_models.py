@@ -10,13 +10,29 @@ from torch import nn
 from qfx import nn as qnn
 from qfx.conversion import calibrate
 from qfx.ir import Graph
-from qfx.models import CifarConfig, CifarSmall, FloatCifarSmall, FloatResNet8, ResNet8
+from qfx.models import (
+    CifarConfig,
+    CifarSmall,
+    DepthwiseSmall,
+    FloatCifarSmall,
+    FloatDepthwiseSmall,
+    FloatResNet8,
+    FloatResNet20,
+    ResNet8,
+    ResNet20,
+)
 from qfx.ops import Affine
 from qfx.quant import quantizers, set_enabled
 from qfx.sim import Simulator
 
 IMAGE = (3, 32, 32)
-TWINS = pytest.mark.parametrize(("quantized", "plain"), [(CifarSmall, FloatCifarSmall), (ResNet8, FloatResNet8)])
+TWINNED = [
+    (CifarSmall, FloatCifarSmall),
+    (ResNet8, FloatResNet8),
+    (ResNet20, FloatResNet20),
+    (DepthwiseSmall, FloatDepthwiseSmall),
+]
+TWINS = pytest.mark.parametrize(("quantized", "plain"), TWINNED)
 
 
 def images(count: int) -> torch.Tensor:
@@ -62,6 +78,8 @@ def test_float_twins(quantized: type[qnn.Model], plain: type[nn.Module]) -> None
 def test_sizes() -> None:
     assert products(ready(CifarSmall())) == 442_368 + 2 * 1_179_648 + 640
     assert products(ready(ResNet8())) == 12_501_632
+    assert products(ready(ResNet20())) == 40_813_184
+    assert products(ready(DepthwiseSmall())) == 4_592_896
     assert sum(parameter.numel() for parameter in FloatCifarSmall().parameters()) == 24_346
     assert sum(parameter.numel() for parameter in FloatResNet8().parameters()) == 77_946
 

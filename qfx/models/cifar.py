@@ -50,10 +50,12 @@ class CifarConfig:
         offset, quant = QuantSpec(self.norm, learn=False), QuantSpec(self.input, learn=self.learn)
         return qnn.QuantInput(mean, std, scale_spec=scale, offset_spec=offset, quant=quant)
 
-    def conv(self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, end: bool = False, bias: bool = False) -> qnn.Conv2d:
+    def conv(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1, end: bool = False, bias: bool = False
+    ) -> qnn.Conv2d:
         """A convolution that keeps the size, divided by the stride."""
-        spec = self.weight_spec(self.ends if end else self.weights)
-        return qnn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias, weight_spec=spec, bias_spec=self.offset_spec())
+        specs = {"weight_spec": self.weight_spec(self.ends if end else self.weights), "bias_spec": self.offset_spec()}
+        return qnn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias, **specs)
 
     def norm2d(self, channels: int) -> qnn.BatchNorm2d:
         """Batch normalisation of a feature map."""

@@ -54,8 +54,10 @@ class CifarConfig:
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1, end: bool = False, bias: bool = False
     ) -> qnn.Conv2d:
         """A convolution that keeps the size, divided by the stride."""
-        specs = {"weight_spec": self.weight_spec(self.ends if end else self.weights), "bias_spec": self.offset_spec()}
-        return qnn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias, **specs)
+        spec, offset = self.weight_spec(self.ends if end else self.weights), self.offset_spec()
+        return qnn.Conv2d(
+            inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias, weight_spec=spec, bias_spec=offset
+        )
 
     def norm2d(self, channels: int) -> qnn.BatchNorm2d:
         """Batch normalisation of a feature map."""

@@ -73,19 +73,17 @@ class NumPyEngine(Engine):
 
 
 class OnnxRuntimeEngine(Engine):
-    """The exported ONNX model in `qfx.verify`'s engine."""
+    """ONNX Runtime on the integer network, as `qfx simulate --engine onnx` runs it."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        from qfx.verify.onnx_engine import OnnxEngine, load_model
+        from qfx.verify.chunks import fast_onnx_engine
 
         self.graph = load_graph(folder)
-        model = load_model((folder / "model.onnx").read_bytes(), "model.onnx")
-        self.engine = OnnxEngine(self.graph, model, outputs_only=True)
+        self.engine = fast_onnx_engine(self.graph)
 
     def run(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        inputs = {self.graph.inputs[0]: codes.astype(np.int64)}
-        return self.engine.run(inputs)[self.graph.outputs[0]]
+        return self.engine.run({self.graph.inputs[0]: codes})[self.graph.outputs[0]]
 
 
 class CsimEngine(Engine):

@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -37,7 +36,6 @@ from qfx import nn as qnn
 from qfx.conversion import calibrate
 from qfx.errors import EngineUnavailable, ProjectError, QfxError
 from qfx.export.hls import write_hls
-from qfx.export.onnx import onnx_model
 from qfx.ir import save_graph
 from qfx.models import CifarSmall, FloatCifarSmall, FloatResNet8, ResNet8
 from qfx.sim import Simulator
@@ -175,7 +173,6 @@ def write_network(name: str, folder: Path, seed: int = 0) -> None:
     graph = model.eval().lower(IMAGE, name.replace("-", "_").lower())
     folder.mkdir()
     save_graph(graph, folder)
-    onnx.save_model(onnx_model(graph), str(folder / "model.onnx"))
     codes = {graph.inputs[0]: np.zeros((1, *IMAGE), np.int64)}
     write_hls(graph, folder / "hls", golden_inputs=codes, golden_outputs=Simulator(graph).run(codes, frozenset(graph.outputs)))
     torch.save(float_model.state_dict(), folder / "float.pt")

@@ -20,6 +20,7 @@ from qfx.ops.ranges import carrier
 from qfx.sim.arena import Arena, Array, Temps
 from qfx.sim.chain import Block, Calls, Chain, is_elementwise
 from qfx.sim.kernels import BLOCK_BYTES, Columns, is_pool, is_product, pool, product_chain, product_columns
+from qfx.sim.pool_first import pool_first
 
 LIVE_BYTES = 1 << 21
 """Memory that the largest values of a program may take, for speed: a usual second-level cache."""
@@ -43,6 +44,7 @@ class Program:
     """
 
     def __init__(self, graph: Graph, wanted: Collection[str], samples: int) -> None:
+        graph = pool_first(graph, wanted)
         self.samples = samples
         self._graph, self._wanted = graph, wanted
         self._arena = Arena()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,10 @@ from qfx.errors import UsageError
 from qfx.fixed import IntArray
 from qfx.ir import Graph
 from qfx.sim.engine import checked_codes, chunk_size, simulate
+from qfx.sim.pool_first import pool_first
+
+if TYPE_CHECKING:
+    from qfx.verify.onnx_engine import OnnxEngine
 
 
 def output_chunks(
@@ -21,7 +26,8 @@ def output_chunks(
     Args:
         graph: the network.
         inputs: codes (samples, *shape) of every input; may be memory-mapped.
-        engine: `sim`, or `onnx` for ONNX Runtime on a model whose affines, relus and requantizes are merged.
+        engine: `sim`, or `onnx` for ONNX Runtime on a model whose affines, relus and requantizes are
+            merged, max pools before them.
         threads: blocks of samples that are computed at a time; 0 for one per core.
 
     Raises:
@@ -36,11 +42,17 @@ def output_chunks(
         raise UsageError(f"there is no engine {engine!r} for outputs; the engines are sim, onnx")
 
 
-def _onnx(graph: Graph, inputs: Mapping[str, npt.NDArray[np.integer]], threads: int) -> Iterator[dict[str, IntArray]]:
+def fast_onnx_engine(graph: Graph, threads: int = 0) -> OnnxEngine:
+    """ONNX Runtime on a model that gives the outputs only: element-wise ops merged, max pools before them."""
     from qfx.export.onnx import onnx_model
     from qfx.verify.onnx_engine import OnnxEngine
 
-    runtime = OnnxEngine(graph, onnx_model(graph, merged=True), threads, outputs_only=True)
+    model = onnx_model(pool_first(graph, graph.outputs), merged=True)
+    return OnnxEngine(graph, model, threads, outputs_only=True)
+
+
+def _onnx(graph: Graph, inputs: Mapping[str, npt.NDArray[np.integer]], threads: int) -> Iterator[dict[str, IntArray]]:
+    runtime = fast_onnx_engine(graph, threads)
     step = chunk_size(graph, graph.outputs)
     for start in range(0, len(inputs[graph.inputs[0]]), step):
         part = {name: codes[start : start + step] for name, codes in inputs.items()}

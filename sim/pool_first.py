@@ -1,0 +1,135 @@
+"""Max pools before the element-wise ops that they follow: the same outputs with fewer values to compute.
+
+    max(f(x)) = f(max(x))    for every f that keeps order
+
+so a max pool may go before ReLU, clamp, a saturating requantize (every rounding keeps order) and an affine with scales from 0 up.
+A convolution before the affine takes the sign of a negative scale upon itself:
+
+    a * (w * x + b) + c = |a| * (sgn(a) * w * x + sgn(a) * b) + c
+
+What was wanted has the same values and the same format as before; other values may be gone or stand for something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from qfx.fixed import FixedType, IntArray, Overflow
+from qfx.ir import Graph, GraphBuilder, Node, Value
+from qfx.ops import Affine, Clamp, Conv2d, MaxPool2d, ReLU, Requantize
+
+_WIDEST = 32
+"""Bits of constants that may change their sign."""
+
+
+def pool_first(graph: Graph, wanted: Collection[str]) -> Graph:
+    """The graph with its max pools as early as they can be.
+
+    Args:
+        graph: the network; stays as it is.
+        wanted: names of the computed values that keep their meaning.
+    """
+    runs = {run[-1].name: run for node in graph.nodes if len(run := _run(graph, node, wanted)) > 1}
+    if not runs:
+        return graph
+    inside = {node.name for run in runs.values() for node in run[:-1]}
+    negated = {node.name: signs for run in runs.values() for node, signs in _negated(graph, run)}
+    build = GraphBuilder(graph.name)
+    values = {name: build.input(name, graph.values[name].type, graph.values[name].shape) for name in graph.inputs}
+    for value in graph.values.values():
+        if value.constant is not None:
+            values[value.name] = build.constant(value.name, value.type, value.constant)
+    for node in graph.nodes:
+        if node.name in inside:
+            continue
+        if node.name in runs:
+            values[node.name] = _pooled(build, values, graph, runs[node.name])
+        else:
+            operands = [values[name] for name in node.inputs]
+            if node.name in negated:
+                operands[1:] = [_signed(build, node, value, negated[node.name]) for value in operands[1:]]
+            values[node.name] = build.add(node.name, node.op, *operands, source=node.source)
+    return build.build(*(values[name] for name in graph.outputs), host=graph.host)
+
+
+def _run(graph: Graph, pool: Node, wanted: Collection[str]) -> list[Node]:
+    """The nodes that `pool` can go before, then `pool`."""
+    run = [pool]
+    if not (isinstance(pool.op, MaxPool2d) and _reduces(pool.op, graph.operands(pool)[0])):
+        return run
+    computed = {node.name: node for node in graph.nodes}
+    while (before := computed.get(run[0].inputs[0])) is not None and _alone(graph, before, wanted) and _keeps_order(graph, before):
+        run.insert(0, before)
+        if isinstance(before.op, Affine) and _negative(graph, before) and not _takes_signs(graph, before, wanted):
+            return run[1:]
+    return run
+
+
+def _reduces(op: MaxPool2d, x: Value) -> bool:
+    """Whether there are fewer windows than pixels, and none of them lies in the padding alone."""
+    _, shape = op.infer([x])
+    for axis, windows in enumerate(shape[1:]):
+        first = np.arange(windows) * op.stride[axis] - op.padding[axis]
+        taps = first[:, None] + np.arange(op.kernel[axis]) * op.dilation[axis]
+        if not ((taps >= 0) & (taps < x.shape[1 + axis])).any(1).all():
+            return False
+    return np.prod(shape) < x.size
+
+
+def _alone(graph: Graph, node: Node, wanted: Collection[str]) -> bool:
+    """Whether one node reads its value and nobody else wants it."""
+    return len(graph.consumers(node.name)) == 1 and node.name not in wanted and node.name not in graph.outputs
+
+
+def _keeps_order(graph: Graph, node: Node) -> bool:
+    """Whether a larger first operand gives no smaller result, after signs have been taken from the scale of an affine."""
+    if isinstance(node.op, Requantize):
+        return node.op.overflow in (Overflow.SAT, Overflow.SAT_SYM)
+    if isinstance(node.op, Affine):
+        return graph.operands(node)[1].constant is not None
+    return isinstance(node.op, ReLU | Clamp)
+
+
+def _negative(graph: Graph, node: Node) -> bool:
+    return bool((graph.operands(node)[1].codes < 0).any())
+
+
+def _takes_signs(graph: Graph, affine: Node, wanted: Collection[str]) -> bool:
+    """Whether a convolution before an affine can change its sign channel by channel."""
+    x, scale, _ = graph.operands(affine)
+    if x.name in graph.inputs or scale.size not in (1, x.channels) or scale.type.width > _WIDEST:
+        return False
+    product = graph.node(x.name)
+    constants = graph.operands(product)[1:]
+    narrow = all(value.constant is not None and value.type.width <= _WIDEST for value in constants)
+    return isinstance(product.op, Conv2d) and narrow and _alone(graph, product, wanted)
+
+
+def _negated(graph: Graph, run: Sequence[Node]) -> list[tuple[Node, IntArray]]:
+    """The convolution before a run whose affine has negative scales, and the sign of each of its channels."""
+    for node in run:
+        if isinstance(node.op, Affine) and _negative(graph, node):
+            product, scale = graph.node(node.inputs[0]), graph.operands(node)[1].codes
+            return [(product, np.broadcast_to(np.where(scale < 0, -1, 1), graph.values[product.name].channels))]
+    return []
+
+
+def _pooled(build: GraphBuilder, values: dict[str, Value], graph: Graph, run: Sequence[Node]) -> Value:
+    """The pool, then the rest of the run; the last result has the pool's name, the pool that of the last result before."""
+    *moved, pool = run
+    result = build.add(moved[-1].name, pool.op, values[run[0].inputs[0]], source=pool.source)
+    for node, name in zip(moved, [*(node.name for node in moved[:-1]), pool.name], strict=True):
+        constants = [values[other] for other in node.inputs[1:]]
+        if isinstance(node.op, Affine) and _negative(graph, node):
+            constants[0] = _signed(build, node, constants[0], np.sign(constants[0].codes))
+        result = build.add(name, node.op, result, *constants, source=node.source)
+    return result
+
+
+def _signed(build: GraphBuilder, node: Node, value: Value, signs: IntArray) -> Value:
+    """A constant times a sign per channel, with a bit more."""
+    type = FixedType(True, value.type.width + 1, value.type.frac)
+    codes = value.codes * signs.reshape(-1, *[1] * (len(value.shape) - 1))
+    return build.constant(f"{node.name}/{value.name}", type, codes)

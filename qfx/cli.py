@@ -28,6 +28,7 @@ app = typer.Typer(
 
 Directory = Annotated[Path, typer.Argument(help="A project, as `qfx export` writes it.", show_default=False)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and mismatches only.")]
+Clock = Annotated[float | None, typer.Option(help="MHz; one that PL clock 0 can have.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="Of random inputs; with --inputs, of the samples picked.", show_default=False)]
 
 
@@ -68,12 +69,40 @@ def export(
     allow_unverified_modes: Annotated[
         bool, typer.Option("--allow-unverified-modes", help="Take casts beyond AP_TRN, AP_RND, AP_RND_CONV with AP_WRAP, AP_SAT.")
     ] = False,
+    board: Annotated[str, typer.Option(help="Such as ultra96, zcu104.")] = "ultra96",
+    clock: Clock = None,
+    folding: Annotated[
+        str, typer.Option(help="fastest that fits the board by the model, or plain: up to 8 codes a word.")
+    ] = "fastest",
+    fps: Annotated[float | None, typer.Option(help="Frames per second that are enough, at least cost.", show_default=False)] = None,
+    product: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NODE=KIND", help="How a node multiplies: dsp, packed, lut or khot.", show_default=False),
+    ] = None,
+    multiplier_free: Annotated[bool, typer.Option("--multiplier-free", help="Shifts and additions only.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a trained model as a project: graph, ONNX model, HLS C++ and golden vectors."""
+    """Write a trained model as a project: graph, ONNX model, HLS C++ folded for a board, and golden vectors."""
     from qfx import commands
+    from qfx.hardware import HardwareOptions
 
-    _finish(lambda: commands.export(model, weights, sample, out, name, overwrite, seed, allow_unverified_modes, quiet))
+    hardware = HardwareOptions(board, clock, folding, fps, product or (), multiplier_free)
+    _finish(lambda: commands.export(model, weights, sample, out, name, overwrite, seed, allow_unverified_modes, hardware, quiet))
+
+
+@app.command()
+def estimate(
+    directory: Directory,
+    clock: Clock = None,
+    json: Annotated[
+        str | None, typer.Option(help="Write JSON to a .json file; without one to standard output.", show_default=False)
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Resources, frames per second and latency of a project, by the model. Exit code 1 if it does not fit its board."""
+    from qfx import hardware
+
+    _finish(lambda: hardware.estimate_project(directory, clock, json, quiet))
 
 
 @app.command()

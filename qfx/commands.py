@@ -16,6 +16,7 @@ from qfx.errors import QfxError, UsageError
 from qfx.exactness import prove
 from qfx.fixed import IntArray
 from qfx.golden import read_inputs, write_arrays
+from qfx.hardware import HardwareOptions, build, summary
 from qfx.host import names as result_names
 from qfx.host import results
 from qfx.ir import Graph
@@ -37,9 +38,10 @@ def export(
     overwrite: bool,
     seed: int,
     allow_unverified_modes: bool,
+    hardware: HardwareOptions,
     quiet: bool,
 ) -> int:
-    """Lower a user's model and write it as a project."""
+    """Lower a user's model, find its accelerator and write both as a project."""
     codes = read_inputs(sample)
     for label, array in codes.items() if isinstance(codes, Mapping) else (("", codes),):
         if array.ndim < 2 or len(array) == 0:
@@ -56,12 +58,16 @@ def export(
     with console.progress_bars(quiet) as progress:
         model = load_model(spec, weights)
         shapes = {label: array.shape[1:] for label, array in codes.items()} if isinstance(codes, Mapping) else codes.shape[1:]
-        graph = lower(model, shapes, name)
+        accelerator = build(lower(model, shapes, name), hardware)
+        graph = accelerator.graph
         project = write_project(
             graph,
             out,
             codes,
             model=model,
+            board=hardware.board,
+            clock_mhz=hardware.clock_mhz,
+            folding=accelerator.folding,
             model_name=spec,
             overwrite=overwrite,
             seed=seed,
@@ -70,6 +76,9 @@ def export(
         )
     if not quiet:
         console.out().print(f"{out}: {len(graph.nodes)} layers, {project.sample_count} recorded samples", markup=False)
+        console.out().print(summary(accelerator.estimate), markup=False)
+        if accelerator.relief:
+            console.out().print(f"faster: {accelerator.relief}", markup=False)
         print_host_steps(graph)
     return 0
 

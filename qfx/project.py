@@ -182,6 +182,7 @@ def write_project(
     model: torch.nn.Module | None = None,
     model_name: str | None = None,
     board: str = "ultra96",
+    clock_mhz: float | None = None,
     overwrite: bool = False,
     seed: int = 0,
     progress: Progress = silent,
@@ -198,6 +199,7 @@ def write_project(
         model: the torch model that `graph` was lowered from; its values are recorded.
         model_name: `module:factory` of the model, for the manifest.
         board: a folder name in `boards/`.
+        clock_mhz: None for the board's.
         overwrite: replace a project that lies at `directory`.
         seed: of the added random codes.
         progress: told what is done.
@@ -209,9 +211,13 @@ def write_project(
         ExportError, ExactnessError: the graph cannot be written as C++ or ONNX.
         UsageError: inputs that do not fit the network.
     """
+    from qfx.export.hls.project import write_hls
+
     check_ends(graph)
     check_modes(graph, allow_unverified_modes)
     codes = check_inputs(graph, by_input(graph, inputs))
+    facts = load_board(board)
+    clock_ns = round(1000 / facts.clock(clock_mhz), 3)
     with new_directory(directory, is_project if overwrite else None) as work:
         samples = recorded_samples(graph, codes, seed)
         outputs = _write_golden(graph, work / "golden", samples)
@@ -221,9 +227,18 @@ def write_project(
         progress("write project", 2, 4)
         _write_graph(graph, work)
         progress("write project", 3, 4)
-        _write_cpp(graph, work / JUDGED, samples, outputs, board, allow_unverified_modes, folding)
+        write_hls(
+            graph,
+            work / JUDGED,
+            board,
+            samples,
+            outputs,
+            clock_ns=clock_ns,
+            folding=folding,
+            allow_unverified_modes=allow_unverified_modes,
+        )
         (work / "README.md").write_text(_readme(graph, model_name))
-        _manifest(graph, work, load_board(board), model is not None, model_name).write(work)
+        _manifest(graph, work, facts, clock_ns, model is not None, model_name).write(work)
         progress("write project", 4, 4)
     return load_project(directory)
 
@@ -287,21 +302,7 @@ def _write_graph(graph: Graph, folder: Path) -> None:
     (folder / "model.onnx").write_bytes(onnx_model(graph).SerializeToString(deterministic=True))
 
 
-def _write_cpp(
-    graph: Graph,
-    folder: Path,
-    samples: Mapping[str, IntArray],
-    outputs: Mapping[str, IntArray],
-    board: str,
-    allow: bool,
-    folding: Folding | None,
-) -> None:
-    from qfx.export.hls.project import write_hls
-
-    write_hls(graph, folder, board, samples, outputs, allow_unverified_modes=allow, folding=folding)
-
-
-def _manifest(graph: Graph, folder: Path, board: Board, recorded: bool, model_name: str | None) -> Manifest:
+def _manifest(graph: Graph, folder: Path, board: Board, clock_ns: float, recorded: bool, model_name: str | None) -> Manifest:
     return Manifest(
         name=graph.name,
         qfx_version=__version__,
@@ -311,7 +312,7 @@ def _manifest(graph: Graph, folder: Path, board: Board, recorded: bool, model_na
         files=hashes(folder),
         board=board.name,
         part=board.part,
-        clock_ns=board.clock_ns,
+        clock_ns=clock_ns,
         created_by=tool_versions(),
         model=model_name,
         host={step.name: step.text() for step in graph.host},

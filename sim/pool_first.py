@@ -12,6 +12,7 @@ What was wanted has the same values and the same format as before; other values 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -75,7 +76,7 @@ def _reduces(op: MaxPool2d, x: Value) -> bool:
         taps = first[:, None] + np.arange(op.kernel[axis]) * op.dilation[axis]
         if not ((taps >= 0) & (taps < x.shape[1 + axis])).any(1).all():
             return False
-    return np.prod(shape) < x.size
+    return math.prod(shape) < x.size
 
 
 def _alone(graph: Graph, node: Node, wanted: Collection[str]) -> bool:

@@ -257,7 +257,8 @@ def test_a_full_disk_while_results_are_written(home: Path, monkeypatch: pytest.M
 def test_an_interrupted_export(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `test_cli.py` has it with signals, here at every write of the export."""
     before = files()
-    for writer in ("qfx.project.write_codes", "qfx.project._record_torch", "qfx.project._write_graph", "qfx.project._write_cpp"):
+    steps = ("write_codes", "_record_torch", "_write_graph")
+    for writer in (*(f"qfx.project.{step}" for step in steps), "qfx.export.hls.project.write_hls"):
         with monkeypatch.context() as patch:
             patch.setattr(writer, _interrupt)
             assert refused(*exporting(), code=130) == "interrupted"

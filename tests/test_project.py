@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qfx import project as module
 from qfx.errors import ExportError, ProjectError, UsageError
 from qfx.fixed import FixedType
 from qfx.golden import RECORDED, code_dtype, read_codes, recorded_samples, write_codes
@@ -99,7 +98,7 @@ def test_an_interrupted_export_leaves_nothing(tmp_path: Path, monkeypatch: pytes
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(module, "_write_cpp", fail)
+    monkeypatch.setattr("qfx.export.hls.project.write_hls", fail)
     with pytest.raises(type(error)):
         write_project(GRAPH, tmp_path / "a" / "net", IMAGES)
     assert list(tmp_path.iterdir()) == []

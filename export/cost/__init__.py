@@ -19,7 +19,6 @@ from qfx.export.cost.arithmetic import (
 )
 from qfx.export.cost.arrays import MacArray, MultiplierArray
 from qfx.export.cost.datapath import Datapath, coefficient_table
-from qfx.export.cost.estimate import Estimate, estimate
 from qfx.export.cost.memory import block_rams, buffer, fifo, table
 from qfx.export.cost.packing import Packing, best_packing, check_packing
 from qfx.export.cost.resources import Resources, total
@@ -35,7 +34,6 @@ __all__ = [
     "Control",
     "Converter",
     "Datapath",
-    "Estimate",
     "Fifo",
     "Fold",
     "LineBuffer",
@@ -60,7 +58,6 @@ __all__ = [
     "cost",
     "dsp_blocks",
     "elementwise",
-    "estimate",
     "fifo",
     "stage_parts",
     "table",

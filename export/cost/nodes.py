@@ -12,7 +12,7 @@ from qfx.export.cost.shape import StageShape, elementwise
 from qfx.export.cost.stage import cost
 from qfx.export.hls.cycles import image_shape
 from qfx.export.hls.folding import Fold, is_depthwise, is_grouped
-from qfx.export.hls.geometry import window_of
+from qfx.export.hls.geometry import plan_ring, window_of
 from qfx.export.hls.packed import node_packing
 from qfx.export.hls.tables import khot_forms
 from qfx.fixed import FixedType
@@ -37,7 +37,7 @@ class NodeCosts:
         self._packings: dict[tuple[str, int], Packing | None] = {}
 
     def __call__(self, node: Node, fold: Fold) -> Resources:
-        """What the node's stages take, with the FIFO of two words behind them, by the model."""
+        """What the node's stages take, with a FIFO of two words behind them, by the model."""
         return cost(self.shape(node, fold))
 
     def shape(self, node: Node, fold: Fold) -> StageShape:
@@ -127,6 +127,8 @@ def _windowed(costs: NodeCosts, node: Node, lanes: Lanes, groups: int, fold: Fol
     x, out = costs.operands(node)
     (in_channels, *in_size), (out_channels, *out_size) = image_shape(x.shape), image_shape(out.shape)
     geometry: Fields = {"kernel": window.kernel, "stride": window.stride, "padding": window.padding, "groups": groups}
+    if window.taps > 1:
+        geometry["rows_kept"] = plan_ring(window, in_size[0], in_size[1] * in_channels // fold.reads[0], out_size[0]).lines
     return StageShape(
         node.name,
         node.op.kind,  # type: ignore[arg-type]

@@ -68,6 +68,7 @@ class StageShape:
         storage, lines: where weights and lines of the image lie.
         fifo_depth: words of the FIFO behind the stage; 0 for none.
         input_lanes: channels in a word that comes; None for as many as a cycle uses.
+        rows_kept: lines of the image that a window keeps; None for those under it and those that come meanwhile.
     """
 
     name: str
@@ -102,6 +103,7 @@ class StageShape:
     lines: Storage = "auto"
     fifo_depth: int = 2
     input_lanes: int | None = None
+    rows_kept: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):

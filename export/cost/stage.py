@@ -166,9 +166,9 @@ def _window(shape: StageShape) -> Resources:
     word = shape.word_lanes * shape.x_width * fold.pixels
     lines = Resources()
     if shape.taps > 1:
-        count = (
-            shape.kernel[0] + shape.stride[0] - 1 if shape.kernel[0] > 1 else 1
-        )  # rows of a window, and those that come meanwhile
+        count = shape.rows_kept
+        if count is None:  # rows of a window, and those that come meanwhile
+            count = shape.kernel[0] + shape.stride[0] - 1 if shape.kernel[0] > 1 else 1
         choice = Resources(lut=word * math.ceil((count - 1) / 3)) if fold.taps == 1 else Resources(ff=fold.taps * word)
         lines = buffer(word, shape.row_words, shape.lines) * count + choice
     again = shape.output_folds > 1 and shape.groups == 1 and shape.kind in ("conv2d", "linear")

@@ -12,6 +12,8 @@ import jinja2
 from qfx.errors import ExportError
 from qfx.export.hls.board import Board
 from qfx.export.hls.folding import Folding, check_folding, plain_folding
+from qfx.export.hls.folding_file import NAME as FOLDING
+from qfx.export.hls.folding_file import folding_text
 from qfx.export.hls.layers import Layer
 from qfx.export.hls.plan import STREAM_DEPTH, Port, Stage, Stream, Wire, Wiring, is_alias, wire_graph
 from qfx.export.hls.selfcheck import casts_of
@@ -189,6 +191,7 @@ def render(design: Design, board: Board, clock_ns: float, frames: int) -> dict[s
         files[name] = renderer.template(f"project/{name}", **values)
     for ending in (".cpp", ".hpp"):
         files[f"{design.name}{ending}"] = renderer.template(f"project/top{ending}", **values)
+    files[FOLDING] = folding_text(design.wiring.folding)
     files["layout.json"] = json.dumps(layout(design), indent=1) + "\n"
     return files
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -32,7 +31,6 @@ from qfx.export.cost import (
     cost,
     dsp_blocks,
     elementwise,
-    estimate,
     fifo,
     stage_parts,
     table,
@@ -221,32 +219,3 @@ def test_converters_meet_at_the_common_divisor() -> None:
     shape = StageShape("c", "convert", 24, (4, 4), 24, (4, 4), Fold(6), groups=24, input_lanes=4)
     assert stage_parts(shape)["compute"].lut == pytest.approx(Converter(32, 16).luts() + Converter(16, 48).luts())
     assert stage_parts(replace(shape, input_lanes=6))["compute"] == Resources()
-
-
-def test_an_estimate() -> None:
-    cast = elementwise("cast1", "requantize", 32, (16, 16), 8, x_width=22, dropped=8)
-    found = estimate([CONV, cast], ULTRA96)
-    data = found.to_json()
-    assert {
-        "lut",
-        "ff",
-        "dsp",
-        "bram18",
-        "lutram",
-        "cycles_per_frame",
-        "latency_us",
-        "fps",
-        "clock_mhz",
-        "fits",
-        "stages",
-    } <= data.keys()
-    assert json.loads(json.dumps(data)) == data
-    assert data["cycles_per_frame"] == 12288 and found.fps == pytest.approx(187.5e6 / 12288) and data["fits"] is True
-    assert found.latency_cycles >= found.cycles_per_frame
-    wide = estimate([replace(CONV, fold=Fold(32, 16, 9))], ULTRA96, 214.286)
-    assert wide.clock_mhz == 214.285714 and wide.exceeded["dsp"] == (4608, 360) and wide.to_json()["fits"] is False
-
-
-def test_an_estimate_of_nothing() -> None:
-    with pytest.raises(ExportError, match="there is no stage to estimate"):
-        estimate([], ULTRA96)

@@ -1,0 +1,54 @@
+"""`folding.json` of a project: how parallel every stage of its C++ is, and the clock it was folded for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+from qfx.errors import ProjectError
+from qfx.export.hls.folding import Fold, Folding
+
+NAME = "folding.json"
+FORMAT = 1
+KINDS = ("", "dsp", "packed", "lut")
+
+
+def folding_text(folding: Folding) -> str:
+    """The file's content."""
+    nodes = {name: asdict(fold) for name, fold in folding.items()}
+    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(fold)}" for name, fold in nodes.items())
+    return f'{{\n "format": {FORMAT},\n "nodes": {{\n{lines}\n }}\n}}\n'
+
+
+def read_folding(folder: Path) -> dict[str, Fold]:
+    """The folding of the project whose `hls/` is `folder`.
+
+    Raises:
+        ProjectError: no file, no JSON, another version, or an entry that is no fold; names the file and the entry.
+    """
+    file = folder / NAME
+    try:
+        data: Any = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ProjectError(f"{file} is missing; the project is incomplete, export it again") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ProjectError(f"{file} is no JSON: {error}; export the project again") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT or not isinstance(data.get("nodes"), dict):
+        raise ProjectError(f"{file} is no folding of version {FORMAT}; export the project again")
+    nodes = cast("dict[str, object]", data["nodes"])
+    return {name: _fold(file, name, entry) for name, entry in nodes.items()}
+
+
+def _fold(file: Path, name: str, entry: object) -> Fold:
+    fields = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
+    reads: Any = fields.get("reads")
+    product: Any = fields.get("product")
+    counts: list[Any] = [*reads, fields.get("writes"), fields.get("taps")] if isinstance(reads, list) else []
+    if len(counts) < 3 or not all(type(count) is int and count > 0 for count in counts) or product not in KINDS:
+        raise ProjectError(
+            f"{file}: the entry of {name!r} is {json.dumps(entry)}; it wants reads (a list of counts), writes and taps (counts)"
+            f" and product (one of {', '.join(map(repr, KINDS))})"
+        )
+    return Fold(tuple(counts[:-2]), counts[-2], counts[-1], product)

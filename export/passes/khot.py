@@ -1,0 +1,58 @@
+"""Constants multiplied by shifts and additions: every integer is a sum of signed powers of two, so nothing is rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from qfx.errors import ExportError
+from qfx.ir import Graph, Node
+from qfx.ops import Affine, AvgPool2d, Conv2d, Linear, Multiply, PReLU
+from qfx.ops.base import signed_digits
+
+MULTIPLYING = (Conv2d, Linear, Affine, PReLU)
+"""Ops whose second operand is what they multiply by."""
+
+
+def with_khot(graph: Graph, names: Collection[str]) -> Graph:
+    """The graph with K-hot products in the nodes `names`: K is the most signed digits that a constant of the node has.
+
+    K-hot products of a node that has them already stay as they are.
+
+    Raises:
+        ExportError: a name that the graph lacks, or a node that multiplies by no constant.
+    """
+    known = {node.name: node for node in graph.nodes}
+    for name in names:
+        if name not in known:
+            raise ExportError(f"the graph has no node {name!r}, for which K-hot products are asked; it has {', '.join(known)}")
+        if not isinstance(known[name].op, MULTIPLYING):
+            raise ExportError(f"node {name!r} ({known[name].op.kind}) multiplies by no constants, so that none can be K-hot")
+    nodes = [_khot(graph, node) if node.name in names else node for node in graph.nodes]
+    return Graph(graph.name, graph.values, nodes, graph.inputs, graph.outputs, graph.host).verify("K-hot products")
+
+
+def _khot(graph: Graph, node: Node) -> Node:
+    if not isinstance(node.op, MULTIPLYING) or node.op.digits is not None:
+        return node
+    most = int(signed_digits(graph.operands(node)[1].codes).max(initial=1))
+    return replace(node, op=replace(node.op, digits=max(1, most)))
+
+
+def multiplier_free(graph: Graph) -> Graph:
+    """The graph without a multiplication: all constants K-hot.
+
+    Raises:
+        ExportError: nodes that multiply two computed values, or sums by the reciprocal of an area; all are named.
+    """
+    multiplying = [
+        node.name
+        for node in graph.nodes
+        if isinstance(node.op, Multiply) or (isinstance(node.op, AvgPool2d) and node.op.reciprocal is not None)
+    ]
+    if multiplying:
+        raise ExportError(
+            f"graph {graph.name!r} cannot do without multiplications: {', '.join(multiplying)}; they multiply computed values, or"
+            " sums by the reciprocal of an area that is no power of two"
+        )
+    return with_khot(graph, [node.name for node in graph.nodes if isinstance(node.op, MULTIPLYING)])

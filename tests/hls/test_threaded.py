@@ -1,0 +1,174 @@
+"""The C++ with a thread per stage: values, deadlocks, and the schedule's model against what the threads do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qfx.errors import ProjectError
+from qfx.export.hls.emit import Design, design
+from qfx.export.hls.patterns import design_network, stage_name
+from qfx.export.schedule import Network, deadlock
+from qfx.fixed import IntArray
+from qfx.ir import Graph, GraphBuilder
+from qfx.ops import Add, AvgPool2d, Concat, Multiply, Requantize, Upsample
+from qfx.project import load_project
+from qfx.project import write_project as write_whole_project
+from qfx.sim.threaded import Deadlock, ThreadedSimulator, live_depths
+from qfx.verify import verify
+from tests.differential import network, together
+from tests.hls.build import S6, U4, assert_equal, frames, several_ports, small_network, write_project
+from tests.hls.iterations import COVERAGE, Counts, counted, stage_key
+from tests.hls.test_new_kernels import joins, unaligned, wide
+from tests.networks import residual_network
+from tests.random_branches import branching
+from tests.random_networks import random_inputs
+
+FRAMES = 4
+
+
+def gate() -> Graph:
+    """`x` times a factor that is known after the whole frame, joined with `x` and an enlarged copy of a part of it."""
+    build = GraphBuilder("gate")
+    x = build.input("x", U4, (4, 4, 4))
+    factor = build.add("factor", Requantize(U4), build.add("mean", AvgPool2d((4, 4), (4, 4)), x))
+    gated = build.add("gated", Multiply(), x, factor)
+    whole = build.add("whole", Upsample((4, 4)), factor)
+    return build.build(build.add("all", Concat(), x, gated, whole))
+
+
+def check(graph: Graph, folder: Path, seed: int = 0) -> ThreadedSimulator:
+    """Everything that the schedule says of a network, against its compiled C++.
+
+    Values at the least depths and at those of the C++; the order in which each stage reads and writes; the iterations of each
+    stage; that one place fewer in any stream stops execution, with the cycle that the model names.
+    """
+    project = write_project(graph, folder)
+    engine = ThreadedSimulator(project, optimize="-O0", flags=COVERAGE)
+    plan = design(graph)
+    model = design_network(plan)
+    inputs = given(graph, FRAMES, seed)
+    assert_equal(graph, engine.run(inputs), inputs)
+    live = live_depths(engine.hls)
+    assert live.keys() == engine.stated.keys()
+    assert all(engine.stated[stream] >= depth + 2 for stream, depth in live.items())
+    engine.depths = live
+    assert_equal(graph, engine.run(inputs), inputs)
+    assert engine.order(inputs) == dict(zip(engine.stages, order(model), strict=True))
+    check_iterations(graph, engine, plan, model)
+    for stream in live:
+        if live[stream] > 1:
+            check_one_place_fewer(engine, model, live, stream, inputs)
+    engine.depths = live
+    return engine
+
+
+def given(graph: Graph, count: int, seed: int = 0) -> dict[str, IntArray]:
+    if len(graph.inputs) > 1:
+        return frames(graph, count)
+    return {graph.inputs[0]: random_inputs(graph, count, seed)}
+
+
+def check_iterations(graph: Graph, engine: ThreadedSimulator, plan: Design, model: Network) -> None:
+    """What one more frame adds, so that what is done once per start does not count."""
+    program = engine.compile()
+    counted(program)
+    counts: list[Counts] = []
+    for count in (2, 3):
+        engine.run(given(graph, count))
+        counts.append(counted(program))
+    wanted = Counts()
+    for stage in plan.stages:
+        wanted[stage_key(stage)] += model.frame_iterations(stage_name(stage))
+    assert counts[1] - counts[0] == wanted
+    assert plan.schedule is not None and plan.schedule.interval == max(plan.schedule.cycles.values())
+
+
+def check_one_place_fewer(
+    engine: ThreadedSimulator, model: Network, live: dict[str, int], stream: str, inputs: dict[str, IntArray]
+) -> None:
+    engine.depths = {**live, stream: live[stream] - 1}
+    with pytest.raises(Deadlock) as found:
+        engine.run(inputs)
+    expected = {(waiting.stream, waiting.why, waiting.words) for waiting in deadlock(model, engine.depths, FRAMES)}
+    assert {(stuck.stream, stuck.why, stuck.words) for stuck in found.value.cycle} == expected
+    assert (stream, "full", live[stream] - 1) in expected
+
+
+def order(model: Network) -> list[list[tuple[str, str]]]:
+    """Reads and writes of every stage, one after the other, by the model."""
+    result: list[list[tuple[str, str]]] = []
+    for pattern in model.patterns(FRAMES).values():
+        sides = [("read", pattern.reads), ("write", pattern.writes)]
+        ops = [(what, stream, at) for what, streams in sides for stream, at in streams.items()]
+        steps = sorted((step, number) for number, (_, _, at) in enumerate(ops) for step in at.tolist())
+        result.append([ops[number][:2] for _, number in steps])
+    return result
+
+
+@pytest.mark.parametrize("graph", [small_network, joins, unaligned, wide], ids=lambda graph: graph.__name__)
+def test_the_threads_do_what_the_schedule_says(graph: Callable[[], Graph], tmp_path: Path) -> None:
+    check(graph(), tmp_path)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("graph", [several_ports, residual_network], ids=lambda graph: graph.__name__)
+def test_more_networks(graph: Callable[[], Graph], tmp_path: Path) -> None:
+    check(graph(), tmp_path)
+
+
+def test_random_networks(tmp_path: Path) -> None:
+    """Several as one program, and one in which words wait in many places."""
+    check(together([network(seed)[0] for seed in (3, 5, 26)]), tmp_path / "together")
+    engine = check(branching(57), tmp_path / "branches")
+    assert sum(depth > 1 for depth in engine.depths.values()) == 6
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_many_random_networks(seed: int, tmp_path: Path) -> None:
+    check(network(seed)[0], tmp_path / "network", seed)
+    check(branching(seed), tmp_path / "branches", seed)
+
+
+def test_deadlock(tmp_path: Path) -> None:
+    """The message names those that wait for each other, not those that wait for them."""
+    engine = check(gate(), tmp_path)
+    engine.depths = {**engine.stated, "x_rest0": 5}
+    with pytest.raises(Deadlock, match="stands still at these depths, 11 stages wait, these for each other") as found:
+        engine.run(given(gate(), 1))
+    text = str(found.value)
+    assert "\n  fork<value::x>(x, x_copy0, x_rest0) waits for x_rest0, which is full (5 words)" in text
+    assert "\n  avg_pool2d<layer::mean>(mean_windows, mean) waits for mean_windows, which is empty (0 words)" in text
+    assert "axi_in" not in text and len(found.value.waiting) == 11
+
+
+def test_edits_of_the_top_are_judged(tmp_path: Path) -> None:
+    """The C++ runs as it lies."""
+    build = GraphBuilder("twice")
+    x = build.input("x", U4, (3,))
+    project = write_project(build.build(build.add("sum", Add(), x, build.add("same", Requantize(S6), x))), tmp_path)
+    top = project / "hls" / "twice.cpp"
+    text = re.sub(r"(variable=x_copy1 depth=)\d+", r"\g<1>77", top.read_text()).replace("(x_copy0, same,", "(x_copy0, x,")
+    top.write_text(text.replace("(x_copy0, sum", "(same, sum").replace("(x_copy0, x,", "(x_copy1, same,"))
+    engine = ThreadedSimulator(project, optimize="-O0")
+    assert engine.stated["x_copy1"] == 77
+    with pytest.raises(ProjectError, match="stream 'x_copy1' is read by two stages"):
+        engine.run({"x": np.zeros((1, 3), np.int64)})
+
+
+def test_a_project_without_live_depths(tmp_path: Path) -> None:
+    (tmp_path / "layout.json").write_text("{}")
+    with pytest.raises(ProjectError, match=r"layout.json has no live depths of the streams .* export the project again"):
+        live_depths(tmp_path)
+
+
+def test_engines_of_verify(tmp_path: Path) -> None:
+    graph = residual_network()
+    write_whole_project(graph, tmp_path / "project", random_inputs(graph, 3, 1))
+    report = verify(load_project(tmp_path / "project"), ["sim", "threads", "live"])
+    assert (report.engines, report.mismatches) == (("sim", "threads", "live"), 0)

@@ -6,11 +6,8 @@ any other execution. It knows no clock: it shows nothing of cycles, of pipelines
 
 from __future__ import annotations
 
-import importlib.resources
 import json
-import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +21,8 @@ from qfx.sim.csim import CSimulator
 
 STREAM = re.compile(r"^#pragma\s+HLS\s+STREAM\s+variable=(\w+)\s+depth=(\d+)", re.MULTILINE)
 CALL = re.compile(r"^\s*(\w+<[^;()]*>\([^;()]*?),\s*frames\s*\)\s*;", re.MULTILINE)
-DEADLOCK, MISUSE = 4, 3
-"""Exit codes of the program."""
+DEADLOCK = 4
+"""Exit code of the program."""
 
 
 @dataclass(frozen=True)
@@ -87,28 +84,28 @@ class ThreadedSimulator(CSimulator):
     Args:
         project: folder with `graph.json`, `graph.npz` and `hls/`.
         depths: by stream, 0 for no bound; None for those that the C++ states. One program serves all depths.
-        optimize, flags, cache: as for `CSimulator`.
+        optimize, sanitize, flags, cache, seconds: as for `CSimulator`.
 
     Raises:
         ProjectError: the project has no graph, or its `hls/` is damaged.
     """
 
     name = "threads"
+    _title = "threaded execution"
+    _variant = "threaded"
 
     def __init__(
         self,
         project: Path | str,
         depths: Mapping[str, int] | None = None,
         optimize: str = "-O1",
+        sanitize: Sequence[str] = (),
         flags: Sequence[str] = (),
         cache: Path | None = None,
+        seconds: float | None = None,
     ) -> None:
-        super().__init__(project, optimize=optimize, flags=flags, cache=cache)
-        folder = Path(str(importlib.resources.files("qfx"))) / "hls_templates" / "csim" / "threaded"
-        self._flags += ["-pthread", "-isystem", str(folder)]
-        headers = sorted(f"kernels/{file.name}" for file in (self.hls / "kernels").glob("*.hpp"))
-        for header in (f"{self.layout.top}.hpp", *headers):  # before the macro that the top's file alone is to see
-            self._flags += ["-include", header]
+        flags = ["-pthread", *flags]  # one process: all frames are one batch
+        super().__init__(project, optimize=optimize, sanitize=sanitize, flags=flags, cache=cache, seconds=seconds, jobs=1)
         source = self.hls / f"{self.layout.top}.cpp"
         try:
             text = source.read_text(encoding="utf-8")
@@ -143,19 +140,21 @@ class ThreadedSimulator(CSimulator):
             "QFX_STAGE_TOP": self.layout.top,
         }
 
+    def _first_headers(self) -> list[Path]:
+        """All but the top's file, which alone is to see a macro."""
+        return [self.hls / f"{self.layout.top}.hpp", *sorted((self.hls / "kernels").glob("*.hpp"))]
+
     def _execute(self, command: list[str]) -> None:
         with tempfile.TemporaryDirectory(prefix="qfx-threads-") as folder:
             depths, trace = Path(folder, "depths"), Path(folder, "trace")
             depths.write_text("".join(f"{stream} {depth}\n" for stream, depth in self.depths.items()))
-            environment = {**os.environ, "QFX_DEPTHS": str(depths)}
+            variables = {"QFX_DEPTHS": str(depths)}
             if self._order is not None:
-                environment["QFX_TRACE"] = str(trace)
-            result = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment)
-            if result.returncode == DEADLOCK:
-                raise Deadlock(self.hls, [self._stuck(line) for line in result.stderr.splitlines()[1:]])
-            if result.returncode != 0:
-                reason = "" if result.returncode == MISUSE else f" ended with status {result.returncode}"
-                raise ProjectError(f"threaded execution of {self.hls}{reason}: {result.stderr.strip() or 'no message'}")
+                variables["QFX_TRACE"] = str(trace)
+            status, printed = self._ended(command, variables)
+            if status == DEADLOCK:
+                raise Deadlock(self.hls, [self._stuck(line) for line in printed.splitlines()[1:]])
+            self._judge(status, printed)
             if self._order is not None:
                 self._order[:] = _read_trace(trace)
 

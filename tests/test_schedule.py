@@ -156,7 +156,7 @@ def test_a_short_path_holds_what_is_read_ahead(stages: int) -> None:
     )
     found = schedule(network)
     assert network.frames_ahead == stages * 3 / 4
-    # an iteration reads before it writes: a stage holds one word back less than it reads ahead, beside the word of its first iteration
+    # word k leaves a stage when word k + 3 is in; the join takes word 0 when word 3 * stages is in both paths
     assert found.depths["short"].live == 1 + 3 * stages
     assert_live(network, found)
     assert_carries_the_interval(network, found)

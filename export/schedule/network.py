@@ -23,8 +23,8 @@ class Frame:
     Attributes:
         iterations: of its loop.
         reads, writes: per stream, in the order of the program, the iteration of each word: (words,), ascending, none twice.
-        ahead: words of its input, the only one then, that it reads before the first frame, one an iteration. Each frame reads the words
-            behind them, and the last one of a batch as many fewer.
+        ahead: words of its input, the only one then, that it reads before the first frame, one an iteration. Each frame reads
+            the words behind them, and the last one of a batch as many fewer.
     """
 
     iterations: int

@@ -73,7 +73,7 @@ def periodic_outputs(network: Network, frames: int, settled: int, soon: Times, i
         settled: frames in which the schedule has to have settled.
 
     Returns:
-        the cycle at which the event of each word starts; None if the last of the `settled` frames is still later than the ones before.
+        the cycle at which the event of each word starts; None if the last settled frame is still later than the ones before.
     """
     patterns, found = network.patterns(frames), dict[str, IntArray]()
     starts = np.arange(frames, dtype=np.int64)[:, None] * interval
@@ -93,8 +93,8 @@ def as_late_as_possible(network: Network, frames: int, outputs: Mapping[str, Int
 
     Args:
         outputs: per output port when the event of each word starts.
-        early: where given, an event that only reads starts as soon as it does there and as the last writing event before it is over:
-            what a stage takes into its own buffer need not wait in a stream.
+        early: where given, an event that only reads starts as soon as it does there and as the last writing event before it is
+            over: what a stage takes into its own buffer need not wait in a stream.
     """
     patterns, times = network.patterns(frames), Times()
     for process in reversed(network.processes):

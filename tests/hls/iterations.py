@@ -15,7 +15,7 @@ COVERAGE = ("--coverage", "-fprofile-update=atomic")
 """Compiler flags that count."""
 PIPELINE = "#pragma HLS PIPELINE"
 INSTANCE = re.compile(r"(\w+)<((?:layer|value)::\w+)")
-SUMS = re.compile(r"^(?:matrix_vector|conv2d|linear)(?:_khot)?$")
+SUMS = re.compile(r"^(?:matrix_vector|conv2d|linear)(?:_khot|_dsp|_lut|_packed)?$")
 
 Counts = Counter[tuple[str, str]]
 """By kernel and first template argument; conv2d, linear and the matrix_vector that they call are one."""

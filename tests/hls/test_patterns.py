@@ -9,23 +9,26 @@ import pytest
 
 from qfx.errors import ExportError
 from qfx.export.hls.emit import Design, design
-from qfx.export.hls.patterns import KERNELS, NUMBERED, design_network, stage_name
+from qfx.export.hls.patterns import KERNELS, VARIANT, design_network, stage_name
 from qfx.export.hls.plan import Stage
-from tests.hls.build import averaged, several_ports, small_network
+from tests.hls.build import averaged, rows, several_ports, small_network
+from tests.hls.test_folding import convolutions, random_folding
 from tests.hls.test_new_kernels import joins, unaligned, wide
 from tests.networks import residual_network
 from tests.random_choices import Seeded
-from tests.random_networks import random_graph
+from tests.random_networks import hls_kinds, random_graph
 
 
 @cache
 def plans() -> list[Design]:
-    graphs = [small_network(), small_network(2), several_ports(), residual_network(), joins(), unaligned(), wide()]
-    return [design(graph) for graph in (*graphs, averaged(None), *(random_graph(Seeded(seed)) for seed in range(20)))]
+    graphs = [small_network(), small_network(2), several_ports(), residual_network(), joins(), unaligned(), wide(), averaged(None)]
+    graphs += [rows(), convolutions()]
+    graphs += [random_graph(Seeded(seed), hls_kinds()) for seed in range(20)]
+    return [design(graph, folding) for graph in graphs for folding in (None, random_folding(graph, Seeded(1)))]
 
 
 def test_every_kernel_has_a_pattern() -> None:
-    named = {NUMBERED.sub(r"\1", stage.call.split("<")[0]) for plan in plans() for stage in plan.stages}
+    named = {VARIANT.sub("", stage.call.split("<")[0]) for plan in plans() for stage in plan.stages}
     assert KERNELS.keys() - named == set(), "patterns of kernels that nothing names"
     assert named - KERNELS.keys() == set()
 
@@ -45,5 +48,5 @@ def test_stage_names_are_unique() -> None:
 
 def test_streams_carry_what_the_plan_says() -> None:
     for plan in plans():
-        words = {name: len(at) for pattern in design_network(plan).patterns(1).values() for name, at in pattern.writes.items()}
+        words = {name: len(at) for process in design_network(plan).processes for name, at in process.frame.writes.items()}
         assert {stream.name: words[stream.name] for stream in plan.streams} == {s.name: s.frame_words for s in plan.streams}

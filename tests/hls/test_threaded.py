@@ -10,46 +10,42 @@ import numpy as np
 import pytest
 
 from qfx.errors import ProjectError
+from qfx.export.hls.cycles import node_cycles
 from qfx.export.hls.emit import Design, design
+from qfx.export.hls.folding import Fold, tap_choices
 from qfx.export.hls.patterns import design_network, stage_name
+from qfx.export.hls.plan import is_alias
 from qfx.export.schedule import Network, deadlock
 from qfx.fixed import IntArray
-from qfx.ir import Graph, GraphBuilder
-from qfx.ops import Add, AvgPool2d, Concat, Multiply, Requantize, Upsample
+from qfx.ir import Graph, GraphBuilder, Node
+from qfx.ops import Add, Requantize
 from qfx.project import load_project
 from qfx.project import write_project as write_whole_project
 from qfx.sim.threaded import Deadlock, ThreadedSimulator, live_depths
 from qfx.verify import verify
 from tests.differential import network, together
-from tests.hls.build import S6, U4, assert_equal, frames, several_ports, small_network, write_project
-from tests.hls.iterations import COVERAGE, Counts, counted, stage_key
+from tests.hls.build import S6, U4, assert_equal, frames, gate, rows, several_ports, small_network, write_project
+from tests.hls.iterations import COVERAGE, Counts, counted, key, stage_key
+from tests.hls.test_folding import convolutions, folded_project, random_folding
 from tests.hls.test_new_kernels import joins, unaligned, wide
 from tests.networks import residual_network
 from tests.random_branches import branching
+from tests.random_choices import Seeded
 from tests.random_networks import random_inputs
 
 FRAMES = 4
+GRAPHS = (small_network, joins, unaligned, wide, rows, several_ports, residual_network, convolutions)
 
 
-def gate() -> Graph:
-    """`x` times a factor that is known after the whole frame, joined with `x` and an enlarged copy of a part of it."""
-    build = GraphBuilder("gate")
-    x = build.input("x", U4, (4, 4, 4))
-    factor = build.add("factor", Requantize(U4), build.add("mean", AvgPool2d((4, 4), (4, 4)), x))
-    gated = build.add("gated", Multiply(), x, factor)
-    whole = build.add("whole", Upsample((4, 4)), factor)
-    return build.build(build.add("all", Concat(), x, gated, whole))
-
-
-def check(graph: Graph, folder: Path, seed: int = 0) -> ThreadedSimulator:
+def check(graph: Graph, folder: Path, seed: int = 0, folding: dict[str, Fold] | None = None) -> ThreadedSimulator:
     """Everything that the schedule says of a network, against its compiled C++.
 
     Values at the least depths and at those of the C++; the order in which each stage reads and writes; the iterations of each
     stage; that one place fewer in any stream stops execution, with the cycle that the model names.
     """
-    project = write_project(graph, folder)
+    plan = design(graph, folding)
+    project = folded_project(graph, plan.wiring.folding, folder)
     engine = ThreadedSimulator(project, optimize="-O0", flags=COVERAGE)
-    plan = design(graph)
     model = design_network(plan)
     inputs = given(graph, FRAMES, seed)
     assert_equal(graph, engine.run(inputs), inputs)
@@ -59,7 +55,7 @@ def check(graph: Graph, folder: Path, seed: int = 0) -> ThreadedSimulator:
     engine.depths = live
     assert_equal(graph, engine.run(inputs), inputs)
     assert engine.order(inputs) == dict(zip(engine.stages, order(model), strict=True))
-    check_iterations(graph, engine, plan, model)
+    check_iterations(graph, engine, plan)
     for stream in live:
         if live[stream] > 1:
             check_one_place_fewer(engine, model, live, stream, inputs)
@@ -73,19 +69,30 @@ def given(graph: Graph, count: int, seed: int = 0) -> dict[str, IntArray]:
     return {graph.inputs[0]: random_inputs(graph, count, seed)}
 
 
-def check_iterations(graph: Graph, engine: ThreadedSimulator, plan: Design, model: Network) -> None:
-    """What one more frame adds, so that what is done once per start does not count."""
+def check_iterations(graph: Graph, engine: ThreadedSimulator, plan: Design) -> None:
+    """What one more frame adds, so that what is done once per start does not count: as the schedule and `node_cycles` say."""
     program = engine.compile()
     counted(program)
     counts: list[Counts] = []
     for count in (2, 3):
         engine.run(given(graph, count))
         counts.append(counted(program))
+    assert plan.schedule is not None
+    found, cycles = counts[1] - counts[0], plan.schedule.cycles
     wanted = Counts()
     for stage in plan.stages:
-        wanted[stage_key(stage)] += model.frame_iterations(stage_name(stage))
-    assert counts[1] - counts[0] == wanted
-    assert plan.schedule is not None and plan.schedule.interval == max(plan.schedule.cycles.values())
+        wanted[stage_key(stage)] += cycles[stage_name(stage)]
+    assert found == wanted
+    assert plan.schedule.interval == max(cycles.values())
+    for layer, node in zip(plan.layers, computed(plan), strict=True):
+        formula = node_cycles(graph, node, layer.fold)
+        assert found[key(layer.kernel, f"layer::{layer.name}")] == formula["kernel"]
+        assert not layer.window or found[key(layer.window, f"layer::{layer.name}")] == formula["window"]
+
+
+def computed(plan: Design) -> list[Node]:
+    """The nodes that have a stage."""
+    return [node for node in plan.wiring.graph.nodes if not is_alias(plan.wiring.wires[node.name])]
 
 
 def check_one_place_fewer(
@@ -110,29 +117,42 @@ def order(model: Network) -> list[list[tuple[str, str]]]:
     return result
 
 
-@pytest.mark.parametrize("graph", [small_network, joins, unaligned, wide], ids=lambda graph: graph.__name__)
-def test_the_threads_do_what_the_schedule_says(graph: Callable[[], Graph], tmp_path: Path) -> None:
-    check(graph(), tmp_path)
+def all_taps(graph: Graph) -> dict[str, Fold]:
+    """Two channels at a time, all kernel positions at once."""
+    return {node.name: Fold((2,), 2, tap_choices(graph, node)[-1]) for node in graph.nodes}
+
+
+def test_every_kernel_folded(tmp_path: Path) -> None:
+    graph = small_network()
+    check(graph, tmp_path, folding=random_folding(graph, Seeded(4)))
+
+
+def test_windows_of_all_taps(tmp_path: Path) -> None:
+    graph = convolutions()
+    check(graph, tmp_path, folding=all_taps(graph))
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("graph", [several_ports, residual_network], ids=lambda graph: graph.__name__)
-def test_more_networks(graph: Callable[[], Graph], tmp_path: Path) -> None:
-    check(graph(), tmp_path)
+@pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.__name__)
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_more_networks(graph: Callable[[], Graph], seed: int | None, tmp_path: Path) -> None:
+    check(graph(), tmp_path, folding=None if seed is None else random_folding(graph(), Seeded(seed)))
 
 
 def test_random_networks(tmp_path: Path) -> None:
     """Several as one program, and one in which words wait in many places."""
-    check(together([network(seed)[0] for seed in (3, 5, 26)]), tmp_path / "together")
+    graph = together([network(seed)[0] for seed in (3, 26)])
+    check(graph, tmp_path / "together", folding=random_folding(graph, Seeded(1)))
     engine = check(branching(57), tmp_path / "branches")
-    assert sum(depth > 1 for depth in engine.depths.values()) == 6
+    assert sum(depth > 1 for depth in engine.depths.values()) == 7
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("seed", range(100, 120))
 def test_many_random_networks(seed: int, tmp_path: Path) -> None:
-    check(network(seed)[0], tmp_path / "network", seed)
-    check(branching(seed), tmp_path / "branches", seed)
+    for number, graph in enumerate((network(seed)[0], branching(seed))):
+        check(graph, tmp_path / f"plain{number}", seed)
+        check(graph, tmp_path / f"folded{number}", seed, random_folding(graph, Seeded(seed)))
 
 
 def test_deadlock(tmp_path: Path) -> None:
@@ -170,5 +190,5 @@ def test_a_project_without_live_depths(tmp_path: Path) -> None:
 def test_engines_of_verify(tmp_path: Path) -> None:
     graph = residual_network()
     write_whole_project(graph, tmp_path / "project", random_inputs(graph, 3, 1))
-    report = verify(load_project(tmp_path / "project"), ["sim", "threads", "live"])
+    report = verify(load_project(tmp_path / "project"), ["sim", "threads", "live"], cache=tmp_path / "cache")
     assert (report.engines, report.mismatches) == (("sim", "threads", "live"), 0)

@@ -4,7 +4,7 @@
 // - The depths come from the file $QFX_DEPTHS, a line `stream depth` each; 0 or no line is no bound.
 // - Where every thread that has not ended waits, nothing can change any more: the program says who waits for what and ends with
 //   status 4. This is found by counting, not by a clock.
-// - Every word written to a named stream of ap_uint is logged, as in C simulation. With $QFX_TRACE, so is the order of the reads and
+// - Every word written to a stream of ap_uint that the driver wants is logged, as in C simulation. With $QFX_TRACE, so is the order of the reads and
 //   writes of every stage.
 #pragma once
 #include <ap_int.h>
@@ -28,6 +28,7 @@ static const int NO_STAGE = -1;
 static const std::size_t UNBOUNDED = static_cast<std::size_t>(-1);
 
 struct log {
+    bool wanted = false;
     std::size_t width = 0;             // bits of a word
     std::vector<std::uint64_t> words;  // in chunks of 64 bits, the low one first
 };
@@ -55,6 +56,11 @@ inline int &stage() {  // of this thread
     return number;
 }
 
+inline const std::string *&last_stream() {  // that this thread used
+    static thread_local const std::string *name = nullptr;
+    return name;
+}
+
 template <typename T>
 struct logged {
     static const std::size_t width = 0;
@@ -65,9 +71,11 @@ template <int WIDTH>
 struct logged<ap_uint<WIDTH>> {
     static const std::size_t width = WIDTH;
     static void append(std::vector<std::uint64_t> &words, const ap_uint<WIDTH> &word) {
-        for (int low = 0; low < WIDTH; low += 64) {
-            const int high = low + 63 < WIDTH ? low + 63 : WIDTH - 1;
-            words.push_back(word.range(high, low).to_uint64());
+        words.push_back(word.to_uint64());  // the low 64 bits
+        ap_uint<WIDTH> rest = word;
+        for (int low = 64; low < WIDTH; low += 64) {
+            rest = rest >> 64;
+            words.push_back(rest.to_uint64());
         }
     }
 };
@@ -137,6 +145,7 @@ struct fifo {
     }
 
     void claim(int &end, const char *what) {
+        last_stream() = stage() == NO_STAGE ? nullptr : &name;
         if (end != stage() && end != NO_STAGE && stage() != NO_STAGE) {
             throw std::runtime_error("stream '" + name + "' is " + what + " by two stages");
         }
@@ -202,7 +211,7 @@ class stream {
             fifo_->wait(held, true);
         }
         fifo_->words.push_back(word);
-        if (fifo_->kept != nullptr) {
+        if (fifo_->kept != nullptr && fifo_->kept->wanted) {
             qfx_csim::logged<T>::append(fifo_->kept->words, word);
         }
         fifo_->note('W');

@@ -44,7 +44,7 @@ def check(graph: Graph, folder: Path, seed: int = 0, folding: dict[str, Fold] | 
     stage; that one place fewer in any stream stops execution, with the cycle that the model names.
     """
     plan = design(graph, folding)
-    project = folded_project(graph, plan.wiring.folding, folder)
+    project = folded_project(graph, dict(plan.wiring.folding), folder)
     engine = ThreadedSimulator(project, optimize="-O0", flags=COVERAGE)
     model = design_network(plan)
     inputs = given(graph, FRAMES, seed)

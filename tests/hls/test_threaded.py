@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from qfx.errors import ProjectError
+from qfx.export.cost.nodes import NodeCosts
+from qfx.export.fold import Search
+from qfx.export.hls.board import load_board
 from qfx.export.hls.cycles import node_cycles
 from qfx.export.hls.emit import Design, design
 from qfx.export.hls.folding import Fold, tap_choices
@@ -18,13 +21,14 @@ from qfx.export.hls.plan import is_alias
 from qfx.export.schedule import Network, deadlock
 from qfx.fixed import IntArray
 from qfx.ir import Graph, GraphBuilder, Node
-from qfx.ops import Add, Requantize
+from qfx.models import ResNet8
+from qfx.ops import Add, ReLU, Requantize
 from qfx.project import load_project
 from qfx.project import write_project as write_whole_project
 from qfx.sim.threaded import Deadlock, ThreadedSimulator, live_depths
 from qfx.verify import verify
 from tests.differential import network, together
-from tests.hls.build import S6, U4, assert_equal, frames, gate, rows, several_ports, small_network, write_project
+from tests.hls.build import S6, U4, assert_equal, chain, frames, gate, rows, several_ports, small_network, write_project
 from tests.hls.iterations import COVERAGE, Counts, counted, key, stage_key
 from tests.hls.test_folding import convolutions, folded_project, random_folding
 from tests.hls.test_new_kernels import joins, unaligned, wide
@@ -32,6 +36,7 @@ from tests.networks import residual_network
 from tests.random_branches import branching
 from tests.random_choices import Seeded
 from tests.random_networks import random_inputs
+from tests.test_models import ready
 
 FRAMES = 4
 GRAPHS = (small_network, joins, unaligned, wide, rows, several_ports, residual_network, convolutions)
@@ -155,6 +160,24 @@ def test_many_random_networks(seed: int, tmp_path: Path) -> None:
         check(graph, tmp_path / f"folded{number}", seed, random_folding(graph, Seeded(seed)))
 
 
+@pytest.mark.full
+def test_a_folded_resnet(tmp_path: Path) -> None:
+    """ResNet-8 as fast as an Ultra96 can hold it: values at the stated and at the least depths, and deadlocks below these."""
+    graph = ready(ResNet8())
+    folding = Search(graph, load_board("ultra96"), NodeCosts(graph)).fastest().folding
+    engine = ThreadedSimulator(folded_project(graph, folding, tmp_path))
+    model, inputs = design_network(design(graph, folding)), frames(graph, 2)
+    live = live_depths(engine.hls)
+    assert {stream for stream, depth in live.items() if depth > 1} == {
+        *("act_quant_copy1", "stage1_act2_quant_copy1", "stage2_act2_quant_copy1")
+    }
+    for depths in (engine.stated, live):
+        engine.depths = depths
+        assert_equal(graph, engine.run(inputs), inputs)
+    for stream in (stream for stream, depth in live.items() if depth > 1):
+        check_one_place_fewer(engine, model, live, stream, inputs)
+
+
 def test_deadlock(tmp_path: Path) -> None:
     """The message names those that wait for each other, not those that wait for them."""
     engine = check(gate(), tmp_path)
@@ -179,6 +202,15 @@ def test_edits_of_the_top_are_judged(tmp_path: Path) -> None:
     assert engine.stated["x_copy1"] == 77
     with pytest.raises(ProjectError, match="stream 'x_copy1' is read by two stages"):
         engine.run({"x": np.zeros((1, 3), np.int64)})
+
+
+def test_a_crash_names_the_stage(tmp_path: Path) -> None:
+    project = write_project(chain("net", GraphBuilder("net").input("x", S6, (2,)), (ReLU(), []), (Requantize(U4), [])), tmp_path)
+    kernel = project / "hls/kernels/requantize.hpp"
+    word = "typename L::out::word y_word = 0;"
+    kernel.write_text(kernel.read_text().replace(word, f"{word}\n            __builtin_trap();"))
+    with pytest.raises(ProjectError, match=r"threaded execution of .* crashed \(SIG(ILL|TRAP)\): after stream 'step0' was used"):
+        ThreadedSimulator(project, optimize="-O0").run({"x": np.zeros((1, 2), np.int64)})
 
 
 def test_a_project_without_live_depths(tmp_path: Path) -> None:

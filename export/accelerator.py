@@ -50,7 +50,7 @@ def with_folding(graph: Graph, board: Board, folding: Folding | None = None, clo
         ExportError: a fold that does not fit its node, or a clock that the board cannot have.
     """
     plan = design(graph, folding)
-    return Accelerator(plan, plan.wiring.folding, estimate(plan, board, 0, clock_mhz))
+    return Accelerator(plan, plan.wiring.folding, estimate(plan, board, clock_mhz))
 
 
 def fastest(

@@ -101,18 +101,17 @@ class Estimate:
         }
 
 
-def estimate(design: Design, board: Board, latency_cycles: int, clock_mhz: float | None = None) -> Estimate:
+def estimate(design: Design, board: Board, clock_mhz: float | None = None) -> Estimate:
     """Cost and speed of an accelerator as it is emitted.
 
     Args:
-        latency_cycles: of the first frame, as its schedule has it.
         clock_mhz: None for the board's.
 
     Raises:
         ExportError: a clock that the board cannot have.
     """
-    found = stage_estimates(design)
-    return Estimate(board, board.clock(clock_mhz), found, max(stage.cycles for stage in found), latency_cycles)
+    assert design.schedule is not None
+    return Estimate(board, board.clock(clock_mhz), stage_estimates(design), design.schedule.interval, design.schedule.latency)
 
 
 def stage_estimates(design: Design) -> list[StageEstimate]:

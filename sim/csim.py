@@ -58,6 +58,9 @@ class CSimulator:
     """
 
     name = "csim"
+    _title = "C simulation"
+    _variant = ""
+    """The folder of `hls_templates/csim` whose headers take the place of those beside it."""
 
     def __init__(
         self,
@@ -133,7 +136,10 @@ class CSimulator:
             folder = tempfile.mkdtemp(prefix="qfx-csim-")
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
             program = Path(folder, "csim")
-            compile_project(self.hls, self._defines(), self.headers, self._flags, program, self._cache, self._quick)
+            first = self._first_headers()
+            compile_project(
+                self.hls, self._defines(), self.headers, self._flags, program, self._cache, self._quick, self._variant, first
+            )
             self._program = program
         return self._program
 
@@ -146,6 +152,10 @@ class CSimulator:
             "QFX_OUTPUTS": " ".join(f"QFX_OUTPUT({port.beat}, {port.port}, {port.beat_width})" for port in layout.outputs),
             "QFX_PORTS": ", ".join(port.port for port in (*layout.inputs, *layout.outputs)),
         }
+
+    def _first_headers(self) -> list[Path]:
+        """Headers in `hls/` that are included before everything else."""
+        return []
 
     def _run_chunk(self, program: Path, wanted: Sequence[str], codes: Mapping[str, IntArray]) -> dict[str, IntArray]:
         frames = len(next(iter(codes.values())))
@@ -186,7 +196,11 @@ class CSimulator:
         return from_beats(beats, output.shape)
 
     def _execute(self, command: list[str]) -> None:
-        environment = {**os.environ, **self._environment}
+        self._judge(*self._ended(command, self._environment))
+
+    def _ended(self, command: list[str], variables: Mapping[str, str]) -> tuple[int, str]:
+        """Run the program; returns its status and what it printed."""
+        environment = {**os.environ, **variables}
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", env=environment
         ) as process:
@@ -195,20 +209,22 @@ class CSimulator:
                 _, printed = process.communicate(timeout=self._seconds)
             except subprocess.TimeoutExpired as error:
                 raise ProjectError(
-                    f"C simulation of {self.hls} ran longer than {self._seconds:g} s; the C++ may loop forever"
+                    f"{self._title} of {self.hls} ran longer than {self._seconds:g} s; the C++ may loop forever"
                 ) from error
             finally:
                 process.kill()
                 self._running.discard(process)
-        if process.returncode == 0:
+        return process.returncode, printed
+
+    def _judge(self, status: int, printed: str) -> None:
+        """Raise what a status other than 0 means."""
+        if status == 0:
             return
         message = _shortened(printed) or "no message"
-        if process.returncode == 3:
-            raise ProjectError(f"C simulation of {self.hls}: {message}")
-        ended = f"status {process.returncode}"
-        if process.returncode < 0:
-            ended = signal.Signals(-process.returncode).name
-        raise ProjectError(f"C simulation of {self.hls} crashed ({ended}): {message}")
+        if status == 3:
+            raise ProjectError(f"{self._title} of {self.hls}: {message}")
+        ended = signal.Signals(-status).name if status < 0 else f"status {status}"
+        raise ProjectError(f"{self._title} of {self.hls} crashed ({ended}): {message}")
 
 
 def cores() -> int:
@@ -242,6 +258,8 @@ def compile_project(
     program: Path,
     cache: ProgramCache | None = None,
     quick: bool = True,
+    variant: str = "",
+    first: Sequence[Path] = (),
 ) -> None:
     """Compile the top of an `hls/` folder with the driver of `hls_templates/csim` into `program`, or fetch it from `cache`.
 
@@ -249,6 +267,8 @@ def compile_project(
         hls, defines, headers, flags: what is compiled, and how.
         program: to be written; files that are needed on the way lie beside it.
         quick: as for `CSimulator`.
+        variant: folder of `hls_templates/csim` whose headers take the place of those beside it.
+        first: headers in `hls` that are included before everything else.
 
     Raises:
         EngineUnavailable: there is no C++ compiler.
@@ -258,12 +278,18 @@ def compile_project(
     stubs = Path(str(importlib.resources.files("qfx"))) / "hls_templates" / "csim"
     flags = ["-std=c++14", "-Wno-unknown-pragmas", *flags, *(f"-D{key}={value}" for key, value in defines.items())]
     masking = program.with_name(f"{program.name}.headers")
-    includes = [stubs, *([masking] if quick and quick_masking(headers, masking) else []), headers.path]
+    includes = [
+        *([stubs / variant] if variant else []),
+        stubs,
+        *([masking] if quick and quick_masking(headers, masking) else []),
+        headers.path,
+    ]
     key = program_key((hls, *includes), compiler, flags) if cache else ""
     if cache and cache.fetch(key, program):
         return
     dependencies = program.with_name(f"{program.name}.d")
     command = [compiler, *flags, f"-I{hls}", *(word for folder in includes for word in ("-isystem", str(folder)))]
+    command += [word for header in first for word in ("-include", str(header))]
     command += [f"-ffile-prefix-map={masking}={headers.path}", str(stubs / "driver.cpp")]  # assertions name their file
     command += ["-MMD", "-MF", str(dependencies), "-o", str(program)]
     result = subprocess.run(command, capture_output=True, text=True, errors="replace")

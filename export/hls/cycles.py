@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TypeVar
 
-from qfx.export.hls.folding import Fold, is_depthwise, is_grouped
+from qfx.export.hls.folding import Fold, is_depthwise, is_grouped, keeps_words
 from qfx.export.hls.geometry import window_cycles, window_of
 from qfx.ir import Graph, Node
 from qfx.ops import ArgMax, AvgPool2d, Concat, Conv2d, Linear, MaxPool2d, Rearrange, Reshape, Slice
@@ -49,6 +49,8 @@ def _kernel_cycles(graph: Graph, node: Node, fold: Fold, x: Shape, out: Shape) -
         return pixels * groups_out * window.taps
     if isinstance(op, Linear):
         return groups_in * groups_out
+    if isinstance(op, Slice):
+        return math.prod(x) // (fold.reads[0] if keeps_words(op, fold) else 1)
     return OTHERS.get(type(op), _words_out)(x, out, fold)
 
 
@@ -71,7 +73,6 @@ def _concat(x: Shape, out: Shape, fold: Fold) -> int:
 OTHERS: dict[type, Callable[[Shape, Shape, Fold], int]] = {
     Reshape: _twice,
     Rearrange: _twice,
-    Slice: _codes_in,
     ArgMax: _codes_in,
     Concat: _concat,
 }

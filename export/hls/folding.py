@@ -114,6 +114,11 @@ def is_grouped(graph: Graph, node: Node) -> bool:
     return isinstance(node.op, Conv2d) and node.op.groups > 1 and not is_depthwise(graph, node)
 
 
+def keeps_words(op: Slice, fold: Fold) -> bool:
+    """Whether a slice takes whole words or none."""
+    return fold.reads[0] == fold.writes and op.steps[0] == 1 and op.starts[0] % fold.reads[0] == 0
+
+
 def check_folding(graph: Graph, folding: Folding) -> None:
     """Whether every node has a fold that its kernel can have.
 

@@ -71,17 +71,6 @@ def plan_ring(window: Window, height: int, row_words: int, out_rows: int) -> Rin
     return Ring(ahead, reads, lines)
 
 
-def frames_ahead(graph: Graph) -> float:
-    """How far all window stages together read into the next frame, in frames."""
-    total = 0.0
-    for node in graph.nodes:
-        window = window_of(graph, node)
-        if window is not None and window_kernel(window, 1) == "sliding_window":
-            rows = graph.operands(node)[0].shape[1]
-            total += plan_ring(window, rows, 1, graph.values[node.name].shape[1]).ahead / rows
-    return total
-
-
 @dataclass(frozen=True)
 class Turn:
     """What units/sliding_window does while a row of windows goes out.

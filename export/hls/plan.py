@@ -12,13 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from qfx.errors import ExportError
 from qfx.export.hls.folding import Folding
-from qfx.export.hls.geometry import frames_ahead
 from qfx.export.hls.names import identifier, unique_identifiers
 from qfx.fixed import FixedType
 from qfx.ir import Graph, Value
 
 STREAM_DEPTH = 2
-"""Of a stream between neighbours."""
+"""Of every stream, until the schedule has said how deep it has to be."""
 
 BEAT_WIDTHS = (8, 16, 32, 64)
 """Of an AXI stream."""
@@ -147,7 +146,6 @@ class Wiring:
         inputs, outputs: the ports, in the order of the graph's.
         reads: per stream the number of its readers.
         folding: of every node.
-        frames_ahead: how far all window stages together read into the next frame, in frames.
         views: values under other word widths than that of their stream, by name.
     """
 
@@ -158,7 +156,6 @@ class Wiring:
     outputs: list[Port]
     reads: dict[str, int]
     folding: Folding
-    frames_ahead: float
     views: dict[str, Wire] = field(default_factory=dict[str, Wire])
     _taken: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -194,20 +191,14 @@ class Wiring:
         return stream, stages
 
     def forks(self, wire: Wire) -> list[Stage]:
-        """The chain of two-way forks behind the stream of `wire`; none if it has one reader.
-
-        A stage can finish a frame once it has that frame's words and, where it picks windows, as many of the next frame as it
-        reads ahead. So a copy that holds a frame and all that is read ahead anywhere never stops the fork while another branch
-        still waits for words: no deadlock.
-        """
+        """The chain of two-way forks behind the stream of `wire`; none if it has one reader."""
         count = self.reads[wire.stream]
         stages: list[Stage] = []
         source = wire.stream
         for index in range(count - 1):
             last = index == count - 2
             names = (f"{wire.stream}_copy{index}", f"{wire.stream}_copy{index + 1}" if last else f"{wire.stream}_rest{index}")
-            depth = math.ceil(wire.words * (1 + self.frames_ahead)) + STREAM_DEPTH
-            streams = tuple(Stream(name, f"value::{wire.name}::word", depth, wire.words) for name in names)
+            streams = tuple(Stream(name, f"value::{wire.name}::word", STREAM_DEPTH, wire.words) for name in names)
             stages.append(Stage(f"fork<value::{wire.name}>", (source, *names), streams))
             source = names[1]
         return stages
@@ -231,7 +222,7 @@ def wire_graph(graph: Graph, folding: Folding) -> Wiring:
         if alias is not None and _same_order(wires[alias], wires[name]):
             wires[name] = replace(wires[name], stream=wires[alias].stream, lanes=wires[alias].lanes)
     inputs, outputs = _ports(graph, wires, {top, *names.values()})
-    return Wiring(graph, top, wires, inputs, outputs, _count_reads(graph, wires), folding, frames_ahead(graph))
+    return Wiring(graph, top, wires, inputs, outputs, _count_reads(graph, wires), folding)
 
 
 def _input_lanes(graph: Graph, name: str, folding: Folding) -> int:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from qfx.errors import ExportError
+from qfx.export.hls.folding import keeps_words
 from qfx.export.hls.geometry import Window
 from qfx.export.hls.layers import Code, Fixed, Layer, Table
 from qfx.export.hls.plan import Wire, Wiring
@@ -320,7 +321,7 @@ def rearrange(op: Rearrange, node: Node, layer: Layer, operands: tuple[Value, ..
 @builder(Slice)
 def slice_(op: Slice, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
     lanes, start, step = layer.x.lanes, op.starts[0], op.steps[0]
-    words = layer.out.lanes == lanes and step == 1 and start % lanes == 0
+    words = keeps_words(op, layer.fold)
     if words:
         _rename(layer, "slice_words")
     per_word = lanes if words else 1

@@ -64,8 +64,8 @@ static std::vector<std::vector<std::uint64_t>> run_top(std::ifstream &input, uns
 
 // What crashes, an assertion of the headers for instance, says where: the stage that runs has used this stream.
 static void crashed(int number) {
-    if (qfx_csim::run().last != nullptr) {
-        std::fprintf(stderr, "after stream '%s' was used\n", qfx_csim::run().last->c_str());
+    if (qfx_csim::last_stream() != nullptr) {
+        std::fprintf(stderr, "after stream '%s' was used\n", qfx_csim::last_stream()->c_str());
     }
     std::signal(number, SIG_DFL);
     std::raise(number);

@@ -31,6 +31,8 @@ inline record &run() {
     return current;
 }
 
+inline const std::string *last_stream() { return run().last; }
+
 template <typename T>
 struct logged {
     static const std::size_t width = 0;

@@ -18,8 +18,9 @@ from qfx.verify.comparison import compare_engines
 from qfx.verify.engine import Engine, OutputSimulator
 from qfx.verify.report import Report
 
-ENGINES = ("torch", "sim", "onnx", "csim")
-"""Every engine, the usual reference first."""
+ENGINES = ("torch", "sim", "onnx", "csim", "threads", "live")
+"""Every engine, the usual reference first. The last three run the compiled C++: one stage after the other, a thread per stage with
+streams as deep as the C++ says, and the same with the least depths."""
 
 
 def verify(
@@ -65,8 +66,8 @@ def verify(
         try:
             if name == "torch":
                 built.append(_torch(project, model, codes, outputs_only))
-            elif name == "csim":
-                built.append(_csim(project, cache, sanitize))
+            elif name in _COMPILED:
+                built.append(_COMPILED[name](project, cache, sanitize))
             else:
                 built.append(_BUILD[name](project, outputs_only))
         except _NotRecorded as error:
@@ -164,4 +165,22 @@ def _csim(project: Project, cache: Path | None, sanitize: Sequence[str]) -> Engi
     return engine
 
 
+def _threads(project: Project, cache: Path | None, sanitize: Sequence[str]) -> Engine:
+    from qfx.sim.threaded import ThreadedSimulator
+
+    engine = ThreadedSimulator(project.path, cache=cache, sanitize=sanitize)
+    engine.compile()
+    return engine
+
+
+def _live(project: Project, cache: Path | None, sanitize: Sequence[str]) -> Engine:
+    from qfx.sim.threaded import ThreadedSimulator, live_depths
+
+    engine = ThreadedSimulator(project.path, live_depths(project.path / "hls"), cache=cache, sanitize=sanitize)
+    engine.name = "live"
+    engine.compile()
+    return engine
+
+
 _BUILD: dict[str, Callable[[Project, bool], Engine]] = {"sim": _sim, "onnx": _onnx}
+_COMPILED: dict[str, Callable[[Project, Path | None, Sequence[str]], Engine]] = {"csim": _csim, "threads": _threads, "live": _live}

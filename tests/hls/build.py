@@ -11,7 +11,22 @@ import numpy as np
 from qfx.export.hls import write_hls
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding
 from qfx.ir import Graph, GraphBuilder, Value, save_graph
-from qfx.ops import Add, Affine, AvgPool2d, Conv2d, Linear, MaxPool2d, PReLU, ReLU, Requantize, Reshape
+from qfx.ops import (
+    Add,
+    Affine,
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Linear,
+    MaxPool2d,
+    Multiply,
+    PReLU,
+    ReLU,
+    Requantize,
+    Reshape,
+    Shift,
+    Upsample,
+)
 from qfx.ops.sampling import activation, khot_constant, random_codes
 from qfx.sim import Simulator
 from qfx.sim.csim import CSimulator
@@ -66,6 +81,25 @@ def several_ports(name: str = "several") -> Graph:
     pooled = build.add("pool", AvgPool2d((4, 3), (4, 3), reciprocal=FixedType(False, 8, 10)), sums)
     flat = build.add("flat", Reshape((4,)), pooled)
     return build.build(build.add("join", Add(), flat, gate), sums, flat)
+
+
+def gate() -> Graph:
+    """`x` times a factor that is known after the whole frame, joined with `x` and an enlarged copy of a part of it."""
+    build = GraphBuilder("gate")
+    x = build.input("x", U4, (4, 4, 4))
+    factor = build.add("factor", Requantize(U4), build.add("mean", AvgPool2d((4, 4), (4, 4)), x))
+    gated = build.add("gated", Multiply(), x, factor)
+    whole = build.add("whole", Upsample((4, 4)), factor)
+    return build.build(build.add("all", Concat(), x, gated, whole))
+
+
+def rows() -> Graph:
+    """Two branches of `x`, one after the other by rows, which takes all of one before any of the other; then `x` by columns."""
+    build = GraphBuilder("rows")
+    x = build.input("x", U4, (4, 3, 4))
+    pooled = build.add("pooled", Requantize(U4), build.add("mean", AvgPool2d((3, 1), (3, 1), reciprocal=FixedType(False, 8, 9)), x))
+    below = build.add("below", Concat(1), build.add("less", Add(minus=True), x, x), x, pooled, x)
+    return build.build(build.add("beside", Concat(2), below, build.add("half", Shift(-1), below)))
 
 
 def averaged(reciprocal: FixedType | None) -> Graph:

@@ -19,7 +19,7 @@ LOOP = "for (unsigned position = 0; position < L::in::WORDS; ++position) {"
 WINDOW = "kernels/sliding_window.hpp"
 CODE4 = "typedef ap_int<4> constant;"
 RELU_CALL = "    relu<layer::stem_relu>(stem_bn, stem_relu, frames);\n"
-DEPTH = "#pragma HLS STREAM variable=stem_bn depth=2\n"
+DEPTH = "#pragma HLS STREAM variable=stem_bn depth=3\n"
 
 PLANTED = [
     # rule, file, what stands there, what is put in its place, part of the message
@@ -78,8 +78,8 @@ PLANTED = [
     ("pragma", RELU, "II=1 style=flp", "II=1", "PIPELINE lacks style"),
     ("pragma", RELU, "II=1 style=flp", "II=1 style=flp rewind", "PIPELINE has no option 'rewind'"),
     ("pragma", RELU, "template <typename L>", "#pragma HLS UNROLL\ntemplate <typename L>", "UNROLL stands outside a loop's body"),
-    ("pragma", TOP, "variable=stem_bn depth=2", "variable=stem_nb depth=2", "STREAM: there is no 'stem_nb' in scope"),
-    ("pragma", TOP, "variable=stem_bn depth=2", "variable=stem_bn depth=0", "depth=0 does not fit"),
+    ("pragma", TOP, "variable=stem_bn depth=3", "variable=stem_nb depth=3", "STREAM: there is no 'stem_nb' in scope"),
+    ("pragma", TOP, "variable=stem_bn depth=3", "variable=stem_bn depth=0", "depth=0 does not fit"),
     ("pragma", TOP, "port=s_in", "port=input", "there is no 'input' in scope"),
     ("pragma", RELU, "#pragma once", "#pragma GCC poison x", "unknown pragma 'GCC poison x'"),
     ("dataflow-body", TOP, "#pragma HLS DATAFLOW\n", "", "the project has 0 DATAFLOW regions"),

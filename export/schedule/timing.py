@@ -1,0 +1,176 @@
+"""Clock cycles of every event: as soon as possible, and a schedule of the same rate that holds few words.
+
+An event is an iteration that touches a stream; the others only let time pass. Both schedules follow from max-plus equations over
+whole batches. With i(e) the iteration of event e and a(e) the cycle at which its words are there,
+
+    t(e) = max(t(e - 1) + i(e) - i(e - 1), a(e)) = i(e) + max over f <= e of (a(f) - i(f))
+
+and backwards, with w(e) the last cycle at which event e may start for its words to be in time,
+
+    d(e) = min(d(e + 1) - i(e + 1) + i(e), w(e)) = i(e) + min over f >= e of (w(f) - i(f))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from qfx.export.schedule.network import Network, Pattern
+from qfx.fixed import IntArray
+
+FAR = 1 << 60
+"""When words that nothing waits for are read: later than any cycle."""
+
+Times = dict[str, IntArray]
+"""The cycle at which each event of a process starts."""
+
+
+def interval_of(network: Network) -> tuple[int, str]:
+    """Cycles per frame in the steady state, those of the process with the most iterations, and its name."""
+    slowest = max(network.processes, key=lambda process: process.frame.iterations)
+    return slowest.frame.iterations, slowest.name
+
+
+def as_soon_as_possible(network: Network, frames: int, arrivals: Mapping[str, IntArray] | None = None) -> Times:
+    """Every event as early as its words allow, streams unbounded.
+
+    Args:
+        arrivals: per input port the cycle at which each word comes; None for ports where all words wait.
+    """
+    patterns, times = network.patterns(frames), Times()
+    for name, pattern in patterns.items():
+        there = np.zeros(len(pattern.events), np.int64)
+        for stream, at in pattern.reads.items():
+            if stream in network.writer:
+                there[at] = np.maximum(there[at], arrival(network, patterns, times, stream))
+            elif arrivals is not None:
+                there[at] = np.maximum(there[at], arrivals[stream])
+        times[name] = earliest(pattern.events, there)
+    return times
+
+
+def arrival(network: Network, patterns: Mapping[str, Pattern], times: Times, stream: str) -> IntArray:
+    """The cycle at which each word of a stream is there."""
+    writer = network.writer[stream]
+    return times[writer][patterns[writer].writes[stream]] + network.process[writer].latency
+
+
+def earliest(events: IntArray, there: IntArray) -> IntArray:
+    """t(e) from i(e) and a(e)."""
+    return events + np.maximum.accumulate(there - events)
+
+
+def latest(events: IntArray, wanted: IntArray) -> IntArray:
+    """d(e) from i(e) and w(e)."""
+    return events + np.minimum.accumulate((wanted - events)[::-1])[::-1]
+
+
+def periodic_outputs(network: Network, frames: int, settled: int, soon: Times, interval: int) -> dict[str, IntArray] | None:
+    """Per output port when each word is to leave: as early as can be where every frame follows the one before at the interval.
+
+    Args:
+        settled: frames in which the schedule has to have settled.
+
+    Returns:
+        the cycle at which the event of each word starts; None if the last settled frame is still later than the ones before.
+    """
+    patterns, found = network.patterns(frames), dict[str, IntArray]()
+    starts = np.arange(frames, dtype=np.int64)[:, None] * interval
+    for process in network.processes:
+        for stream, at in patterns[process.name].writes.items():
+            if stream not in network.reader:
+                beyond = soon[process.name][at].reshape(frames, -1) - starts
+                first = beyond.max(axis=0)
+                if (beyond[settled - 1 :] > beyond[: settled - 1].max(axis=0)).any():
+                    return None
+                found[stream] = (first + starts).ravel()
+    return found
+
+
+def as_late_as_possible(network: Network, frames: int, outputs: Mapping[str, IntArray], early: Times | None = None) -> Times:
+    """A schedule whose outputs leave when they shall, every event as late as that allows.
+
+    Args:
+        outputs: per output port when the event of each word starts.
+        early: where given, an event that only reads starts as soon as it does there and as the last writing event before it is
+            over: what a stage takes into its own buffer need not wait in a stream.
+    """
+    patterns, times = network.patterns(frames), Times()
+    for process in reversed(network.processes):
+        pattern = patterns[process.name]
+        wanted = np.full(len(pattern.events), FAR, np.int64)
+        for stream, at in pattern.writes.items():
+            reader = network.reader.get(stream)
+            taken = outputs[stream] if reader is None else times[reader][patterns[reader].reads[stream]] - process.latency
+            wanted[at] = np.minimum(wanted[at], taken)
+        late = latest(pattern.events, wanted)
+        times[process.name] = late if early is None else _eager_between_writes(pattern, early[process.name], late)
+    return times
+
+
+def full_rate(network: Network, frames: int, outputs: Mapping[str, IntArray]) -> Times:
+    """A schedule with these outputs that keeps few words in the streams.
+
+    The inputs come as late as the outputs allow. Then every stage writes as late as it can, and reads as soon as it can. A process
+    that `passes` words on does so at once; behind a fork it does not, where the least depth makes them wait in front of it anyway.
+    """
+    patterns = network.patterns(frames)
+    late = as_late_as_possible(network, frames, outputs)
+    ports = {
+        stream: late[process.name][at]
+        for process in network.processes
+        for stream, at in patterns[process.name].reads.items()
+        if stream not in network.writer
+    }
+    times = as_late_as_possible(network, frames, outputs, as_soon_as_possible(network, frames, ports))
+    for process in network.processes:
+        pattern = patterns[process.name]
+        for stream in network.internal(pattern.reads) if process.passes else ():
+            if len(patterns[network.writer[stream]].writes) == 1:
+                there = np.zeros(len(pattern.events), np.int64)
+                there[pattern.reads[stream]] = arrival(network, patterns, times, stream)
+                times[process.name] = earliest(pattern.events, there)
+    return times
+
+
+def _eager_between_writes(pattern: Pattern, early: IntArray, late: IntArray) -> IntArray:
+    writes = np.zeros(len(pattern.events), bool)
+    for at in pattern.writes.values():
+        writes[at] = True
+    if writes.all():
+        return late
+    last = np.maximum.accumulate(np.where(writes, np.arange(len(writes), dtype=np.int64), -1))  # write at or before; -1: none
+    before = np.maximum(last, 0)
+    after = np.where(last < 0, early, late[before] + pattern.events - pattern.events[before])
+    return np.where(writes, late, np.maximum(early, after))
+
+
+def peak(written: IntArray, read: IntArray, counted: int) -> int:
+    """Most words in a stream over its first `counted` ones. A place is free the cycle after its word was read."""
+    if counted == 0:
+        return 1
+    left = np.searchsorted(read, written[:counted], side="left")
+    return max(1, int((np.arange(1, counted + 1) - left).max()))
+
+
+def full_rate_depths(network: Network, frames: int, times: Times) -> dict[str, int]:
+    """Peak of every stream in a schedule; the last frame, behind which nothing follows, is not counted."""
+    patterns = network.patterns(frames)
+    depths: dict[str, int] = {}
+    for stream in network.streams:
+        written, reader = arrival(network, patterns, times, stream), network.reader[stream]
+        read = times[reader][patterns[reader].reads[stream]]
+        depths[stream] = peak(written, read, len(written) * (frames - 1) // frames)
+    return depths
+
+
+def end_of(network: Network, frames: int, times: Times) -> int:
+    """The cycle at which the last word of the batch has left."""
+    patterns = network.patterns(frames)
+    return max(
+        int(times[process.name][at[-1]]) + process.latency
+        for process in network.processes
+        for stream, at in patterns[process.name].writes.items()
+        if stream not in network.reader
+    )

@@ -170,9 +170,25 @@ class Search:
 
     def _fitting(self, interval: int) -> dict[str, _Candidate] | None:
         """The cheapest candidates within the budget; None if there are none."""
-        prices = self._prices(interval)
-        chosen = self._chosen(interval, prices)
+        chosen = self._chosen(interval, self._prices(interval))
+        self._spend(chosen, interval)
         return None if self._over(chosen) else chosen
+
+    def _spend(self, chosen: dict[str, _Candidate], interval: int) -> None:
+        """Save LUTs with the DSPs and block RAMs that one price for all left over, those first that save most."""
+        while True:
+            taken = total(c.cost for c in chosen.values())
+            left = {name: most - getattr(taken, name) for name, most in self.budget.items()}
+            swaps = [
+                (_worth(new.cost, chosen[name].cost), name, new)
+                for name, found in self._candidates.items()
+                for new in found
+                if new.cycles <= interval and new.cost.lut < chosen[name].cost.lut and _fits(new.cost, chosen[name].cost, left)
+            ]
+            if not swaps:
+                return
+            _, name, new = max(swaps, key=lambda swap: swap[0])
+            chosen[name] = new
 
     def _prices(self, interval: int) -> _Prices:
         """The least prices at which DSPs and block RAMs suffice, as far as that can be had."""
@@ -198,7 +214,19 @@ class Search:
 
     def _lack(self, interval: int) -> str:
         """What a design of this interval is short of."""
-        over = self._over(self._chosen(interval, self._prices(interval)))
+        chosen = self._chosen(interval, self._prices(interval))
+        self._spend(chosen, interval)
+        over = self._over(chosen)
         taken = self._taken
         needs = [f"{need + taken[name]:,} {name} of {have + taken[name]:,}" for name, (need, have) in over.items()]
         return f"{interval:,} cycles would take {', '.join(needs)}"
+
+
+def _worth(new: Resources, old: Resources) -> float:
+    """LUTs saved for each share of DSPs and block RAMs."""
+    return (old.lut - new.lut) / (1 + max(0.0, new.dsp - old.dsp) + max(0.0, new.bram18 - old.bram18))
+
+
+def _fits(new: Resources, old: Resources, left: Mapping[str, float]) -> bool:
+    """Whether there is enough left of everything but LUTs, which are what is saved."""
+    return all(getattr(new, name) - getattr(old, name) <= max(0.0, room) for name, room in left.items() if name != "lut")

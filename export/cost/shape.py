@@ -66,7 +66,7 @@ class StageShape:
         bounds: of a clamp.
         multiplier, digits, shift_bits, packing: how it multiplies.
         storage, lines: where weights and lines of the image lie.
-        fifo_depth: words of the FIFO behind the stage; 0 for none.
+        fifo_depth: words of the FIFO behind the stage, and of the one behind its window; 0 for none.
         input_lanes: channels in a word that comes; None for as many as a cycle uses.
         rows_kept: lines of the image that a window keeps; None for those under it and those that come meanwhile.
     """

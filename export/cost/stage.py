@@ -185,5 +185,10 @@ def _control(shape: StageShape) -> Resources:
 
 
 def _fifo(shape: StageShape) -> Resources:
-    width = shape.fold.outputs * shape.fold.pixels * shape.result_width
-    return fifo(width, shape.fifo_depth) if shape.fifo_depth else Resources()
+    """The FIFO behind the stage, and the one between a window and what reads it."""
+    if not shape.fifo_depth:
+        return Resources()
+    behind = fifo(shape.fold.outputs * shape.fold.pixels * shape.result_width, shape.fifo_depth)
+    if shape.taps == 1:
+        return behind
+    return behind + fifo(shape.fold.taps * shape.word_lanes * shape.fold.pixels * shape.x_width, shape.fifo_depth)

@@ -26,6 +26,8 @@ SHARES = {"lut": 0.8, "ff": 0.8, "dsp": 1.0, "bram18": 0.85, "lutram": 0.8}
 STEPS = 12
 """Of each bisection for the price of a DSP or a block RAM."""
 MOST_LUTS_PER_DSP, MOST_LUTS_PER_BRAM = 1000.0, 4000.0
+LEAST_LUTS_PER_BRAM = 10.0
+"""A block RAM that saves less is not worth its place."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class _Prices:
     bram18: float = 0.0
 
     def of(self, cost: Resources) -> float:
-        return cost.lut + self.dsp * cost.dsp + self.bram18 * cost.bram18 + 0.05 * cost.ff
+        return cost.lut + self.dsp * cost.dsp + max(LEAST_LUTS_PER_BRAM, self.bram18) * cost.bram18 + 0.05 * cost.ff
 
 
 @dataclass
@@ -116,6 +118,9 @@ class Search:
                 raise ExportError(f"node {node.name!r} has no products in {wanted!r}; it has {', '.join(map(repr, kinds))}")
         elif any(fold.product for fold in found):
             found = [fold for fold in found if fold.product]  # what the tools would choose cannot be costed
+        if any(fold.storage for fold in found):
+            stored = {(fold.reads, fold.writes, fold.taps) for fold in found if fold.storage}
+            found = [fold for fold in found if fold.storage or (fold.reads, fold.writes, fold.taps) not in stored]
         return [_Candidate(fold, max(node_cycles(self.graph, node, fold).values()), self.cost(node, fold)) for fold in found]
 
     def intervals(self) -> list[int]:

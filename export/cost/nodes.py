@@ -56,12 +56,13 @@ class NodeCosts:
     def product(self, node: Node, fold: Fold) -> Fields:
         """How the node multiplies by its constants."""
         weight = self.graph.operands(node)[1]
+        storage: Fields = {"storage": fold.storage or "auto"}
         if node.op.digits is not None:  # type: ignore[attr-defined]
             if weight.name not in self._khot:
                 _, digits, _, shift_bits = khot_forms(weight)
                 self._khot[weight.name] = {"multiplier": "khot", "digits": digits, "shift_bits": shift_bits}
-            return self._khot[weight.name] | {"weight_width": weight.type.width}
-        found: Fields = {"multiplier": "lut" if fold.product == "lut" else "dsp", "weight_width": weight.type.width}
+            return self._khot[weight.name] | storage | {"weight_width": weight.type.width}
+        found: Fields = {"multiplier": "lut" if fold.product == "lut" else "dsp", "weight_width": weight.type.width} | storage
         if fold.product == "packed":
             key = (node.name, fold.writes)
             if key not in self._packings:

@@ -28,12 +28,14 @@ class Fold:
         taps: kernel positions per cycle: 1, or all of them.
         product: how `x * constant` is made where the constants are not K-hot: `dsp`; `packed`, where the constants of neighbouring
             outputs share a DSP; `lut`; or empty for what the tools choose.
+        storage: where the weights of a convolution or a linear layer lie: `lut` or `bram`; empty for what the tools choose.
     """
 
     reads: tuple[int, ...]
     writes: int
     taps: int = 1
     product: str = ""
+    storage: str = ""
 
     @property
     def simd(self) -> int:
@@ -82,9 +84,17 @@ def choices(graph: Graph, node: Node) -> Iterator[Fold]:
     packs = {pe: node_packing(graph, node, pe) is not None for pe in {fold.writes for fold in found}}
     for fold in dict.fromkeys(found):
         if fold.simd * width_in <= MAX_WORD_BITS and fold.writes * width_out <= MAX_WORD_BITS:
-            yield from (replace(fold, product=product) for product in products)
-            if packs[fold.writes]:
-                yield replace(fold, product="packed")
+            stores = ("", "lut", "bram") if weight_words(graph, node, fold) > 1 else ("",)
+            ways = (*products, "packed") if packs[fold.writes] else products
+            yield from (replace(fold, product=product, storage=storage) for product in ways for storage in stores)
+
+
+def weight_words(graph: Graph, node: Node, fold: Fold) -> int:
+    """Words of the table of weights, one read a cycle; 1 for ops without one."""
+    if not isinstance(node.op, (Conv2d, Linear)) or is_grouped(graph, node):
+        return 1
+    weights = graph.operands(node)[1].size
+    return weights // (fold.writes * (fold.taps if is_depthwise(graph, node) else fold.simd))
 
 
 def product_choices(node: Node) -> tuple[str, ...]:
@@ -143,7 +153,8 @@ def _texts(folds: list[Fold], most: int = 12) -> str:
 def _text(fold: Fold) -> str:
     taps = f", taps {fold.taps}" if fold.taps > 1 else ""
     product = f", products in {fold.product.upper()}s" if fold.product else ""
-    return f"reads {', '.join(map(str, fold.reads))}, writes {fold.writes}{taps}{product}"
+    storage = f", weights in {fold.storage.upper()}" if fold.storage else ""
+    return f"reads {', '.join(map(str, fold.reads))}, writes {fold.writes}{taps}{product}{storage}"
 
 
 def _channels_in(graph: Graph, node: Node) -> list[int]:

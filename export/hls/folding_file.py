@@ -13,6 +13,7 @@ from qfx.export.hls.folding import Fold, Folding
 NAME = "folding.json"
 FORMAT = 1
 KINDS = ("", "dsp", "packed", "lut")
+STORAGES = ("", "lut", "bram")
 
 
 def folding_text(folding: Folding) -> str:
@@ -44,11 +45,16 @@ def read_folding(folder: Path) -> dict[str, Fold]:
 def _fold(file: Path, name: str, entry: object) -> Fold:
     fields = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
     reads: Any = fields.get("reads")
-    product: Any = fields.get("product")
+    product, storage = fields.get("product"), fields.get("storage")
     counts: list[Any] = [*reads, fields.get("writes"), fields.get("taps")] if isinstance(reads, list) else []
-    if len(counts) < 3 or not all(type(count) is int and count > 0 for count in counts) or product not in KINDS:
+    if (
+        len(counts) < 3
+        or not all(type(count) is int and count > 0 for count in counts)
+        or product not in KINDS
+        or storage not in STORAGES
+    ):
         raise ProjectError(
-            f"{file}: the entry of {name!r} is {json.dumps(entry)}; it wants reads (a list of counts), writes and taps (counts)"
-            f" and product (one of {', '.join(map(repr, KINDS))})"
+            f"{file}: the entry of {name!r} is {json.dumps(entry)}; it wants reads (a list of counts), writes and taps (counts),"
+            f" product (one of {', '.join(map(repr, KINDS))}) and storage (one of {', '.join(map(repr, STORAGES))})"
         )
-    return Fold(tuple(counts[:-2]), counts[-2], counts[-1], product)
+    return Fold(tuple(counts[:-2]), counts[-2], counts[-1], str(product), str(storage))

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qfx.ir import Graph, Node
+from qfx.ir import Graph, Node, Value
 from qfx.ops import AvgPool2d, Conv2d, MaxPool2d
-from qfx.ops.base import Pair
+from qfx.ops.base import Op, Pair
 
 
 @dataclass(frozen=True)
 class Window:
-    """A kernel and how it moves; each (vertical, horizontal)."""
+    """A kernel and how it moves; each (vertical, horizontal).
+
+    Attributes:
+        padding: rows above and below, columns on either side.
+        extra: more of them below and to the right.
+    """
 
     kernel: Pair
     stride: Pair
     padding: Pair
     dilation: Pair
+    extra: Pair
 
     @property
     def taps(self) -> int:
@@ -30,17 +36,21 @@ class Window:
         return (self.kernel[0] - 1) * self.dilation[0], (self.kernel[1] - 1) * self.dilation[1]
 
 
-def window_of(graph: Graph, node: Node) -> Window | None:
-    """That of a convolution or a pool; None for other nodes."""
-    op = node.op
+def op_window(op: Op, operands: Sequence[Value]) -> Window | None:
+    """That of a convolution or a pool; None for other ops."""
     if isinstance(op, Conv2d):
-        _, _, height, width = graph.values[node.inputs[1]].shape
-        return Window((height, width), op.stride, op.padding, op.dilation)
+        _, _, height, width = operands[1].shape
+        return Window((height, width), op.stride, op.padding, op.dilation, op.extra)
     if isinstance(op, MaxPool2d):
-        return Window(op.kernel, op.stride, op.padding, op.dilation)
+        return Window(op.kernel, op.stride, op.padding, op.dilation, op.extra)
     if isinstance(op, AvgPool2d):
-        return Window(op.kernel, op.stride, op.padding, (1, 1))
+        return Window(op.kernel, op.stride, op.padding, (1, 1), op.extra)
     return None
+
+
+def window_of(graph: Graph, node: Node) -> Window | None:
+    """`op_window` of a node."""
+    return op_window(node.op, graph.operands(node))
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,7 @@ def plan_turn(window: Window, ring: Ring, groups: int, out_width: int, taps: int
 
 def window_kernel(window: Window, taps: int) -> str:
     """The stage before the kernel; empty if its windows are the words themselves."""
-    if window.taps == 1 and window.padding == (0, 0):
+    if window.taps == 1 and window.padding == window.extra == (0, 0):
         return "" if window.stride == (1, 1) else "pick_pixels"
     return "sliding_window_taps" if taps > 1 else "sliding_window"
 

@@ -45,6 +45,7 @@ class Table:
         bits_type: typedef of the layer for an entry.
         comment: what it holds.
         ports: entries that are read at once, each at an address of its own.
+        storage: `lut` or `bram`; empty for what the tools choose.
     """
 
     accessor: str
@@ -54,6 +55,12 @@ class Table:
     bits_type: str
     comment: str
     ports: int = 1
+    storage: str = ""
+
+    @property
+    def impl(self) -> str:
+        """The tools' name of the storage."""
+        return {"lut": "lutram", "bram": "bram"}[self.storage]
 
     @property
     def c_type(self) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from qfx.errors import ExportError
 from qfx.export.hls.folding import keeps_words
-from qfx.export.hls.geometry import Window
+from qfx.export.hls.geometry import op_window
 from qfx.export.hls.layers import Code, Fixed, Layer, Table
 from qfx.export.hls.plan import Wire, Wiring
 from qfx.export.hls.tables import aligned_table, code_table, counters_of, describe_product, lane_table, matrix_table, packed
@@ -75,6 +76,7 @@ def build_layer(node: Node, wiring: Wiring) -> Layer:
     named = {f"in_{i}" if i else "in": wire for i, wire in enumerate(wires)} | {"out": wiring.wires[node.name]}
     layer = Layer(named["out"].name, node.op.kind, [node.op.kind], comment_of(node, named["out"]), named, fold)
     build(node.op, node, layer, wiring.graph.operands(node))
+    layer.tables = [replace(table, storage=fold.storage) if table.accessor == "weight" else table for table in layer.tables]
     for code in layer.codes:
         if code.width > MAX_AP_WIDTH:
             raise ExportError(f"node {node.name!r}: its {code.name} takes {code.width} bits, above the {MAX_AP_WIDTH} of an ap_int")
@@ -105,7 +107,7 @@ def conv2d(op: Conv2d, node: Node, layer: Layer, operands: tuple[Value, ...]) ->
     outputs, group_channels, *kernel = weight.shape
     lanes, taps = layer.x.lanes, kernel[0] * kernel[1]
     depthwise = op.groups > 1 and group_channels == 1 and outputs == op.groups
-    describe_window(layer, Window((kernel[0], kernel[1]), op.stride, op.padding, op.dilation), per_channel=depthwise)
+    describe_window(layer, op_window(op, operands), per_channel=depthwise)
     layer.constant(product_shift=layer.out.type.frac - layer.x.type.frac - weight.type.frac)
     kind = describe_product(layer, weight, op.digits)
     if depthwise:
@@ -209,13 +211,13 @@ class _Widened(FixedType):
 
 @builder(MaxPool2d)
 def max_pool2d(op: MaxPool2d, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
-    describe_window(layer, Window(op.kernel, op.stride, op.padding, op.dilation), per_channel=True)
+    describe_window(layer, op_window(op, operands), per_channel=True)
     layer.padding_lowest = layer.x.type.signed
 
 
 @builder(AvgPool2d)
 def avg_pool2d(op: AvgPool2d, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
-    describe_window(layer, Window(op.kernel, op.stride, op.padding, (1, 1)), per_channel=True)
+    describe_window(layer, op_window(op, operands), per_channel=True)
     total = FixedType.for_range(layer.x.type.min_int * op.area, layer.x.type.max_int * op.area, layer.x.type.frac)
     layer.codes.append(Code("sum", total.signed, total.width))
     if op.reciprocal is not None:

@@ -6,12 +6,13 @@ from qfx.export.hls.geometry import Window, plan_ring, plan_turn, window_kernel
 from qfx.export.hls.layers import Code, Layer
 
 
-def describe_window(layer: Layer, window: Window, per_channel: bool) -> None:
+def describe_window(layer: Layer, window: Window | None, per_channel: bool) -> None:
     """Choose the stage before the kernel and add its constants to the layer.
 
     Args:
         per_channel: whether the kernel takes all taps of a channel group before the next group.
     """
+    assert window is not None, layer.comment
     taps = layer.fold.taps
     layer.codes.append(Code("window", False, layer.x.word_width * taps))
     layer.constant(taps=window.taps)

@@ -127,6 +127,7 @@ class Conv2d(Op):
             Sample("3-hot grouped with bias", cls(groups=2, digits=3), (even, *_khot_grouped())),
             Sample("beyond float32", cls(), (activation("x", FixedType(True, 12, 8), (8, 5, 6)), wide)),
             Sample("padding that is not symmetric", cls(padding=(1, 0), extra=(1, 2)), (x, dense)),
+            Sample("1x1 on more than the image", cls(extra=(1, 1)), (x, narrow)),
             Sample("1-bit signed weights, 1x1", cls(stride=(3, 2)), (x, narrow)),
         )
 

@@ -100,7 +100,7 @@ def test_a_ring_has_room() -> None:
     for seed in range(400):
         choose = Seeded(seed)
         kernel, stride, padding, dilation = (choose.integer(1, 4) for _ in range(4))
-        window = Window((kernel, 1), (stride, 1), (padding, 0), (dilation, 1))
+        window = Window((kernel, 1), (stride, 1), (padding, 0), (dilation, 1), (0, 0))
         height, row_words = choose.integer(1, 9), choose.integer(1, 5)
         room = height + 2 * padding - window.reach[0] - 1
         if room < 0:

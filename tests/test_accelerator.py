@@ -1,0 +1,143 @@
+"""Accelerators that are found for a board: within its resources, whole, in the ways to multiply that were asked for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qfx.errors import ExportError, ProjectError
+from qfx.export.accelerator import fastest, with_folding
+from qfx.export.cost.resources import total
+from qfx.export.estimate import stage_estimates
+from qfx.export.fold import SHARES
+from qfx.export.hls.board import load_board
+from qfx.export.hls.folding import Fold, plain_folding
+from qfx.export.hls.folding_file import NAME, folding_text, read_folding
+from qfx.export.passes import multiplier_free, with_khot
+from qfx.fixed import FixedType
+from qfx.ir import GraphBuilder
+from qfx.ops import AvgPool2d, Conv2d, Multiply
+from qfx.sim import Simulator
+from tests.hls.build import frames, small_network
+
+BOARD = load_board("ultra96")
+GRAPH = small_network()
+
+
+def test_a_whole_design_fits() -> None:
+    found = fastest(GRAPH, BOARD)
+    budget = {name: int(BOARD.resources[name] * share) for name, share in SHARES.items()}
+    assert not found.estimate.resources.exceeds(budget) and found.relief
+    schedule = found.design.schedule
+    assert schedule is not None and found.estimate.cycles_per_frame == schedule.interval == found.estimate.bottleneck.cycles
+    assert found.estimate.latency_cycles == schedule.latency >= schedule.interval
+    assert {stage.kind for stage in found.estimate.stages} >= {"conv2d", "linear", "fork", "axi"}
+
+
+def test_what_lies_between_the_stages_counts() -> None:
+    """A folding with a converter takes its LUTs; every stream of the design is a FIFO of some stage."""
+    folding = plain_folding(GRAPH)
+    plain = with_folding(GRAPH, BOARD, folding)
+    wide = with_folding(GRAPH, BOARD, folding | {"stem.relu": Fold((2,), 2)})
+    converters = [stage for stage in wide.estimate.stages if stage.kind == "convert"]
+    assert len(converters) == 2 and not [stage for stage in plain.estimate.stages if stage.kind == "convert"]
+    assert all(stage.resources.lut > 0 and stage.streams.lut > 0 for stage in converters)
+    deep = replace(plain.design, stages=[
+        replace(stage, writes=tuple(replace(stream, depth=stream.depth + 4000) for stream in stage.writes))
+        for stage in plain.design.stages
+    ])  # fmt: skip
+    streams = [total(stage.streams for stage in stage_estimates(design)) for design in (plain.design, deep)]
+    assert streams[1].bram18 > streams[0].bram18 + len(plain.design.streams)
+
+
+def test_a_rate_that_is_enough() -> None:
+    fast = fastest(GRAPH, BOARD).estimate
+    slow = fastest(GRAPH, BOARD, fps=fast.fps / 20, clock_mhz=150).estimate
+    assert slow.clock_mhz == 150 and slow.fps >= fast.fps / 20 and slow.resources.lut < fast.resources.lut
+    with pytest.raises(ExportError, match=r"no folding takes 1 cycles per frame; the fastest takes \d+"):
+        fastest(GRAPH, BOARD, fps=187.4e6)
+    with pytest.raises(ExportError, match="0 frames per second is no rate"):
+        fastest(GRAPH, BOARD, fps=0)
+    with pytest.raises(ExportError, match="cannot run at 200 MHz"):
+        fastest(GRAPH, BOARD, clock_mhz=200)
+
+
+def test_json() -> None:
+    found = with_folding(GRAPH, BOARD).estimate
+    data = found.to_json()
+    keys = "lut ff dsp bram18 lutram cycles_per_frame latency_us fps clock_mhz fits stages"
+    assert set(keys.split()) <= data.keys() and json.loads(json.dumps(data)) == data
+    assert data["fps"] == pytest.approx(187.5e6 / found.cycles_per_frame) and data["fits"] is True
+    small = replace(BOARD, resources=BOARD.resources | {"lut": 100})
+    assert replace(found, board=small).exceeded["lut"][1] == 100 and replace(found, board=small).to_json()["fits"] is False
+
+
+def test_khot_products_by_name() -> None:
+    """The same codes without a multiplication in the node; K is the most digits that a weight has."""
+    graph = with_khot(GRAPH, ["stem.conv"])
+    op, before = graph.node("stem.conv").op, GRAPH.node("stem.conv").op
+    assert isinstance(op, Conv2d) and isinstance(before, Conv2d) and op.digits and before.digits is None
+    inputs = frames(GRAPH, 5)
+    found = Simulator(graph).run(inputs)
+    for name, codes in Simulator(GRAPH).run(inputs).items():
+        np.testing.assert_array_equal(found[name], codes)
+    with pytest.raises(ExportError, match=r"the graph has no node 'tail', for which K-hot products are asked; it has stem"):
+        with_khot(GRAPH, ["tail"])
+    with pytest.raises(ExportError, match=r"node 'stem.relu' \(relu\) multiplies by no constants"):
+        with_khot(GRAPH, ["stem.relu"])
+
+
+def test_multiplier_free() -> None:
+    graph = multiplier_free(GRAPH)
+    assert not any(node.op.cost(graph.operands(node)).multiplications for node in graph.nodes)
+    assert fastest(graph, BOARD).estimate.resources.dsp == 0
+    build = GraphBuilder("gated")
+    x = build.input("x", FixedType(True, 4, 2), (2, 6, 6))
+    y = build.add("square", Multiply(), x, x)
+    y = build.add("mean", AvgPool2d((3, 3), (3, 3), reciprocal=FixedType(False, 8, 10)), y)
+    with pytest.raises(
+        ExportError, match=r"'gated' cannot do without multiplications: square, mean; they multiply computed values"
+    ):
+        multiplier_free(build.build(y))
+
+
+def test_weights_in_memory_of_a_kind() -> None:
+    found = {
+        kind: with_folding(GRAPH, BOARD, plain_folding(GRAPH) | {"head": Fold((8,), 2, 1, "lut", kind)}) for kind in ("lut", "bram")
+    }
+    blocks = {kind: one.estimate.resources.bram18 for kind, one in found.items()}
+    assert blocks["bram"] > blocks["lut"]
+
+
+def test_the_folding_file(tmp_path: Path) -> None:
+    folding = fastest(GRAPH, BOARD).folding
+    (tmp_path / NAME).write_text(folding_text(folding))
+    assert read_folding(tmp_path) == folding
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"folding.json is no JSON"),
+        ('{"format": 7, "nodes": {}}', "is no folding of version 1"),
+        (
+            '{"format": 1, "nodes": {"conv": {"reads": [0], "writes": 1, "taps": 1, "product": "", "storage": ""}}}',
+            "entry of 'conv'",
+        ),
+        (
+            '{"format": 1, "nodes": {"conv": {"reads": [1], "writes": 1, "taps": 1, "product": "x", "storage": ""}}}',
+            "product .one of",
+        ),
+        ('{"format": 1, "nodes": {"conv": 3}}', r"the entry of 'conv' is 3; it wants reads"),
+    ],
+)
+def test_a_damaged_folding_file(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match="folding.json is missing; the project is incomplete"):
+        read_folding(tmp_path)
+    (tmp_path / NAME).write_text(text)
+    with pytest.raises(ProjectError, match=message):
+        read_folding(tmp_path)

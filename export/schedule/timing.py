@@ -116,14 +116,8 @@ def full_rate(network: Network, frames: int, outputs: Mapping[str, IntArray]) ->
     that `passes` words on does so at once; behind a fork it does not, where the least depth makes them wait in front of it anyway.
     """
     patterns = network.patterns(frames)
-    late = as_late_as_possible(network, frames, outputs)
-    ports = {
-        stream: late[process.name][at]
-        for process in network.processes
-        for stream, at in patterns[process.name].reads.items()
-        if stream not in network.writer
-    }
-    times = as_late_as_possible(network, frames, outputs, as_soon_as_possible(network, frames, ports))
+    inputs = _latest_inputs(network, frames, outputs)
+    times = as_late_as_possible(network, frames, outputs, as_soon_as_possible(network, frames, inputs))
     for process in network.processes:
         pattern = patterns[process.name]
         for stream in network.internal(pattern.reads) if process.passes else ():
@@ -132,6 +126,17 @@ def full_rate(network: Network, frames: int, outputs: Mapping[str, IntArray]) ->
                 there[pattern.reads[stream]] = arrival(network, patterns, times, stream)
                 times[process.name] = earliest(pattern.events, there)
     return times
+
+
+def _latest_inputs(network: Network, frames: int, outputs: Mapping[str, IntArray]) -> dict[str, IntArray]:
+    """Per input port the last cycle at which each word may come."""
+    patterns, late = network.patterns(frames), as_late_as_possible(network, frames, outputs)
+    return {
+        stream: late[name][at]
+        for name, pattern in patterns.items()
+        for stream, at in pattern.reads.items()
+        if stream not in network.writer
+    }
 
 
 def _eager_between_writes(pattern: Pattern, early: IntArray, late: IntArray) -> IntArray:

@@ -215,8 +215,8 @@ def layout(design: Design) -> dict[str, object]:
         **_port_layout("input", design.inputs),
         **_port_layout("output", design.outputs),
         "frame_words": sum(stream.frame_words for stream in design.streams),
-        "live_depths": {name: depths.live for name, depths in design.schedule.depths.items()},
         "values": {name: {"stream": wire.stream, "lanes": wire.lanes} for name, wire in design.wiring.wires.items()},
+        "live_depths": {name: depths.live for name, depths in design.schedule.depths.items()},
     }
 
 

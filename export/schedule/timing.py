@@ -66,26 +66,22 @@ def latest(events: IntArray, wanted: IntArray) -> IntArray:
     return events + np.minimum.accumulate((wanted - events)[::-1])[::-1]
 
 
-def periodic_outputs(network: Network, frames: int, settled: int, soon: Times, interval: int) -> dict[str, IntArray] | None:
-    """Per output port when each word is to leave: as early as can be where every frame follows the one before at the interval.
-
-    Args:
-        settled: frames in which the schedule has to have settled.
+def periodic_outputs(network: Network, frames: int, counted: int, soon: Times, interval: int) -> tuple[dict[str, IntArray], bool]:
+    """Per output port when the event of each word starts, as early as can be where frames follow each other at the interval.
 
     Returns:
-        the cycle at which the event of each word starts; None if the last settled frame is still later than the ones before.
+        them, and whether they have settled: the last of the first `counted` frames, and those behind, brought nothing later.
     """
-    patterns, found = network.patterns(frames), dict[str, IntArray]()
+    patterns, found, settled = network.patterns(frames), dict[str, IntArray](), True
     starts = np.arange(frames, dtype=np.int64)[:, None] * interval
     for process in network.processes:
         for stream, at in patterns[process.name].writes.items():
             if stream not in network.reader:
                 beyond = soon[process.name][at].reshape(frames, -1) - starts
                 first = beyond.max(axis=0)
-                if (beyond[settled - 1 :] > beyond[: settled - 1].max(axis=0)).any():
-                    return None
+                settled = settled and not (first > beyond[: counted - 1].max(axis=0)).any()
                 found[stream] = (first + starts).ravel()
-    return found
+    return found, settled
 
 
 def as_late_as_possible(network: Network, frames: int, outputs: Mapping[str, IntArray], early: Times | None = None) -> Times:

@@ -110,7 +110,6 @@ def estimate(design: Design, board: Board, clock_mhz: float | None = None) -> Es
     Raises:
         ExportError: a clock that the board cannot have.
     """
-    assert design.schedule is not None
     return Estimate(board, board.clock(clock_mhz), stage_estimates(design), design.schedule.interval, design.schedule.latency)
 
 

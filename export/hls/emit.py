@@ -15,11 +15,11 @@ from qfx.export.hls.folding import Folding, check_folding, plain_folding
 from qfx.export.hls.folding_file import NAME as FOLDING
 from qfx.export.hls.folding_file import folding_text
 from qfx.export.hls.layers import Layer
-from qfx.export.hls.patterns import design_schedule
+from qfx.export.hls.patterns import stage_network
 from qfx.export.hls.plan import STREAM_DEPTH, Port, Stage, Stream, Wire, Wiring, is_alias, wire_graph
 from qfx.export.hls.selfcheck import casts_of
 from qfx.export.hls.stages import build_layer
-from qfx.export.schedule import Schedule
+from qfx.export.schedule import Network, Schedule, schedule
 from qfx.ir import Graph, HostStep, Node
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z0-9_]+)\.hpp"', re.MULTILINE)
@@ -45,13 +45,15 @@ class Design:
     Attributes:
         layers: settings of each stage that has some, in order.
         stages: calls of the top function, in order.
-        schedule: rate and depths; None while it is being planned.
+        network: the stages as processes.
+        schedule: their rate, and the depths of their streams.
     """
 
     wiring: Wiring
     layers: list[Layer]
     stages: list[Stage]
-    schedule: Schedule | None = None
+    network: Network
+    schedule: Schedule
 
     @property
     def name(self) -> str:
@@ -60,7 +62,7 @@ class Design:
     @property
     def wires(self) -> list[Wire]:
         """All values, and their views in other words."""
-        return [*self.wiring.wires.values(), *self.wiring.views.values()]
+        return self.wiring.carried
 
     @property
     def inputs(self) -> list[Port]:
@@ -118,17 +120,14 @@ def design(graph: Graph, folding: Folding | None = None) -> Design:
         result = port.wire
         call = f"axi_out<value::{result.name}, {port.beat}, {result.beat_width}>"
         stages.append(Stage(call, (wiring.take(result.value.name), port.name), (), f"{result.value.name} leaves, a code per beat"))
-    return scheduled(Design(wiring, layers, stages))
+    network = stage_network(wiring, layers, stages)
+    found = schedule(network)
+    return Design(wiring, layers, [_deepened(stage, found) for stage in stages], network, found)
 
 
-def scheduled(plan: Design) -> Design:
-    """The same design, its streams as deep as its schedule says."""
-    found = design_schedule(plan)
-    stages = [
-        replace(stage, writes=tuple(replace(stream, depth=found.depths[stream.name].emitted) for stream in stage.writes))
-        for stage in plan.stages
-    ]
-    return replace(plan, stages=stages, schedule=found)
+def _deepened(stage: Stage, found: Schedule) -> Stage:
+    """The stage, its streams as deep as the schedule says."""
+    return replace(stage, writes=tuple(replace(stream, depth=found.depths[stream.name].emitted) for stream in stage.writes))
 
 
 def _own(wire: Wire) -> Stream:
@@ -206,7 +205,7 @@ def render(design: Design, board: Board, clock_ns: float, frames: int) -> dict[s
     for ending in (".cpp", ".hpp"):
         files[f"{design.name}{ending}"] = renderer.template(f"project/top{ending}", **values)
     files[FOLDING] = folding_text(design.wiring.folding)
-    files["schedule.txt"] = "" if design.schedule is None else design.schedule.text() + "\n"
+    files["schedule.txt"] = design.schedule.text() + "\n"
     files["layout.json"] = json.dumps(layout(design), indent=1) + "\n"
     return files
 
@@ -219,8 +218,8 @@ def layout(design: Design) -> dict[str, object]:
         **_port_layout("input", design.inputs),
         **_port_layout("output", design.outputs),
         "frame_words": sum(stream.frame_words for stream in design.streams),
-        "live_depths": {} if design.schedule is None else {name: depths.live for name, depths in design.schedule.depths.items()},
         "values": {name: {"stream": wire.stream, "lanes": wire.lanes} for name, wire in design.wiring.wires.items()},
+        "live_depths": {name: depths.live for name, depths in design.schedule.depths.items()},
     }
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from qfx.errors import ExportError
 from qfx.export.hls.layers import Layer
-from qfx.export.hls.plan import Port, Stage, Wire
-from qfx.export.schedule import Frame, Network, Process, Schedule, schedule
+from qfx.export.hls.plan import Stage, Wire, Wiring
+from qfx.export.schedule import Frame, Network, Process
 from qfx.fixed import IntArray
 
 
@@ -78,19 +77,6 @@ class Kernel:
     passes: bool = False
 
 
-class Plan(Protocol):
-    """What is needed of an accelerator: `qfx.export.hls.emit.Design`."""
-
-    @property
-    def layers(self) -> list[Layer]: ...
-    @property
-    def stages(self) -> list[Stage]: ...
-    @property
-    def wires(self) -> list[Wire]: ...
-    @property
-    def outputs(self) -> list[Port]: ...
-
-
 KERNELS: dict[str, Kernel] = {}
 """By name, without a count of operands and without the way in which it multiplies."""
 VARIANT = re.compile(r"(?<=^concat)\d+|(?<=^rearrange)\d+|_(?:khot|dsp|lut|packed)$")
@@ -107,20 +93,16 @@ def kernel(latency: int, *names: str, passes: bool = False) -> Callable[[Pattern
     return register
 
 
-def design_network(design: Plan) -> Network:
+def stage_network(wiring: Wiring, layers: list[Layer], stages: list[Stage]) -> Network:
     """The stages of a design as processes.
 
     Raises:
         ExportError: a kernel has no pattern.
     """
-    layers = {layer.name: layer for layer in design.layers}
-    wires = {wire.name: wire for wire in design.wires}
-    return Network([_process(stage, design, layers, wires) for stage in design.stages])
-
-
-def design_schedule(design: Plan) -> Schedule:
-    """Rate, latency and depths of a design."""
-    return schedule(design_network(design))
+    named = {layer.name: layer for layer in layers}
+    wires = {wire.name: wire for wire in wiring.carried}
+    outputs = {port.name for port in wiring.outputs}
+    return Network([_process(stage, named, wires, outputs) for stage in stages])
 
 
 def stage_name(stage: Stage) -> str:
@@ -128,7 +110,7 @@ def stage_name(stage: Stage) -> str:
     return f"{stage.call.partition('<')[0]} {stage.writes[0].name if stage.writes else stage.arguments[-1]}"
 
 
-def _process(stage: Stage, design: Plan, layers: dict[str, Layer], wires: dict[str, Wire]) -> Process:
+def _process(stage: Stage, layers: dict[str, Layer], wires: dict[str, Wire], outputs: set[str]) -> Process:
     found = CALL.match(stage.call)
     model = KERNELS.get(VARIANT.sub("", found[1])) if found else None
     if found is None or model is None:
@@ -137,7 +119,7 @@ def _process(stage: Stage, design: Plan, layers: dict[str, Layer], wires: dict[s
         settings = Settings(layers[found[2]].wires, dict(layers[found[2]].constants))
     else:
         settings = Settings({"in": wires[found[3]], "out": wires[found[4] or found[3]]}, {})
-    written = {stream.name for stream in stage.writes} | {port.name for port in design.outputs}
+    written = {stream.name for stream in stage.writes} | outputs
     reads = [name for name in stage.arguments if name not in written]
     writes = [name for name in stage.arguments if name in written]
     touched = model.touched(settings)

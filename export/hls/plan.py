@@ -159,6 +159,11 @@ class Wiring:
     views: dict[str, Wire] = field(default_factory=dict[str, Wire])
     _taken: dict[str, int] = field(default_factory=dict[str, int])
 
+    @property
+    def carried(self) -> list[Wire]:
+        """All values, and their views in other words."""
+        return [*self.wires.values(), *self.views.values()]
+
     def take(self, value: str) -> str:
         """The stream that the next reader of `value` reads: the value's own, or one of the fork's copies."""
         stream = self.wires[value].stream

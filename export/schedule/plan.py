@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from qfx.errors import ExportError
 from qfx.export.schedule.bounded import bounded_times
 from qfx.export.schedule.live import live_depths
 from qfx.export.schedule.network import Network
@@ -13,9 +12,7 @@ from qfx.export.schedule.timing import as_soon_as_possible, end_of, full_rate, f
 from qfx.fixed import IntArray
 
 FRAMES = 4
-"""Back-to-back frames that are looked at, at least, beside those that find less to read ahead."""
-MOST_FRAMES = 256
-"""That are looked at until the outputs have settled."""
+"""Back-to-back frames that are looked at, at least, beside those that are under way when the input ends."""
 MARGIN = 2
 """Places that every stream gets beyond what it needs."""
 
@@ -74,21 +71,10 @@ def _row(name: str, *cells: str) -> str:
 
 
 def schedule(network: Network) -> Schedule:
-    """Rate, latency and depths of a network.
-
-    Raises:
-        ExportError: the outputs do not settle at the interval.
-    """
+    """Rate, latency and depths of a network."""
     interval, critical = interval_of(network)
-    drain = math.ceil(network.frames_ahead) + 1  # frames that find less than a frame to read ahead
-    frames = FRAMES + drain
-    while (outputs := _outputs(network, frames, frames - drain, interval)) is None:
-        frames *= 2
-        if frames > MOST_FRAMES:
-            raise ExportError(
-                f"the outputs do not settle at {interval} cycles a frame, the count of {critical}, in {frames // 2} frames"
-            )
-    live = live_depths(network, FRAMES + drain)
+    frames, outputs = _steady_outputs(network, interval)
+    live = live_depths(network, FRAMES + math.ceil(network.frames_ahead))
     rate = full_rate_depths(network, frames, full_rate(network, frames, outputs))
     depths = {
         stream: Depths(live[stream], rate[stream], max(rate[stream], live[stream] + parallel_latency(network, stream)) + MARGIN)
@@ -99,8 +85,20 @@ def schedule(network: Network) -> Schedule:
     return Schedule(interval, latency, critical, counts, depths, frames)
 
 
-def _outputs(network: Network, frames: int, settled: int, interval: int) -> dict[str, IntArray] | None:
-    return periodic_outputs(network, frames, settled, as_soon_as_possible(network, frames), interval)
+def _steady_outputs(network: Network, interval: int) -> tuple[int, dict[str, IntArray]]:
+    """How many frames to look at, and when their words leave.
+
+    Frames that are under way when the input ends find less to read ahead, and leave sooner; FRAMES come before these.
+    """
+    counted, under_way = FRAMES, math.ceil(network.frames_ahead)
+    while True:
+        frames = counted + under_way
+        outputs, settled = periodic_outputs(network, frames, counted, as_soon_as_possible(network, frames), interval)
+        first = max(int(starts[len(starts) // frames - 1]) for starts in outputs.values())
+        if settled and first <= under_way * interval:
+            return frames, outputs
+        counted *= 1 if settled else 2
+        under_way = max(under_way, math.ceil(first / interval))
 
 
 def parallel_latency(network: Network, stream: str) -> int:

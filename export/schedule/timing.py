@@ -66,26 +66,22 @@ def latest(events: IntArray, wanted: IntArray) -> IntArray:
     return events + np.minimum.accumulate((wanted - events)[::-1])[::-1]
 
 
-def periodic_outputs(network: Network, frames: int, settled: int, soon: Times, interval: int) -> dict[str, IntArray] | None:
-    """Per output port when each word is to leave: as early as can be where every frame follows the one before at the interval.
-
-    Args:
-        settled: frames in which the schedule has to have settled.
+def periodic_outputs(network: Network, frames: int, counted: int, soon: Times, interval: int) -> tuple[dict[str, IntArray], bool]:
+    """Per output port when the event of each word starts, as early as can be where frames follow each other at the interval.
 
     Returns:
-        the cycle at which the event of each word starts; None if the last settled frame is still later than the ones before.
+        them, and whether they have settled: the last of the first `counted` frames, and those behind, brought nothing later.
     """
-    patterns, found = network.patterns(frames), dict[str, IntArray]()
+    patterns, found, settled = network.patterns(frames), dict[str, IntArray](), True
     starts = np.arange(frames, dtype=np.int64)[:, None] * interval
     for process in network.processes:
         for stream, at in patterns[process.name].writes.items():
             if stream not in network.reader:
                 beyond = soon[process.name][at].reshape(frames, -1) - starts
                 first = beyond.max(axis=0)
-                if (beyond[settled - 1 :] > beyond[: settled - 1].max(axis=0)).any():
-                    return None
+                settled = settled and not (first > beyond[: counted - 1].max(axis=0)).any()
                 found[stream] = (first + starts).ravel()
-    return found
+    return found, settled
 
 
 def as_late_as_possible(network: Network, frames: int, outputs: Mapping[str, IntArray], early: Times | None = None) -> Times:
@@ -116,14 +112,8 @@ def full_rate(network: Network, frames: int, outputs: Mapping[str, IntArray]) ->
     that `passes` words on does so at once; behind a fork it does not, where the least depth makes them wait in front of it anyway.
     """
     patterns = network.patterns(frames)
-    late = as_late_as_possible(network, frames, outputs)
-    ports = {
-        stream: late[process.name][at]
-        for process in network.processes
-        for stream, at in patterns[process.name].reads.items()
-        if stream not in network.writer
-    }
-    times = as_late_as_possible(network, frames, outputs, as_soon_as_possible(network, frames, ports))
+    inputs = _latest_inputs(network, frames, outputs)
+    times = as_late_as_possible(network, frames, outputs, as_soon_as_possible(network, frames, inputs))
     for process in network.processes:
         pattern = patterns[process.name]
         for stream in network.internal(pattern.reads) if process.passes else ():
@@ -132,6 +122,17 @@ def full_rate(network: Network, frames: int, outputs: Mapping[str, IntArray]) ->
                 there[pattern.reads[stream]] = arrival(network, patterns, times, stream)
                 times[process.name] = earliest(pattern.events, there)
     return times
+
+
+def _latest_inputs(network: Network, frames: int, outputs: Mapping[str, IntArray]) -> dict[str, IntArray]:
+    """Per input port the last cycle at which each word may come."""
+    patterns, late = network.patterns(frames), as_late_as_possible(network, frames, outputs)
+    return {
+        stream: late[name][at]
+        for name, pattern in patterns.items()
+        for stream, at in pattern.reads.items()
+        if stream not in network.writer
+    }
 
 
 def _eager_between_writes(pattern: Pattern, early: IntArray, late: IntArray) -> IntArray:

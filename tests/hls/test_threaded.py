@@ -16,7 +16,7 @@ from qfx.export.hls.board import load_board
 from qfx.export.hls.cycles import node_cycles
 from qfx.export.hls.emit import Design, design
 from qfx.export.hls.folding import Fold, tap_choices
-from qfx.export.hls.patterns import design_network, stage_name
+from qfx.export.hls.patterns import stage_name
 from qfx.export.hls.plan import is_alias
 from qfx.export.schedule import Network, deadlock
 from qfx.fixed import IntArray
@@ -51,7 +51,7 @@ def check(graph: Graph, folder: Path, seed: int = 0, folding: dict[str, Fold] | 
     plan = design(graph, folding)
     project = folded_project(graph, dict(plan.wiring.folding), folder)
     engine = ThreadedSimulator(project, optimize="-O0", flags=COVERAGE)
-    model = design_network(plan)
+    model = plan.network
     inputs = given(graph, FRAMES, seed)
     assert_equal(graph, engine.run(inputs), inputs)
     live = live_depths(engine.hls)
@@ -82,7 +82,6 @@ def check_iterations(graph: Graph, engine: ThreadedSimulator, plan: Design) -> N
     for count in (2, 3):
         engine.run(given(graph, count))
         counts.append(counted(program))
-    assert plan.schedule is not None
     found, cycles = counts[1] - counts[0], plan.schedule.cycles
     wanted = Counts()
     for stage in plan.stages:
@@ -166,7 +165,7 @@ def test_a_folded_resnet(tmp_path: Path) -> None:
     graph = ready(ResNet8())
     folding = Search(graph, load_board("ultra96"), NodeCosts(graph)).fastest().folding
     engine = ThreadedSimulator(folded_project(graph, folding, tmp_path))
-    model, inputs = design_network(design(graph, folding)), frames(graph, 2)
+    model, inputs = design(graph, folding).network, frames(graph, 2)
     live = live_depths(engine.hls)
     assert {stream for stream, depth in live.items() if depth > 1} == {
         *("act_quant_copy1", "stage1_act2_quant_copy1", "stage2_act2_quant_copy1")

@@ -3,12 +3,12 @@
     python benchmarks/accelerator.py [--networks ResNet8,ResNet20,DepthwiseSmall] [--json FILE]
 
 Each network has random weights and calibrated formats, in three variants: 8-bit, 4-bit, and 4-bit with 2-hot constants and no
-multiplication at all. `qfx.export.accelerator.fastest` folds it for the board, the project is written, and its C++ has to agree with
-the simulator at every value of every layer: compiled, 100 images; with a thread per stage, 2 images, at the depths that the C++ states
-and at the least ones. The compiler's own counters give the cycles of every stage, which have to be those of the formula. Nothing here
-has run in a vendor's tool or on a board: frames per second are clock / interval, if timing closes. Published figures are those of
-arXiv 2309.15631 for 8 bits on this board, measured. The model's LUT error is measured with yosys on the sizes held out. Exit code 1
-if a target is missed, 3 without yosys.
+multiplication at all. `qfx.export.accelerator.fastest` folds it for the board, the project is written, and its C++ has to agree
+with the simulator at every value of every layer: compiled, 100 images; with a thread per stage, 2 images, at the depths that the
+C++ states and at the least ones. The compiler's own counters give the cycles of every stage, which have to be those of the formula.
+Nothing here has run in a vendor's tool or on a board: frames per second are clock / interval, if timing closes. Published figures
+are those of arXiv 2309.15631 for 8 bits on this board, measured. The model's LUT error is measured with yosys on the sizes held
+out. Exit code 1 if a target is missed, 3 without yosys.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def _steady_outputs(network: Network, interval: int) -> tuple[int, dict[str, Int
 
     Frames that are under way when the input ends find less to read ahead, and leave sooner; FRAMES come before these.
     """
-    counted, under_way = FRAMES, math.ceil(network.frames_ahead)
+    counted, under_way = FRAMES, math.ceil(network.frames_ahead) + 1
     while True:
         frames = counted + under_way
         outputs, settled = periodic_outputs(network, frames, counted, as_soon_as_possible(network, frames), interval)

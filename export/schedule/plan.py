@@ -74,7 +74,7 @@ def schedule(network: Network) -> Schedule:
     """Rate, latency and depths of a network."""
     interval, critical = interval_of(network)
     frames, outputs = _steady_outputs(network, interval)
-    live = live_depths(network, FRAMES + math.ceil(network.frames_ahead))
+    live = live_depths(network, frames)
     rate = full_rate_depths(network, frames, full_rate(network, frames, outputs))
     depths = {
         stream: Depths(live[stream], rate[stream], max(rate[stream], live[stream] + parallel_latency(network, stream)) + MARGIN)

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from qfx.errors import ExportError
-from qfx.export.schedule.network import Network
-from qfx.export.schedule.timing import Times, arrival, earliest
+from qfx.export.schedule.network import Network, raise_at
+from qfx.export.schedule.timing import Times, arrival, earliest, taken
 
 
 def bounded_times(network: Network, depths: Mapping[str, int], frames: int) -> Times:
@@ -40,12 +40,10 @@ def bounded_times(network: Network, depths: Mapping[str, int], frames: int) -> T
             pattern = patterns[name]
             there = np.array(times[name], np.int64)
             for stream in network.internal(pattern.reads):
-                at = pattern.reads[stream]
-                there[at] = np.maximum(there[at], arrival(network, patterns, times, stream))
+                raise_at(there, pattern.reads[stream], arrival(network, patterns, times, stream))
             for stream in network.internal(pattern.writes):
-                reader, depth = network.reader[stream], depths[stream]
-                at, freed = pattern.writes[stream][depth:], times[reader][patterns[reader].reads[stream]]
-                there[at] = np.maximum(there[at], freed[: len(at)] + 1 - latency[name])
+                at, freed = pattern.writes[stream][depths[stream] :], taken(network, patterns, times, stream)
+                raise_at(there, at, freed[: len(at)] + 1 - latency[name])
             found = earliest(pattern.events, there)
             if len(found) and found[-1] > horizon:
                 raise ExportError(f"process {name!r} never goes on: the streams are too shallow")

@@ -17,7 +17,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from qfx.export.schedule.network import Network, Pattern
+from qfx.export.schedule.network import Network, Pattern, at_events, raise_at
 from qfx.fixed import IntArray
 
 Counts = dict[str, IntArray]
@@ -109,14 +109,14 @@ class _Progress:
         done = np.zeros(stage.count, np.int64)
         for op, limit in limits:
             if limit is not None:
-                done[op.steps] = np.maximum(done[op.steps], limit)
+                raise_at(done, op.steps, limit)
         np.maximum.accumulate(done, out=done)
         now = np.concatenate([np.zeros(1, np.int64), done[:-1]])  # as a step starts; after each of its ops, below
         touched: list[str] = []
         for op, limit in limits:
             if limit is not None:
-                now[op.steps] = np.maximum(now[op.steps], limit)
-            touched += self._store(op, now[op.steps])
+                raise_at(now, op.steps, limit)
+            touched += self._store(op, at_events(now, op.steps).copy())
         return touched
 
     def _limit(self, op: Op) -> IntArray | None:

@@ -52,6 +52,19 @@ class Pattern:
     writes: dict[str, IntArray]
 
 
+def at_events(values: IntArray, events: IntArray) -> IntArray:
+    """The values of these events, all different and ascending; not a copy if they are all that there are."""
+    return values if len(events) == len(values) else values[events]
+
+
+def raise_at(values: IntArray, events: IntArray, least: IntArray) -> None:
+    """Raise the values of these events, all different and ascending, to these at least."""
+    if len(events) == len(values):
+        np.maximum(values, least, out=values)
+    else:
+        values[events] = np.maximum(values[events], least)
+
+
 @dataclass(frozen=True)
 class Process:
     """A stage.
@@ -102,7 +115,7 @@ class Network:
     process: dict[str, Process] = field(init=False)
     writer: dict[str, str] = field(default_factory=dict[str, str], init=False)
     reader: dict[str, str] = field(default_factory=dict[str, str], init=False)
-    _runs: dict[int, dict[str, Pattern]] = field(default_factory=dict[int, dict[str, Pattern]], init=False)
+    _patterns: tuple[int, dict[str, Pattern]] = field(default=(0, {}), init=False)
 
     def __post_init__(self) -> None:
         self.process = {process.name: process for process in self.processes}
@@ -136,10 +149,11 @@ class Network:
         return max(until.values())
 
     def patterns(self, frames: int) -> dict[str, Pattern]:
-        """The pattern of every process for a batch."""
-        if frames not in self._runs:
-            self._runs[frames] = {process.name: process.pattern(frames) for process in self.processes}
-        return self._runs[frames]
+        """The pattern of every process for a batch; those of the last batch are kept."""
+        if frames != self._patterns[0]:
+            self._patterns = 0, {}
+            self._patterns = frames, {process.name: process.pattern(frames) for process in self.processes}
+        return self._patterns[1]
 
     def internal(self, streams: Iterable[str]) -> list[str]:
         """Those that lie between two processes."""

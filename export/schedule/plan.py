@@ -74,7 +74,7 @@ def schedule(network: Network) -> Schedule:
     """Rate, latency and depths of a network."""
     interval, critical = interval_of(network)
     frames, outputs = _steady_outputs(network, interval)
-    live = live_depths(network, FRAMES + math.ceil(network.frames_ahead))
+    live = live_depths(network, frames)
     rate = full_rate_depths(network, frames, full_rate(network, frames, outputs))
     depths = {
         stream: Depths(live[stream], rate[stream], max(rate[stream], live[stream] + parallel_latency(network, stream)) + MARGIN)
@@ -90,7 +90,7 @@ def _steady_outputs(network: Network, interval: int) -> tuple[int, dict[str, Int
 
     Frames that are under way when the input ends find less to read ahead, and leave sooner; FRAMES come before these.
     """
-    counted, under_way = FRAMES, math.ceil(network.frames_ahead)
+    counted, under_way = FRAMES, math.ceil(network.frames_ahead) + 1
     while True:
         frames = counted + under_way
         outputs, settled = periodic_outputs(network, frames, counted, as_soon_as_possible(network, frames), interval)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from qfx.export.schedule.network import Network, Pattern
+from qfx.export.schedule.network import Network, Pattern, at_events, raise_at
 from qfx.fixed import IntArray
 
 FAR = 1 << 60
@@ -43,9 +43,9 @@ def as_soon_as_possible(network: Network, frames: int, arrivals: Mapping[str, In
         there = np.zeros(len(pattern.events), np.int64)
         for stream, at in pattern.reads.items():
             if stream in network.writer:
-                there[at] = np.maximum(there[at], arrival(network, patterns, times, stream))
+                raise_at(there, at, arrival(network, patterns, times, stream))
             elif arrivals is not None:
-                there[at] = np.maximum(there[at], arrivals[stream])
+                raise_at(there, at, arrivals[stream])
         times[name] = earliest(pattern.events, there)
     return times
 
@@ -53,7 +53,13 @@ def as_soon_as_possible(network: Network, frames: int, arrivals: Mapping[str, In
 def arrival(network: Network, patterns: Mapping[str, Pattern], times: Times, stream: str) -> IntArray:
     """The cycle at which each word of a stream is there."""
     writer = network.writer[stream]
-    return times[writer][patterns[writer].writes[stream]] + network.process[writer].latency
+    return at_events(times[writer], patterns[writer].writes[stream]) + network.process[writer].latency
+
+
+def taken(network: Network, patterns: Mapping[str, Pattern], times: Times, stream: str) -> IntArray:
+    """The cycle at which each word of a stream is read."""
+    reader = network.reader[stream]
+    return at_events(times[reader], patterns[reader].reads[stream])
 
 
 def earliest(events: IntArray, there: IntArray) -> IntArray:
@@ -77,7 +83,7 @@ def periodic_outputs(network: Network, frames: int, counted: int, soon: Times, i
     for process in network.processes:
         for stream, at in patterns[process.name].writes.items():
             if stream not in network.reader:
-                beyond = soon[process.name][at].reshape(frames, -1) - starts
+                beyond = at_events(soon[process.name], at).reshape(frames, -1) - starts
                 first = beyond.max(axis=0)
                 settled = settled and not (first > beyond[: counted - 1].max(axis=0)).any()
                 found[stream] = (first + starts).ravel()
@@ -95,12 +101,11 @@ def as_late_as_possible(network: Network, frames: int, outputs: Mapping[str, Int
     patterns, times = network.patterns(frames), Times()
     for process in reversed(network.processes):
         pattern = patterns[process.name]
-        wanted = np.full(len(pattern.events), FAR, np.int64)
+        before = np.full(len(pattern.events), -FAR, np.int64)  # minus the latest cycle
         for stream, at in pattern.writes.items():
-            reader = network.reader.get(stream)
-            taken = outputs[stream] if reader is None else times[reader][patterns[reader].reads[stream]] - process.latency
-            wanted[at] = np.minimum(wanted[at], taken)
-        late = latest(pattern.events, wanted)
+            reads = stream in network.reader
+            raise_at(before, at, process.latency - taken(network, patterns, times, stream) if reads else -outputs[stream])
+        late = latest(pattern.events, -before)
         times[process.name] = late if early is None else _eager_between_writes(pattern, early[process.name], late)
     return times
 
@@ -119,7 +124,7 @@ def full_rate(network: Network, frames: int, outputs: Mapping[str, IntArray]) ->
         for stream in network.internal(pattern.reads) if process.passes else ():
             if len(patterns[network.writer[stream]].writes) == 1:
                 there = np.zeros(len(pattern.events), np.int64)
-                there[pattern.reads[stream]] = arrival(network, patterns, times, stream)
+                raise_at(there, pattern.reads[stream], arrival(network, patterns, times, stream))
                 times[process.name] = earliest(pattern.events, there)
     return times
 
@@ -128,7 +133,7 @@ def _latest_inputs(network: Network, frames: int, outputs: Mapping[str, IntArray
     """Per input port the last cycle at which each word may come."""
     patterns, late = network.patterns(frames), as_late_as_possible(network, frames, outputs)
     return {
-        stream: late[name][at]
+        stream: at_events(late[name], at)
         for name, pattern in patterns.items()
         for stream, at in pattern.reads.items()
         if stream not in network.writer
@@ -136,15 +141,20 @@ def _latest_inputs(network: Network, frames: int, outputs: Mapping[str, IntArray
 
 
 def _eager_between_writes(pattern: Pattern, early: IntArray, late: IntArray) -> IntArray:
-    writes = np.zeros(len(pattern.events), bool)
+    """Events that write as late as in `late`; the others behind them at once, but not before `early`."""
+    writing = np.zeros(len(late), bool)
     for at in pattern.writes.values():
-        writes[at] = True
-    if writes.all():
+        writing[at] = True
+    writes = np.flatnonzero(writing)
+    if len(writes) == len(late):
         return late
-    last = np.maximum.accumulate(np.where(writes, np.arange(len(writes), dtype=np.int64), -1))  # write at or before; -1: none
-    before = np.maximum(last, 0)
-    after = np.where(last < 0, early, late[before] + pattern.events - pattern.events[before])
-    return np.where(writes, late, np.maximum(early, after))
+    until = np.concatenate([writes[1:], np.array([len(late)])])
+    shift = np.repeat(late[writes] - pattern.events[writes], until - writes)  # of each event from the first write on
+    start = len(late) - len(shift)
+    found = early.copy()
+    np.maximum(found[start:], pattern.events[start:] + shift, out=found[start:])
+    found[writes] = late[writes]
+    return found
 
 
 def peak(written: IntArray, read: IntArray, counted: int) -> int:
@@ -160,9 +170,8 @@ def full_rate_depths(network: Network, frames: int, times: Times) -> dict[str, i
     patterns = network.patterns(frames)
     depths: dict[str, int] = {}
     for stream in network.streams:
-        written, reader = arrival(network, patterns, times, stream), network.reader[stream]
-        read = times[reader][patterns[reader].reads[stream]]
-        depths[stream] = peak(written, read, len(written) * (frames - 1) // frames)
+        written = arrival(network, patterns, times, stream)
+        depths[stream] = peak(written, taken(network, patterns, times, stream), len(written) * (frames - 1) // frames)
     return depths
 
 

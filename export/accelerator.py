@@ -43,13 +43,15 @@ class Accelerator:
         return self.design.wiring.graph
 
 
-def with_folding(graph: Graph, board: Board, folding: Folding | None = None, clock_mhz: float | None = None) -> Accelerator:
+def with_folding(
+    graph: Graph, board: Board, folding: Folding | None = None, clock_mhz: float | None = None, axi_bits: int = 64
+) -> Accelerator:
     """The accelerator of a given folding; None for `plain_folding`.
 
     Raises:
         ExportError: a fold that does not fit its node, or a clock that the board cannot have.
     """
-    plan = design(graph, folding)
+    plan = design(graph, folding, axi_bits)
     return Accelerator(plan, plan.wiring.folding, estimate(plan, board, clock_mhz))
 
 
@@ -61,6 +63,7 @@ def fastest(
     clock_mhz: float | None = None,
     products: Mapping[str, str] | None = None,
     shares: Mapping[str, float] = SHARES,
+    axi_bits: int = 64,
 ) -> Accelerator:
     """The accelerator with the most frames per second within shares of the board, or the cheapest with `fps`.
 
@@ -70,6 +73,7 @@ def fastest(
         products: by node name, how it multiplies: `dsp`, `packed` or `lut`. K-hot products are the graph's: see
             `qfx.export.passes`.
         shares: of the board's resources that the design may take.
+        axi_bits: of a beat of the AXI streams: 32, 64 or 128.
 
     Raises:
         ExportError: nothing fits, a rate that cannot be had, a clock that the board cannot have, or products that a node cannot
@@ -82,7 +86,7 @@ def fastest(
     needs = ""
     for _ in range(ROUNDS):
         folded = search.fastest() if slowest is None else search.at(slowest)
-        found = with_folding(graph, board, folded.folding, clock)
+        found = with_folding(graph, board, folded.folding, clock, axi_bits)
         if not found.estimate.resources.exceeds(budget):
             return replace(found, relief=folded.relief)
         needs = _needs(found.estimate, budget)

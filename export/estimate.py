@@ -152,8 +152,9 @@ def _other(design: Design, stage: Stage, behind: Resources, widths: Mapping[str,
     kernel = stage.call.split("<")[0]
     if kernel.startswith("axi_"):
         port = next(port for port in (*design.inputs, *design.outputs) if port.name in stage.arguments)
-        converter = Converter(port.wire.type.width, port.wire.word_width).resources()
-        return StageEstimate(port.name, "axi", port.wire.words * port.wire.lanes, converter + _counters(port.wire.words), behind)
+        step = port.step * port.wire.type.width
+        converters = total(Converter(step, width).resources() for width in (port.wire.word_width, port.beat_width) if width != step)
+        return StageEstimate(port.name, "axi", port.steps, converters + _counters(port.steps), behind)
     words = [stream.frame_words for stream in stage.writes]
     if kernel == "fork":
         return StageEstimate(stage.arguments[0], "fork", words[0], _counters(words[0]), behind)

@@ -80,13 +80,14 @@ def export(
         typer.Option(metavar="NODE=KIND", help="How a node multiplies: dsp, packed, lut or khot.", show_default=False),
     ] = None,
     multiplier_free: Annotated[bool, typer.Option("--multiplier-free", help="Shifts and additions only.")] = False,
+    axi_bits: Annotated[int, typer.Option(help="Of a beat of the AXI streams: 32, 64 or 128.")] = 64,
     quiet: Quiet = False,
 ) -> None:
     """Write a trained model as a project: graph, ONNX model, HLS C++ folded for a board, and golden vectors."""
     from qfx import commands
     from qfx.hardware import HardwareOptions
 
-    hardware = HardwareOptions(board, clock, folding, fps, product or (), multiplier_free)
+    hardware = HardwareOptions(board, clock, folding, fps, product or (), multiplier_free, axi_bits)
     _finish(lambda: commands.export(model, weights, sample, out, name, overwrite, seed, allow_unverified_modes, hardware, quiet))
 
 

@@ -67,6 +67,7 @@ def export(
             model=model,
             board=hardware.board,
             clock_mhz=hardware.clock_mhz,
+            axi_bits=hardware.axi_bits,
             folding=accelerator.folding,
             model_name=spec,
             overwrite=overwrite,

@@ -34,6 +34,7 @@ class HardwareOptions:
         fps: frames per second that are enough; None for as many as fit.
         products: `NODE=KIND`, how the node multiplies.
         multiplier_free: make every product of shifts and additions.
+        axi_bits: of a beat of the AXI streams.
     """
 
     board: str = "ultra96"
@@ -42,6 +43,7 @@ class HardwareOptions:
     fps: float | None = None
     products: Sequence[str] = ()
     multiplier_free: bool = False
+    axi_bits: int = 64
 
 
 def build(graph: Graph, options: HardwareOptions) -> Accelerator:
@@ -62,9 +64,10 @@ def build(graph: Graph, options: HardwareOptions) -> Accelerator:
     if options.multiplier_free:
         graph = multiplier_free(graph)
     if options.folding == "plain":
-        return with_folding(graph, board, None, options.clock_mhz)
+        return with_folding(graph, board, None, options.clock_mhz, options.axi_bits)
     others = {name: kind for name, kind in products.items() if kind != "khot"}
-    return fastest(graph, board, fps=options.fps, clock_mhz=options.clock_mhz, products=others)
+    rate, clock = options.fps, options.clock_mhz
+    return fastest(graph, board, fps=rate, clock_mhz=clock, products=others, axi_bits=options.axi_bits)
 
 
 def _products(given: Sequence[str]) -> dict[str, str]:
@@ -82,7 +85,8 @@ def estimate_project(directory: Path, clock_mhz: float | None, json: str | None,
     project = load_project(directory)
     board = load_board(project.manifest.board)
     clock = clock_mhz if clock_mhz is not None else 1000 / project.manifest.clock_ns
-    found = with_folding(project.graph, board, read_folding(project.path / JUDGED), clock).estimate
+    folding, axi_bits = read_folding(project.path / JUDGED)
+    found = with_folding(project.graph, board, folding, clock, axi_bits).estimate
     if json is not None:
         console.write_json(found.to_json(), json)
     if not quiet:

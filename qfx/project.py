@@ -188,6 +188,7 @@ def write_project(
     progress: Progress = silent,
     allow_unverified_modes: bool = False,
     folding: Folding | None = None,
+    axi_bits: int = 64,
 ) -> Project:
     """Write a project; the directory appears complete or not at all.
 
@@ -204,7 +205,8 @@ def write_project(
         seed: of the added random codes.
         progress: told what is done.
         allow_unverified_modes: take casts in modes other than AP_TRN, AP_RND and AP_RND_CONV with AP_WRAP and AP_SAT.
-        folding: parallelism of every stage, such as `qfx.export.fold` finds; None for words of up to 8 codes everywhere.
+        folding: parallelism of every stage, such as `qfx.export.accelerator` finds; None for words of up to 8 codes everywhere.
+        axi_bits: of a beat of the AXI streams: 32, 64 or 128.
 
     Raises:
         ProjectError: `directory` exists and may not be replaced.
@@ -235,6 +237,7 @@ def write_project(
             outputs,
             clock_ns=clock_ns,
             folding=folding,
+            axi_bits=axi_bits,
             allow_unverified_modes=allow_unverified_modes,
         )
         (work / "README.md").write_text(_readme(graph, model_name))

@@ -148,10 +148,13 @@ class CSimulator:
         return {
             "QFX_SOURCE": f'"{layout.top}.cpp"',
             "QFX_TOP": layout.top,
-            "QFX_INPUTS": " ".join(f"QFX_INPUT({port.beat}, {port.port})" for port in layout.inputs),
-            "QFX_OUTPUTS": " ".join(f"QFX_OUTPUT({port.beat}, {port.port}, {port.beat_width})" for port in layout.outputs),
+            "QFX_INPUTS": " ".join(f"QFX_INPUT({self._port(port)})" for port in layout.inputs),
+            "QFX_OUTPUTS": " ".join(f"QFX_OUTPUT({self._port(port)})" for port in layout.outputs),
             "QFX_PORTS": ", ".join(port.port for port in (*layout.inputs, *layout.outputs)),
         }
+
+    def _port(self, port: PortLayout) -> str:
+        return f"{port.beat}, {port.port}, {port.slot_width}, {port.slots}, {self.graph.values[port.value].size}"
 
     def _first_headers(self) -> list[Path]:
         """Headers in `hls/` that are included before everything else."""
@@ -164,8 +167,8 @@ class CSimulator:
             source, target = Path(folder, "input"), Path(folder, "output")
             with source.open("wb") as file:
                 for port in self.layout.inputs:
-                    beats = to_beats(codes[port.value])
-                    file.write(np.int64(len(beats)).tobytes() + beats.tobytes())
+                    ordered = to_beats(codes[port.value])
+                    file.write(np.int64(len(ordered)).tobytes() + ordered.tobytes())
             self._execute([str(program), str(source), str(frames), str(target), *streams])
             found = list(_sections(target))
         left = found[: len(self.layout.outputs)]
@@ -188,12 +191,12 @@ class CSimulator:
     def _sent(self, port: PortLayout, words: Words, frames: int) -> IntArray:
         """The codes of an output, as they left."""
         output = self.graph.values[port.value]
-        beats = words.chunks.view(np.int64).ravel()
-        if len(beats) != frames * output.size:
-            raise ProjectError(f"the C++ sent {len(beats)} codes of {output.name!r}, wanted {frames * output.size}")
-        if not output.type.signed and port.beat_width < 64:
-            beats = beats & ((1 << port.beat_width) - 1)  # the driver reads every beat as signed
-        return from_beats(beats, output.shape)
+        codes = words.chunks.view(np.int64).ravel()
+        if len(codes) != frames * output.size:
+            raise ProjectError(f"the C++ sent {len(codes)} codes of {output.name!r}, wanted {frames * output.size}")
+        if not output.type.signed and port.slot_width < 64:
+            codes = codes & ((1 << port.slot_width) - 1)  # the driver reads every code as signed
+        return from_beats(codes, output.shape)
 
     def _execute(self, command: list[str]) -> None:
         self._judge(*self._ended(command, self._environment))

@@ -14,7 +14,7 @@ from qfx.errors import ProjectError
 from qfx.fixed import FixedType, IntArray
 from qfx.ir import Value
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,14 @@ class PortLayout:
 
     Attributes:
         value: graph value that it carries.
-        beat_width: bits of a beat.
+        slot_width: bits of a code in a beat.
+        slots: codes of a beat.
         port, beat: C++ names of the stream and of the type of its beats.
     """
 
     value: str
-    beat_width: int
+    slot_width: int
+    slots: int
     port: str
     beat: str
 
@@ -101,9 +103,12 @@ def load_layout(hls: Path, activations: list[str]) -> Layout:
 def _ports(data: dict[str, Any], what: str, port: str) -> tuple[PortLayout, ...]:
     """The entry `input` of a single port, or the list `inputs` of several."""
     if f"{what}s" not in data:
-        return (PortLayout(data[what]["value"], data[what]["beat_width"], port, f"{what}_beat"),)
-    entries: list[dict[str, Any]] = data[f"{what}s"]
-    return tuple(PortLayout(entry["value"], entry["beat_width"], entry["port"], entry["beat"]) for entry in entries)
+        return (_port(data[what] | {"port": port, "beat": f"{what}_beat"}),)
+    return tuple(_port(entry) for entry in data[f"{what}s"])
+
+
+def _port(entry: dict[str, Any]) -> PortLayout:
+    return PortLayout(entry["value"], entry["slot_width"], entry["slots"], entry["port"], entry["beat"])
 
 
 def to_beats(codes: IntArray) -> IntArray:

@@ -111,12 +111,12 @@ def test_weights_in_memory_of_a_kind() -> None:
 
 def test_the_folding_file(tmp_path: Path) -> None:
     folding = fastest(GRAPH, BOARD).folding
-    (tmp_path / NAME).write_text(folding_text(folding))
-    assert read_folding(tmp_path) == folding
+    (tmp_path / NAME).write_text(folding_text(folding, 128))
+    assert read_folding(tmp_path) == (folding, 128)
 
 
 def entry(fold: str) -> str:
-    return f'{{"format": 1, "nodes": {{"conv": {fold}}}}}'
+    return f'{{"format": 1, "axi_bits": 64, "nodes": {{"conv": {fold}}}}}'
 
 
 @pytest.mark.parametrize(

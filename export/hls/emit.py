@@ -65,6 +65,11 @@ class Design:
         return self.wiring.carried
 
     @property
+    def axi_bits(self) -> int:
+        """Bits of a beat, where one code does not take more."""
+        return self.wiring.axi_bits
+
+    @property
     def inputs(self) -> list[Port]:
         return self.wiring.inputs
 
@@ -89,24 +94,25 @@ class Design:
         return list(dict.fromkeys(["axi", *units, *headers]))
 
 
-def design(graph: Graph, folding: Folding | None = None) -> Design:
+def design(graph: Graph, folding: Folding | None = None, axi_bits: int = 64) -> Design:
     """Plan the accelerator of a graph.
 
     Args:
         folding: the parallelism of every node; None for `plain_folding`.
+        axi_bits: of a beat of the AXI streams: 32, 64 or 128.
 
     Raises:
         ExportError: something in the graph has no stage, or a fold that does not fit; the message names it.
     """
     if folding is not None:
         check_folding(graph, folding)
-    wiring = wire_graph(graph, folding or plain_folding(graph))
+    wiring = wire_graph(graph, folding or plain_folding(graph), axi_bits)
     stages: list[Stage] = []
     which = "the input" if len(wiring.inputs) == 1 else "an input"
     for port in wiring.inputs:
         source = port.wire
         comment = f"{source.value.name}: {which}, {source.type.ap_name}, {source.shape_text}"
-        stages.append(Stage(f"axi_in<value::{source.name}>", (port.name, source.name), (_own(source),), comment))
+        stages.append(Stage(f"axi_in<port::{port.name}>", (port.name, source.name), (_own(source),), comment))
         stages += wiring.forks(source)
     layers: list[Layer] = []
     for node in graph.nodes:
@@ -118,8 +124,8 @@ def design(graph: Graph, folding: Folding | None = None) -> Design:
         stages += wiring.forks(layer.out)
     for port in wiring.outputs:
         result = port.wire
-        call = f"axi_out<value::{result.name}, {port.beat}, {result.beat_width}>"
-        stages.append(Stage(call, (wiring.take(result.value.name), port.name), (), f"{result.value.name} leaves, a code per beat"))
+        comment = f"{result.value.name} leaves"
+        stages.append(Stage(f"axi_out<port::{port.name}>", (wiring.take(result.value.name), port.name), (), comment))
     network = stage_network(wiring, layers, stages)
     found = schedule(network)
     return Design(wiring, layers, [_deepened(stage, found) for stage in stages], network, found)
@@ -204,7 +210,7 @@ def render(design: Design, board: Board, clock_ns: float, frames: int) -> dict[s
         files[name] = renderer.template(f"project/{name}", **values)
     for ending in (".cpp", ".hpp"):
         files[f"{design.name}{ending}"] = renderer.template(f"project/top{ending}", **values)
-    files[FOLDING] = folding_text(design.wiring.folding)
+    files[FOLDING] = folding_text(design.wiring.folding, design.axi_bits)
     files["schedule.txt"] = design.schedule.text() + "\n"
     files["layout.json"] = json.dumps(layout(design), indent=1) + "\n"
     return files
@@ -213,7 +219,7 @@ def render(design: Design, board: Board, clock_ns: float, frames: int) -> dict[s
 def layout(design: Design) -> dict[str, object]:
     """What C simulation has to know to feed the project and to read its streams."""
     return {
-        "format": 1,
+        "format": 2,
         "top": design.name,
         **_port_layout("input", design.inputs),
         **_port_layout("output", design.outputs),
@@ -226,8 +232,9 @@ def layout(design: Design) -> dict[str, object]:
 def _port_layout(what: str, ports: list[Port]) -> dict[str, object]:
     """One port needs no names: `s_in` and `m_out` are known."""
     if len(ports) == 1:
-        return {what: {"value": ports[0].wire.value.name, "beat_width": ports[0].wire.beat_width}}
-    entries = [
-        {"value": port.wire.value.name, "beat_width": port.wire.beat_width, "port": port.name, "beat": port.beat} for port in ports
-    ]
-    return {f"{what}s": entries}
+        return {what: _port_entry(ports[0])}
+    return {f"{what}s": [_port_entry(port) | {"port": port.name, "beat": port.beat} for port in ports]}
+
+
+def _port_entry(port: Port) -> dict[str, object]:
+    return {"value": port.wire.value.name, "slot_width": port.slot_width, "slots": port.slots}

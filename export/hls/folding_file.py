@@ -1,4 +1,4 @@
-"""`folding.json` of a project: how parallel every stage of its C++ is, and the clock it was folded for."""
+"""`folding.json` of a project: how parallel every stage of its C++ is, and the bits of a beat of its AXI streams."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ KINDS = ("", "dsp", "packed", "lut")
 STORAGES = ("", "lut", "bram")
 
 
-def folding_text(folding: Folding) -> str:
+def folding_text(folding: Folding, axi_bits: int) -> str:
     """The file's content."""
     nodes = {name: asdict(fold) for name, fold in folding.items()}
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(fold)}" for name, fold in nodes.items())
-    return f'{{\n "format": {FORMAT},\n "nodes": {{\n{lines}\n }}\n}}\n'
+    return f'{{\n "format": {FORMAT},\n "axi_bits": {axi_bits},\n "nodes": {{\n{lines}\n }}\n}}\n'
 
 
-def read_folding(folder: Path) -> dict[str, Fold]:
-    """The folding of the project whose `hls/` is `folder`.
+def read_folding(folder: Path) -> tuple[dict[str, Fold], int]:
+    """The folding of the project whose `hls/` is `folder`, and the bits of a beat of its AXI streams.
 
     Raises:
         ProjectError: no file, no JSON, another version, or an entry that is no fold; names the file and the entry.
@@ -36,10 +36,10 @@ def read_folding(folder: Path) -> dict[str, Fold]:
         raise ProjectError(f"{file} is missing; the project is incomplete, export it again") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ProjectError(f"{file} is no JSON: {error}; export the project again") from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT or not isinstance(data.get("nodes"), dict):
+    if not isinstance(data, dict) or data.get("format") != FORMAT or type(data.get("axi_bits")) is not int:
         raise ProjectError(f"{file} is no folding of version {FORMAT}; export the project again")
-    nodes = cast("dict[str, object]", data["nodes"])
-    return {name: _fold(file, name, entry) for name, entry in nodes.items()}
+    nodes = cast("dict[str, object]", data["nodes"]) if isinstance(data.get("nodes"), dict) else {}
+    return {name: _fold(file, name, entry) for name, entry in nodes.items()}, int(data["axi_bits"])
 
 
 def _fold(file: Path, name: str, entry: object) -> Fold:

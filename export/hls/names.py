@@ -22,8 +22,8 @@ MACROS = """
 """That headers define, or functions that a variable must not hide."""
 
 PROJECT = """
-    s_in m_out in out frames value layer fork axi_in axi_out pack unpack multiply multiply_khot sliding_window sliding_window_taps
-    packed_word packed_multiply packed_lane pick_pixels convert_wider convert_narrower
+    s_in m_out in out frames value layer port fork axi_in axi_out pack unpack multiply multiply_khot
+    sliding_window sliding_window_taps packed_word packed_multiply packed_lane pick_pixels convert_wider convert_narrower
     matrix_vector matrix_vector_khot requantize_code conv2d conv2d_khot conv2d_depthwise conv2d_depthwise_khot
     conv2d_grouped conv2d_grouped_khot linear linear_khot affine affine_khot prelu prelu_khot relu add add_minus
     requantize max_pool2d avg_pool2d avg_pool2d_scaled avg_pool2d_places reshape clamp multiply_values multiply_channels

@@ -38,7 +38,7 @@ class Touched:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a stage's template arguments name: a layer with its constants, or one or two values.
+    """What a stage's template arguments name: a layer or a port with its constants, or one or two values.
 
     Attributes:
         wires: of the layer, by their name in it; `in` and `out` for values.
@@ -80,7 +80,7 @@ class Kernel:
 KERNELS: dict[str, Kernel] = {}
 """By name, without a count of operands and without the way in which it multiplies."""
 VARIANT = re.compile(r"(?<=^concat)\d+|(?<=^rearrange)\d+|_(?:khot|dsp|lut|packed)$")
-CALL = re.compile(r"^(\w+)<(?:layer::(\w+)|value::(\w+)(?:, value::(\w+))?)")
+CALL = re.compile(r"^(\w+)<(?:layer::(\w+)|value::(\w+)(?:, value::(\w+))?|port::(\w+))")
 
 
 def kernel(latency: int, *names: str, passes: bool = False) -> Callable[[Pattern], Pattern]:
@@ -101,8 +101,7 @@ def stage_network(wiring: Wiring, layers: list[Layer], stages: list[Stage]) -> N
     """
     named = {layer.name: layer for layer in layers}
     wires = {wire.name: wire for wire in wiring.carried}
-    outputs = {port.name for port in wiring.outputs}
-    return Network([_process(stage, named, wires, outputs) for stage in stages])
+    return Network([_process(stage, named, wires, wiring) for stage in stages])
 
 
 def stage_name(stage: Stage) -> str:
@@ -110,16 +109,20 @@ def stage_name(stage: Stage) -> str:
     return f"{stage.call.partition('<')[0]} {stage.writes[0].name if stage.writes else stage.arguments[-1]}"
 
 
-def _process(stage: Stage, layers: dict[str, Layer], wires: dict[str, Wire], outputs: set[str]) -> Process:
+def _process(stage: Stage, layers: dict[str, Layer], wires: dict[str, Wire], wiring: Wiring) -> Process:
     found = CALL.match(stage.call)
     model = KERNELS.get(VARIANT.sub("", found[1])) if found else None
     if found is None or model is None:
         raise ExportError(f"stage {stage.call!r} has no pattern in export/hls/patterns.py, so it cannot be scheduled")
     if found[2]:
         settings = Settings(layers[found[2]].wires, dict(layers[found[2]].constants))
+    elif found[5]:
+        port = next(port for port in (*wiring.inputs, *wiring.outputs) if port.name == found[5])
+        constants = {"STEP": port.step, "STEPS": port.steps, "SLOTS": port.slots}
+        settings = Settings({"in": port.wire, "out": port.wire}, constants)
     else:
         settings = Settings({"in": wires[found[3]], "out": wires[found[4] or found[3]]}, {})
-    written = {stream.name for stream in stage.writes} | outputs
+    written = {stream.name for stream in stage.writes} | {port.name for port in wiring.outputs}
     reads = [name for name in stage.arguments if name not in written]
     writes = [name for name in stage.arguments if name in written]
     touched = model.touched(settings)
@@ -149,14 +152,15 @@ def where(mask: IntArray) -> IntArray:
 
 @kernel(2, "axi_in")
 def axi_in(s: Settings) -> Touched:
-    beats = s.x.words * s.x.lanes
-    return Touched(beats, {0: every(beats)}, {0: every(s.x.words, s.x.lanes, s.x.lanes - 1)})
+    word, beat = s.x.lanes // s["STEP"], s["SLOTS"] // s["STEP"]  # steps of each
+    return Touched(s["STEPS"], {0: every(-(-s["STEPS"] // beat), beat)}, {0: every(s.x.words, word, word - 1)})
 
 
 @kernel(2, "axi_out")
 def axi_out(s: Settings) -> Touched:
-    beats = s.x.words * s.x.lanes
-    return Touched(beats, {0: every(s.x.words, s.x.lanes)}, {0: every(beats)})
+    word, beat = s.x.lanes // s["STEP"], s["SLOTS"] // s["STEP"]  # steps of each
+    sent = np.minimum(every(-(-s["STEPS"] // beat), beat, beat - 1), s["STEPS"] - 1)
+    return Touched(s["STEPS"], {0: every(s.x.words, word)}, {0: sent})
 
 
 @kernel(1, "fork")

@@ -19,8 +19,11 @@ from qfx.ir import Graph, Value
 STREAM_DEPTH = 2
 """Of every stream, until the schedule has said how deep it has to be."""
 
-BEAT_WIDTHS = (8, 16, 32, 64)
-"""Of an AXI stream."""
+SLOT_WIDTHS = (8, 16, 32, 64)
+"""Bits that a code may take in a beat of an AXI stream."""
+
+AXI_BITS = (32, 64, 128)
+"""Bits of a beat."""
 
 LABELS = ("reshape", "shift")
 """Ops that give the codes of their operand another shape or binary point, so that often its stream will do."""
@@ -82,14 +85,14 @@ class Wire:
         return self.lanes * self.type.width
 
     @property
-    def beat_width(self) -> int:
-        """Bits of the AXI stream beat that carries one code."""
-        return next(width for width in BEAT_WIDTHS if width >= self.type.width)
-
-    @property
     def shape_text(self) -> str:
         """`8 x 16 x 16`."""
         return " x ".join(map(str, self.value.shape))
+
+
+def slot_width(type: FixedType) -> int:
+    """Bits that a code of this format takes in a beat."""
+    return next(width for width in SLOT_WIDTHS if width >= type.width)
 
 
 @dataclass(frozen=True)
@@ -101,12 +104,44 @@ class Port:
         beat: C++ name of the type of its beats.
         data: name of its golden data, without the ending.
         wire: the value that it carries.
+        beat_width: bits of a beat.
     """
 
     name: str
     beat: str
     data: str
     wire: Wire
+    beat_width: int
+
+    @property
+    def slot_width(self) -> int:
+        """Bits that a code takes in a beat."""
+        return slot_width(self.wire.type)
+
+    @property
+    def slots(self) -> int:
+        """Codes of a beat."""
+        return self.beat_width // self.slot_width
+
+    @property
+    def step(self) -> int:
+        """Codes that go from beats to words, or back, in a cycle."""
+        return math.gcd(self.slots, self.wire.lanes)
+
+    @property
+    def steps(self) -> int:
+        """Cycles of a frame."""
+        return self.wire.value.size // self.step
+
+    @property
+    def frame_beats(self) -> int:
+        """Beats of a frame."""
+        return -(-self.wire.value.size // self.slots)
+
+    @property
+    def codes_text(self) -> str:
+        """`8 codes of image`."""
+        return f"{self.slots} code{'s' * (self.slots > 1)} of {self.wire.value.name}"
 
 
 @dataclass(frozen=True)
@@ -146,6 +181,7 @@ class Wiring:
         inputs, outputs: the ports, in the order of the graph's.
         reads: per stream the number of its readers.
         folding: of every node.
+        axi_bits: of a beat, where one code does not take more.
         views: values under other word widths than that of their stream, by name.
     """
 
@@ -156,6 +192,7 @@ class Wiring:
     outputs: list[Port]
     reads: dict[str, int]
     folding: Folding
+    axi_bits: int
     views: dict[str, Wire] = field(default_factory=dict[str, Wire])
     _taken: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -209,12 +246,14 @@ class Wiring:
         return stages
 
 
-def wire_graph(graph: Graph, folding: Folding) -> Wiring:
+def wire_graph(graph: Graph, folding: Folding, axi_bits: int) -> Wiring:
     """Name and wire every activation.
 
     Raises:
-        ExportError: no input, an output that is none or stands twice, or a value that nothing reads.
+        ExportError: beats of other than `AXI_BITS`, no input, an output that is none or stands twice, or a value that nothing reads.
     """
+    if axi_bits not in AXI_BITS:
+        raise ExportError(f"an AXI stream of {axi_bits} bits cannot be had; choose {', '.join(map(str, AXI_BITS))}")
     check_ends(graph)
     top = identifier(graph.name)
     names = unique_identifiers(graph.activations(), {top})
@@ -226,8 +265,8 @@ def wire_graph(graph: Graph, folding: Folding) -> Wiring:
         alias = _alias_of(graph, name)
         if alias is not None and _same_order(wires[alias], wires[name]):
             wires[name] = replace(wires[name], stream=wires[alias].stream, lanes=wires[alias].lanes)
-    inputs, outputs = _ports(graph, wires, {top, *names.values()})
-    return Wiring(graph, top, wires, inputs, outputs, _count_reads(graph, wires), folding)
+    inputs, outputs = _ports(graph, wires, {top, *names.values()}, axi_bits)
+    return Wiring(graph, top, wires, inputs, outputs, _count_reads(graph, wires), folding, axi_bits)
 
 
 def _input_lanes(graph: Graph, name: str, folding: Folding) -> int:
@@ -257,13 +296,13 @@ def check_ends(graph: Graph) -> None:
             raise ExportError(f"graph {graph.name!r} has the output {name!r} {graph.outputs.count(name)} times; give it once")
 
 
-def _ports(graph: Graph, wires: dict[str, Wire], taken: set[str]) -> tuple[list[Port], list[Port]]:
+def _ports(graph: Graph, wires: dict[str, Wire], taken: set[str], axi_bits: int) -> tuple[list[Port], list[Port]]:
     """The ports of all inputs and of all outputs; their names are none of `taken`."""
     found: list[list[Port]] = []
     used = set(taken)
     for port, what, values in (("s_in", "input", graph.inputs), ("m_out", "output", graph.outputs)):
         if len(values) == 1:
-            found.append([Port(port, f"{what}_beat", what, wires[values[0]])])
+            found.append([_port(port, f"{what}_beat", what, wires[values[0]], axi_bits)])
             continue
         ports: list[Port] = []
         for value in values:
@@ -271,9 +310,14 @@ def _ports(graph: Graph, wires: dict[str, Wire], taken: set[str]) -> tuple[list[
             names = unique_identifiers([f"{port}_{wire.name}", f"{what}_beat_{wire.name}"], used)
             used.update(names.values())
             name, beat = names.values()
-            ports.append(Port(name, beat, name, wire))
+            ports.append(_port(name, beat, name, wire, axi_bits))
         found.append(ports)
     return found[0], found[1]
+
+
+def _port(name: str, beat: str, data: str, wire: Wire, axi_bits: int) -> Port:
+    """Beats of `axi_bits`, or as wide as one code."""
+    return Port(name, beat, data, wire, max(axi_bits, slot_width(wire.type)))
 
 
 def is_alias(wire: Wire) -> bool:

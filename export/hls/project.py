@@ -28,6 +28,7 @@ def write_hls(
     golden_outputs: IntArray | Mapping[str, IntArray] | None = None,
     clock_ns: float | None = None,
     folding: Folding | None = None,
+    axi_bits: int = 64,
     allow_unverified_modes: bool = False,
 ) -> list[Path]:
     """Write the C++ of `graph`, its testbench with golden vectors, and scripts for the vendor's tools.
@@ -41,6 +42,7 @@ def write_hls(
         golden_outputs: codes (frames, *output shape) that the testbench expects; by name if there are several outputs.
         clock_ns: clock period; None for the board's.
         folding: the parallelism of every node; None for `plain_folding`.
+        axi_bits: of a beat of the AXI streams: 32, 64 or 128.
         allow_unverified_modes: take casts in modes other than AP_TRN, AP_RND and AP_RND_CONV with AP_WRAP and AP_SAT.
 
     Returns:
@@ -51,7 +53,7 @@ def write_hls(
     """
     facts = load_board(board)
     check_modes(graph, allow_unverified_modes)
-    plan = design(graph, folding)
+    plan = design(graph, folding, axi_bits)
     inputs = [_golden(port, golden_inputs, "inputs", len(plan.inputs)) for port in plan.inputs]
     outputs = [_golden(port, golden_outputs, "outputs", len(plan.outputs)) for port in plan.outputs]
     frames = {len(codes) for codes in (*inputs, *outputs)}

@@ -1,10 +1,10 @@
 // Runs the top function of a project on a file of codes and writes what came out.
-// Compiled with QFX_SOURCE (the top's file), QFX_TOP, and its ports: QFX_INPUTS is a sequence of QFX_INPUT(beat type, port),
-// QFX_OUTPUTS of QFX_OUTPUT(beat type, port, bits of a beat), QFX_PORTS the names of all, with commas between them.
+// Compiled with QFX_SOURCE (the top's file), QFX_TOP, and its ports: QFX_INPUTS is a sequence of QFX_INPUT(beat type, port, bits
+// of a code in a beat, codes of a beat, codes of a frame), QFX_OUTPUTS of QFX_OUTPUT with the same, QFX_PORTS the names of all, with
+// commas between them.
 //     csim INPUT FRAMES OUTPUT STREAM...
-// INPUT: per input port the number of its codes and the codes, a beat each, all int64. OUTPUT: a section for the beats that left
-// each output port, then one for each STREAM; a section is the width of a word in bits, the number of 64-bit chunks, and the
-// chunks. Ends with 3 and a message if a stream was misused.
+// INPUT: per input port the number of its codes and the codes, all int64. OUTPUT: a section for the codes that left each output
+// port, then one for each STREAM; a section is the width of a word in bits, the number of 64-bit chunks, and the chunks. Ends with 3 and a message if a stream was misused.
 #include QFX_SOURCE
 #include <csignal>
 #include <cstdio>
@@ -18,45 +18,61 @@ static void write_section(std::ofstream &file, std::uint64_t width, const std::v
     file.write(reinterpret_cast<const char *>(words.data()), static_cast<std::streamsize>(words.size() * sizeof words[0]));
 }
 
-template <typename BEAT>
-static void feed_port(hls::stream<BEAT> &port, std::ifstream &input) {
+template <int SLOT, int SLOTS, typename BEAT>
+static void feed_port(hls::stream<BEAT> &port, std::ifstream &input, std::int64_t frame) {
     std::int64_t count = 0;
     std::int64_t code = 0;
     input.read(reinterpret_cast<char *>(&count), sizeof count);
-    for (; count != 0 && input.read(reinterpret_cast<char *>(&code), sizeof code); --count) {
-        BEAT beat = BEAT();
-        beat.data = code;
-        beat.keep = -1;
-        beat.strb = -1;
-        beat.last = count == 1 ? 1 : 0;
-        port.write(beat);
+    while (count != 0) {
+        for (std::int64_t left = frame; left > 0; left -= SLOTS) {
+            BEAT beat = BEAT();
+            for (int slot = 0; slot < SLOTS && slot < left; ++slot, --count) {
+                input.read(reinterpret_cast<char *>(&code), sizeof code);
+                beat.data.range(SLOT * slot + SLOT - 1, SLOT * slot) = ap_int<SLOT>(code);
+            }
+            beat.keep = -1;
+            beat.strb = -1;
+            beat.last = count == 0 ? 1 : 0;
+            port.write(beat);
+        }
     }
 }
 
-template <int WIDTH, typename BEAT>
-static std::vector<std::uint64_t> drain_port(hls::stream<BEAT> &port, const char *name) {
-    std::vector<std::uint64_t> beats;
-    while (port.size() != 0) {
+template <int SLOT, int SLOTS, typename BEAT>
+static std::vector<std::uint64_t> drain_port(hls::stream<BEAT> &port, const char *name, std::int64_t frame) {
+    std::vector<std::uint64_t> codes;
+    for (std::int64_t beats = 1, left = frame; port.size() != 0; ++beats, left = left > SLOTS ? left - SLOTS : frame) {
         const BEAT beat = port.read();
-        const ap_int<WIDTH> data = beat.data;
-        beats.push_back(static_cast<std::uint64_t>(data.to_int64()));
+        for (int slot = 0; slot < SLOTS; ++slot) {
+            ap_int<SLOT> code = 0;
+            code.range(SLOT - 1, 0) = beat.data.range(SLOT * slot + SLOT - 1, SLOT * slot);
+            const bool sent = slot < left;
+            if (sent) {
+                codes.push_back(static_cast<std::uint64_t>(code.to_int64()));
+            }
+            for (int byte = SLOT / 8 * slot; byte < SLOT / 8 * (slot + 1); ++byte) {
+                if ((beat.keep[byte] == 1) != sent || (beat.strb[byte] == 1) != sent) {
+                    throw std::runtime_error("TKEEP or TSTRB is wrong at beat " + std::to_string(beats) + " of stream '" + name + "'");
+                }
+            }
+        }
         if ((beat.last == 1) != (port.size() == 0)) {
-            throw std::runtime_error("TLAST is wrong at beat " + std::to_string(beats.size()) + " of stream '" + name + "'");
+            throw std::runtime_error("TLAST is wrong at beat " + std::to_string(beats) + " of stream '" + name + "'");
         }
     }
-    return beats;
+    return codes;
 }
 
 static std::vector<std::vector<std::uint64_t>> run_top(std::ifstream &input, unsigned frames) {
     std::vector<std::vector<std::uint64_t>> results;
-#define QFX_INPUT(BEAT, PORT)       \
-    hls::stream<BEAT> PORT(#PORT); \
-    feed_port(PORT, input);
-#define QFX_OUTPUT(BEAT, PORT, WIDTH) hls::stream<BEAT> PORT(#PORT);
+#define QFX_INPUT(BEAT, PORT, SLOT, SLOTS, FRAME) \
+    hls::stream<BEAT> PORT(#PORT);               \
+    feed_port<SLOT, SLOTS>(PORT, input, FRAME);
+#define QFX_OUTPUT(BEAT, PORT, SLOT, SLOTS, FRAME) hls::stream<BEAT> PORT(#PORT);
     QFX_INPUTS
     QFX_OUTPUTS
 #undef QFX_OUTPUT
-#define QFX_OUTPUT(BEAT, PORT, WIDTH) results.push_back(drain_port<WIDTH>(PORT, #PORT));
+#define QFX_OUTPUT(BEAT, PORT, SLOT, SLOTS, FRAME) results.push_back(drain_port<SLOT, SLOTS>(PORT, #PORT, FRAME));
     QFX_TOP(QFX_PORTS, frames);
     QFX_OUTPUTS
     return results;

@@ -14,7 +14,7 @@ from qfx.export.hls.plan import Stage
 COVERAGE = ("--coverage", "-fprofile-update=atomic")
 """Compiler flags that count."""
 PIPELINE = "#pragma HLS PIPELINE"
-INSTANCE = re.compile(r"(\w+)<((?:layer|value)::\w+)")
+INSTANCE = re.compile(r"(\w+)<((?:layer|value|port)::\w+)")
 SUMS = re.compile(r"^(?:matrix_vector|conv2d|linear)(?:_khot|_dsp|_lut|_packed)?$")
 
 Counts = Counter[tuple[str, str]]

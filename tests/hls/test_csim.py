@@ -167,7 +167,14 @@ def test_a_renamed_stream(copy: Path) -> None:
 
 def test_wrong_tlast(copy: Path) -> None:
     spoil(copy, "kernels/axi.hpp", "beat.last = 1;", "beat.last = 0;")
-    with pytest.raises(ProjectError, match="TLAST is wrong at beat 24 of stream 'm_out'"):
+    with pytest.raises(ProjectError, match="TLAST is wrong at beat 4 of stream 'm_out'"):
+        CSimulator(copy, optimize="-O0", jobs=1).run(frames(TINY, 2))
+
+
+def test_wrong_tkeep(copy: Path) -> None:
+    """A frame of 12 codes has 4 in its second beat of 8."""
+    spoil(copy, "kernels/axi.hpp", "beat.keep = valid;", "beat.keep = -1;")
+    with pytest.raises(ProjectError, match="TKEEP or TSTRB is wrong at beat 2 of stream 'm_out'"):
         CSimulator(copy, optimize="-O0", jobs=1).run(frames(TINY, 2))
 
 

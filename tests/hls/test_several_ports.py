@@ -41,7 +41,7 @@ def test_a_port_for_each_with_a_name_of_its_own() -> None:
 def test_an_output_that_goes_on_inside_passes_a_fork(project: Path) -> None:
     text = (project / "hls/several.cpp").read_text()
     assert "fork<value::quant>(quant, quant_copy0, quant_copy1, frames);" in text
-    assert "axi_out<value::quant, output_beat_quant, 8>(quant_copy1, m_out_quant, frames);" in text
+    assert "axi_out<port::m_out_quant>(quant_copy1, m_out_quant, frames);" in text
     assert text.count("#pragma HLS INTERFACE axis port=") == 5
     assert "left.image: an input, ap_ufixed<4, 2>, 2 x 4 x 3" in text
 
@@ -63,7 +63,7 @@ def test_one_port_of_a_kind_keeps_its_name(tmp_path: Path) -> None:
     graph = build.build(build.add("a", ReLU(), x), build.add("b", ReLU(), x))
     project = write_project(graph, tmp_path)
     layout = json.loads((project / "hls/layout.json").read_text())
-    assert layout["input"] == {"value": "x", "beat_width": 8} and [entry["port"] for entry in layout["outputs"]] == [
+    assert layout["input"] == {"value": "x", "slot_width": 8, "slots": 8} and [entry["port"] for entry in layout["outputs"]] == [
         "m_out_a",
         "m_out_b",
     ]
@@ -106,7 +106,7 @@ def test_a_port_of_another_width_is_found(tmp_path: Path) -> None:
     project = write_project(GRAPH, tmp_path)
     top = project / "hls/several.cpp"
     text = top.read_text()
-    late = "    axi_out<value::quant, output_beat_quant, 8>(quant_copy1, m_out_quant, frames);\n"
+    late = "    axi_out<port::m_out_quant>(quant_copy1, m_out_quant, frames);\n"
     top.write_text(text.replace(late, late.replace("frames);", "frames - 1);")))
     with pytest.raises(ProjectError, match=r"the C\+\+ sent 48 codes of 'quant', wanted 96|left at the end"):
         CSimulator(project, optimize="-O0").run(frames(GRAPH, 2))

@@ -116,7 +116,7 @@ class _Progress:
         for op, limit in limits:
             if limit is not None:
                 raise_at(now, op.steps, limit)
-            touched += self._store(op, at_events(now, op.steps).copy())
+            touched += self._store(op, np.array(at_events(now, op.steps), np.int64))
         return touched
 
     def _limit(self, op: Op) -> IntArray | None:

@@ -151,7 +151,7 @@ def _eager_between_writes(pattern: Pattern, early: IntArray, late: IntArray) -> 
     until = np.concatenate([writes[1:], np.array([len(late)])])
     shift = np.repeat(late[writes] - pattern.events[writes], until - writes)  # of each event from the first write on
     start = len(late) - len(shift)
-    found = early.copy()
+    found = np.array(early, np.int64)
     np.maximum(found[start:], pattern.events[start:] + shift, out=found[start:])
     found[writes] = late[writes]
     return found

@@ -36,10 +36,11 @@ def read_folding(folder: Path) -> tuple[dict[str, Fold], int]:
         raise ProjectError(f"{file} is missing; the project is incomplete, export it again") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ProjectError(f"{file} is no JSON: {error}; export the project again") from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT or type(data.get("axi_bits")) is not int:
+    axi_bits = cast("dict[str, object]", data).get("axi_bits") if isinstance(data, dict) else None
+    if not isinstance(axi_bits, int) or data.get("format") != FORMAT:
         raise ProjectError(f"{file} is no folding of version {FORMAT}; export the project again")
     nodes = cast("dict[str, object]", data["nodes"]) if isinstance(data.get("nodes"), dict) else {}
-    return {name: _fold(file, name, entry) for name, entry in nodes.items()}, int(data["axi_bits"])
+    return {name: _fold(file, name, entry) for name, entry in nodes.items()}, axi_bits
 
 
 def _fold(file: Path, name: str, entry: object) -> Fold:

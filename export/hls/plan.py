@@ -250,7 +250,8 @@ def wire_graph(graph: Graph, folding: Folding, axi_bits: int) -> Wiring:
     """Name and wire every activation.
 
     Raises:
-        ExportError: beats of other than `AXI_BITS`, no input, an output that is none or stands twice, or a value that nothing reads.
+        ExportError: beats of other than `AXI_BITS`, no input, an output that is none or stands twice, or a value that nothing
+            reads.
     """
     if axi_bits not in AXI_BITS:
         raise ExportError(f"an AXI stream of {axi_bits} bits cannot be had; choose {', '.join(map(str, AXI_BITS))}")

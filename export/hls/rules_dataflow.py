@@ -170,13 +170,13 @@ def _stage(program: Program, source: Source, call: Node, uses: dict[str, list[st
 
 
 def stage_multiplications(sources: list[Source]) -> dict[str, list[Multiplication]]:
-    """Per stage of the DATAFLOW region, by the name of its layer or value: every `*` in the code that it reaches."""
+    """Per stage of the DATAFLOW region, by the name of its layer, value or port: every `*` in the code that it reaches."""
     program = Program(sources)
     result: dict[str, list[Multiplication]] = {}
     for _, region in program.regions():
         for statement in statements(body(region)):
             for call in walk(statement, "call_expression") if statement.type == "expression_statement" else ():
-                settings = re.search(r"<(?:layer|value)::(\w+)", text(field(call, "function")))
+                settings = re.search(r"<(?:layer|value|port)::(\w+)", text(field(call, "function")))
                 name = settings[1] if settings else called(call)
                 found = [m for f in sorted(program.reached(called(call))) for m in _products(*program.functions[f])]
                 found += [m for m in _struct_products(sources, name) if m not in found]

@@ -25,7 +25,7 @@ void small(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_ui
     // image: the input, ap_ufixed<4, 2>, 2 x 7 x 6
     hls::stream<value::image::word> image("image");
 #pragma HLS STREAM variable=image depth=3
-    axi_in<value::image>(s_in, image, frames);
+    axi_in<port::s_in>(s_in, image, frames);
 
     // stem.conv: conv2d(padding=(1, 1)) -> ap_fixed<11, 6>, 4 x 7 x 6
     hls::stream<layer::stem_conv::window> stem_conv_windows("stem_conv_windows");
@@ -119,6 +119,6 @@ void small(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_ui
 #pragma HLS STREAM variable=head depth=3
     linear<layer::head>(flat, head, frames);
 
-    // head leaves, a code per beat
-    axi_out<value::head, output_beat, 16>(head, m_out, frames);
+    // head leaves
+    axi_out<port::m_out>(head, m_out, frames);
 }

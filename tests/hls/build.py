@@ -125,13 +125,14 @@ def frames(graph: Graph, count: int, seed: int = 7) -> dict[str, IntArray]:
     return {value.name: random_codes(value.type, (count, *value.shape), seed + index) for index, value in enumerate(values)}
 
 
-def write_project(graph: Graph, folder: Path, golden: int = 3) -> Path:
+def write_project(graph: Graph, folder: Path, golden: int = 3, axi_bits: int = 64) -> Path:
     """`graph.json`, `graph.npz` and `hls/` in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     save_graph(graph, folder)
     inputs = frames(graph, golden)
     outputs = Simulator(graph).run(inputs, frozenset(graph.outputs))
-    write_hls(graph, folder / "hls", golden_inputs=inputs, golden_outputs=outputs, allow_unverified_modes=True)
+    golden_codes = {"golden_inputs": inputs, "golden_outputs": outputs}
+    write_hls(graph, folder / "hls", **golden_codes, axi_bits=axi_bits, allow_unverified_modes=True)  # type: ignore[arg-type]
     return folder
 
 

@@ -167,12 +167,13 @@ def test_a_renamed_stream(copy: Path) -> None:
 
 def test_wrong_tlast(copy: Path) -> None:
     spoil(copy, "kernels/axi.hpp", "beat.last = 1;", "beat.last = 0;")
-    with pytest.raises(ProjectError, match="TLAST is wrong at beat 4 of stream 'm_out'"):
+    with pytest.raises(ProjectError, match="TLAST is wrong at beat 6 of stream 'm_out'"):
         CSimulator(copy, optimize="-O0", jobs=1).run(frames(TINY, 2))
 
 
-def test_wrong_tkeep(copy: Path) -> None:
-    """A frame of 12 codes has 4 in its second beat of 8."""
+def test_wrong_tkeep(tmp_path: Path) -> None:
+    """A frame of 24 codes has 8 in its second beat of 16."""
+    copy = write_project(TINY, tmp_path, axi_bits=128)
     spoil(copy, "kernels/axi.hpp", "beat.keep = valid;", "beat.keep = -1;")
     with pytest.raises(ProjectError, match="TKEEP or TSTRB is wrong at beat 2 of stream 'm_out'"):
         CSimulator(copy, optimize="-O0", jobs=1).run(frames(TINY, 2))
@@ -258,8 +259,8 @@ def test_codes_outside_the_format(engine: CSimulator) -> None:
     [
         (None, r"layout.json cannot be read \(No such file or directory\); export the project again"),
         ("{", r"layout.json is damaged \(JSONDecodeError"),
-        ('{"format": 1}', r"layout.json is damaged \(KeyError\('top'\)\); export"),
-        ('{"format": 9}', "has format 9, this version of QFX reads 1; export again"),
+        ('{"format": 2}', r"layout.json is damaged \(KeyError\('top'\)\); export"),
+        ('{"format": 9}', "has format 9, this version of QFX reads 2; export again"),
     ],
 )
 def test_damaged_layout(copy: Path, text: str | None, message: str) -> None:

@@ -73,7 +73,7 @@ def test_one_port_of_a_kind_keeps_its_name(tmp_path: Path) -> None:
 
 def test_the_readme_lists_the_ports(project: Path) -> None:
     text = (project / "hls/README.md").read_text()
-    assert "| `s_in_right_n2` | `right`, in | one code, ap_fixed<6, 3>, in 8 bits |" in text
+    assert "| `s_in_right_n2` | `right`, ap_fixed<6, 3>, in | 8 codes of 8 bits |" in text
     assert all(f"| `{name}` |" in text for name in (*INPUTS, *OUTPUTS)) and "Serve all ports at the same time" in text
 
 

@@ -1,0 +1,51 @@
+"""AXI streams: beats of every width, codes of every width, frames that fill no whole beat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qfx.errors import ExportError
+from qfx.export.hls.emit import design
+from qfx.export.hls.folding import Fold, plain_folding
+from qfx.export.hls.validator import validate
+from qfx.fixed import FixedType
+from qfx.ir import Graph, GraphBuilder
+from qfx.ops import ReLU
+from qfx.sim.csim import CSimulator
+from tests.hls.build import assert_equal, frames, write_project
+
+
+def network(width: int, channels: int) -> Graph:
+    build = GraphBuilder("ports")
+    x = build.input("x", FixedType(True, width, 3), (channels, 3, 5))
+    return build.build(build.add("relu", ReLU(), x))
+
+
+@pytest.mark.parametrize("width", [5, 9, 20, 40])
+@pytest.mark.parametrize(("axi_bits", "channels"), [(32, 3), (64, 6), (128, 3)])
+def test_every_width(width: int, axi_bits: int, channels: int, tmp_path: Path) -> None:
+    """45 codes are no multiple of the codes of most beats; words have 3 or 6 codes."""
+    graph = network(width, channels)
+    project = write_project(graph, tmp_path, axi_bits=axi_bits)
+    assert [str(violation) for violation in validate(project / "hls")] == []
+    inputs = frames(graph, 3)
+    found = CSimulator(project, optimize="-O0", flags=["-Wall", "-Wextra", "-Werror"]).run(inputs)
+    assert_equal(graph, found, inputs)
+
+
+def test_ports() -> None:
+    """A pixel of three 8-bit codes a word, 8 codes a beat: one code a cycle; of four codes, four."""
+    (port,) = design(network(8, 3)).inputs
+    assert (port.slot_width, port.slots, port.step, port.steps, port.frame_beats) == (8, 8, 1, 45, 6)
+    graph = network(12, 4)
+    (port,) = design(graph, plain_folding(graph) | {"relu": Fold((4,), 4)}, 128).inputs
+    assert (port.slot_width, port.slots, port.step, port.steps, port.frame_beats) == (16, 8, 4, 15, 8)
+    (port,) = design(network(40, 3), axi_bits=32).outputs
+    assert (port.beat_width, port.slots, port.frame_beats) == (64, 1, 45)
+
+
+def test_other_beats_are_refused() -> None:
+    with pytest.raises(ExportError, match="an AXI stream of 48 bits cannot be had; choose 32, 64, 128"):
+        design(network(8, 3), axi_bits=48)

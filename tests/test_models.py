@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,9 @@ from torch import nn
 
 from qfx import nn as qnn
 from qfx.conversion import calibrate
+from qfx.export.accelerator import fastest
+from qfx.export.hls.board import load_board
+from qfx.export.hls.emit import render
 from qfx.ir import Graph
 from qfx.models import (
     CifarConfig,
@@ -97,3 +102,16 @@ def test_normalised_and_multiplier_free() -> None:
     first = graph.nodes[0]
     assert first.name == "input.norm" and isinstance(first.op, Affine) and first.op.digits == 2
     assert {getattr(node.op, "digits", 2) for node in graph.nodes} == {2}
+
+
+def test_the_accelerator_of_resnet8_can_be_read(request: pytest.FixtureRequest) -> None:
+    """The top of the fastest 8-bit ResNet-8 on the Ultra96, from the first stage to the last."""
+    torch.manual_seed(0)
+    board, model = load_board("ultra96"), ResNet8()
+    calibrate(model, [images(8)])
+    found = fastest(model.eval().lower(IMAGE, "resnet8"), board)
+    assert found.estimate.cycles_per_frame == 16_384
+    text, golden = render(found.design, board, board.clock_ns, 1)["resnet8.cpp"], Path(__file__).parent / "golden/resnet8.cpp"
+    if request.config.getoption("--update-golden"):
+        golden.write_text(text)
+    assert text == golden.read_text(), "the top changed; look at it, then run pytest --update-golden"

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from qfx.errors import ExportError
-from qfx.export.hls.folding import keeps_words
+from qfx.export.hls.folding import Fold, keeps_words
 from qfx.export.hls.geometry import op_window
 from qfx.export.hls.layers import Code, Fixed, Layer, Table
 from qfx.export.hls.plan import Wire, Wiring
@@ -74,7 +74,7 @@ def build_layer(node: Node, wiring: Wiring) -> Layer:
     streams = [name for name in node.inputs if name in wiring.wires]
     wires = [wiring.view(name, lanes) for name, lanes in zip(streams, fold.reads, strict=True)]
     named = {f"in_{i}" if i else "in": wire for i, wire in enumerate(wires)} | {"out": wiring.wires[node.name]}
-    layer = Layer(named["out"].name, node.op.kind, [node.op.kind], comment_of(node, named["out"]), named, fold)
+    layer = Layer(named["out"].name, node.op.kind, [node.op.kind], comment_of(node, named["out"], fold), named, fold)
     build(node.op, node, layer, wiring.graph.operands(node))
     layer.tables = [replace(table, storage=fold.storage) if table.accessor == "weight" else table for table in layer.tables]
     for code in layer.codes:
@@ -88,9 +88,13 @@ def known_kinds() -> str:
     return ", ".join(sorted(op.kind for op in BUILDERS))
 
 
-def comment_of(node: Node, out: Wire) -> str:
-    """`layer1.conv: conv2d(stride=(2, 2)) -> ap_fixed<12, 7>, 8 x 16 x 16`."""
-    return f"{node.name}: {node.op.describe()} -> {out.type.ap_name}, {out.shape_text}"
+def comment_of(node: Node, out: Wire, fold: Fold) -> str:
+    """`layer1.conv: conv2d(stride=(2, 2)) -> ap_fixed<12, 7>, 8 x 16 x 16; SIMD 36, PE 4, products packed, weights in bram`."""
+    folded = ""
+    if isinstance(node.op, Conv2d | Linear):
+        product = f", products {'packed' if fold.product == 'packed' else f'in {fold.product}s'}" if fold.product else ""
+        folded = f"; SIMD {fold.simd}, PE {fold.writes}{product}{fold.storage and f', weights in {fold.storage}'}"
+    return f"{node.name}: {node.op.describe()} -> {out.type.ap_name}, {out.shape_text}{folded}"
 
 
 def _suffix(layer: Layer, digits: int | None) -> None:

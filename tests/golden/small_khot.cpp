@@ -27,7 +27,7 @@ void small(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_ui
 #pragma HLS STREAM variable=image depth=3
     axi_in<port::s_in>(s_in, image, frames);
 
-    // stem.conv: conv2d(padding=(1, 1), digits=2) -> ap_fixed<11, 6>, 4 x 7 x 6
+    // stem.conv: conv2d(padding=(1, 1), digits=2) -> ap_fixed<11, 6>, 4 x 7 x 6; SIMD 2, PE 4
     hls::stream<layer::stem_conv::window> stem_conv_windows("stem_conv_windows");
 #pragma HLS STREAM variable=stem_conv_windows depth=3
     sliding_window<layer::stem_conv>(image, stem_conv_windows, frames);
@@ -55,7 +55,7 @@ void small(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_ui
 #pragma HLS STREAM variable=stem_quant_copy1 depth=34
     fork<value::stem_quant>(stem_quant, stem_quant_copy0, stem_quant_copy1, frames);
 
-    // deep.conv: conv2d(padding=(1, 1), groups=4, digits=2) -> ap_fixed<10, 5>, 4 x 7 x 6
+    // deep.conv: conv2d(padding=(1, 1), groups=4, digits=2) -> ap_fixed<10, 5>, 4 x 7 x 6; SIMD 4, PE 4
     hls::stream<layer::deep_conv::window> deep_conv_windows("deep_conv_windows");
 #pragma HLS STREAM variable=deep_conv_windows depth=3
     sliding_window<layer::deep_conv>(stem_quant_copy0, deep_conv_windows, frames);
@@ -96,7 +96,7 @@ void small(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_ui
 #pragma HLS STREAM variable=pool depth=3
     max_pool2d<layer::pool>(pool_windows, pool, frames);
 
-    // group.conv: conv2d(stride=(1, 2), groups=2, digits=2) -> ap_fixed<10, 4>, 6 x 3 x 2
+    // group.conv: conv2d(stride=(1, 2), groups=2, digits=2) -> ap_fixed<10, 4>, 6 x 3 x 2; SIMD 4, PE 6
     hls::stream<layer::group_conv::window> group_conv_windows("group_conv_windows");
 #pragma HLS STREAM variable=group_conv_windows depth=3
     sliding_window<layer::group_conv>(pool, group_conv_windows, frames);
@@ -114,7 +114,7 @@ void small(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_ui
 #pragma HLS STREAM variable=flat depth=3
     reshape<layer::flat>(group_quant, flat, frames);
 
-    // head: linear(digits=2) -> ap_fixed<13, 7>, 5
+    // head: linear(digits=2) -> ap_fixed<13, 7>, 5; SIMD 6, PE 5
     hls::stream<value::head::word> head("head");
 #pragma HLS STREAM variable=head depth=3
     linear_khot<layer::head>(flat, head, frames);

@@ -1,7 +1,8 @@
 """QFX: fixed-point and multiplier-free networks from PyTorch to an FPGA, exact in every engine.
 
-`import qfx` needs NumPy only, so that the simulator also runs on the board; the torch side is `qfx.nn`,
-`qfx.quant`, `qfx.conversion` and `qfx.training`; `qfx.convert` and its configuration load it when they are used. The laws that docstrings refer to by number stand in docs/architecture.md.
+`import qfx` needs NumPy only, so that the simulator also runs on the board; the torch side is `qfx.nn`, `qfx.quant`,
+`qfx.conversion` and `qfx.training`. `qfx.convert` and its configuration load it when they are used. The laws that docstrings refer
+to by number stand in docs/architecture.md.
 """
 
 from __future__ import annotations

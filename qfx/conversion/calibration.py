@@ -1,8 +1,8 @@
 """Post-training quantization: binary points from data.
 
-    mse         the f with the least squared error of the cast
-    max         the largest f at which nothing saturates
-    percentile  the same for all but the largest magnitudes: those above the given percentile may saturate
+mse         the f with the least squared error of the cast
+max         the largest f at which nothing saturates
+percentile  the same for all but the largest magnitudes: those above the given percentile may saturate
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ class Method(enum.Enum):
     PERCENTILE = "percentile"
 
 
-def calibrate(
-    model: nn.Module, batches: Iterable[Batch], method: Method | str = Method.MSE, *, percentile: float = 99.99
-) -> None:
+def calibrate(model: nn.Module, batches: Iterable[Batch], method: Method | str = Method.MSE, *, percentile: float = 99.99) -> None:
     """Give every quantizer the binary point that fits what reaches it.
 
     One forward pass in eval over all batches at once, layer after layer: each quantizer sees inputs that the ones before it have

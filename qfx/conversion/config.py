@@ -191,7 +191,7 @@ class Formats:
 class InputFormat:
     """What the converted network reads.
 
-        mean and std        raw integers of `type`, normalised in the network: (x / full_scale - mean) / std, then cast to `width` bits
+        mean and std        raw integers, normalised in the network: (x / full_scale - mean) / std, then cast to `width` bits
         type                raw integers of this format, such as pixels as fractions of 256 for FixedType(False, 8, 8)
         type, real          real values, cast to this format
         none of them        real values, cast to `width` bits, the binary point from the sample
@@ -221,7 +221,7 @@ class InputFormat:
         if any(entry <= 0 for entry in self.std or ()):
             raise ConfigError(f"the input: std = {list(self.std or ())}, but positive numbers are wanted")
         if self.real and (self.mean is not None or self.type is None):
-            raise ConfigError("the input: real = true says that `type` is the format of real values; give type, and no mean and std")
+            raise ConfigError("the input: real = true makes `type` the format of real values; give type, and no mean and std")
 
 
 _OF_FORMATS = frozenset(entry.name for entry in dataclasses.fields(Formats))

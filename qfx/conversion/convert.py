@@ -39,6 +39,16 @@ class Converted(fx.GraphModule, qnn.Model):
     It trains, lowers, copies and saves like any other; `print(model.code)` shows the calls.
     """
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        restore, given = super().__reduce__()[:2]
+        return _restored, (restore, given)
+
+
+def _restored(restore: Any, given: tuple[Any, ...]) -> Converted:
+    """torch.fx restores a plain GraphModule, whatever class it had."""
+    plain: fx.GraphModule = restore(*given)
+    return Converted(plain, plain.graph, plain._get_name())  # pyright: ignore[reportPrivateUsage]
+
 
 def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample: Tensor | Sequence[Tensor]) -> Converted:
     """Convert a float model: the same weights and names, with casts where qfx.nn's networks have them, calibrated on the sample.
@@ -61,6 +71,8 @@ def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample:
         config = ConvertConfig() if config is None else ConvertConfig.read(config)
     samples = (sample,) if isinstance(sample, Tensor) else tuple(sample)
     own = copy.deepcopy(model).to(torch.float32).eval()
+    if type(own).__module__.startswith("torch.nn") and not isinstance(own, nn.Sequential):
+        own = nn.Sequential(own)  # the root of a trace is never a leaf
     traced = trace(own)
     inputs = _inputs(traced, config, samples)
     few = tuple(part[:COMPARED] for part in samples)
@@ -92,7 +104,7 @@ def _rooted(modules: dict[str, nn.Module]) -> nn.Module:
         owner = root
         *owners, name = path.split(".")
         for part in owners:
-            if part not in owner._modules:
+            if part not in dict(owner.named_children()):
                 owner.add_module(part, nn.Module())
             owner = owner.get_submodule(part)
         owner.add_module(name, layer)
@@ -167,13 +179,11 @@ def _compare(converted: Converted, samples: Sequence[Tensor], wanted: Any) -> No
         limit = TOLERANCE * max(1e-3, float(theirs.abs().max()))
         if not difference <= limit:
             raise ConversionError(
-                f"output {index} of the converted network, without quantization, differs from the float model's by {difference:.3g},"
-                f" more than {limit:.3g}; a tensor that is changed in place and read again would explain it, as in x += y with x read"
-                " later: use x = x + y there"
+                f"output {index} of the converted network, without quantization, differs from the float model's by"
+                f" {difference:.3g}, more than {limit:.3g}; a tensor that is changed in place and read again would explain it,"
+                " as in x += y with another name of x read later: use x = x + y there"
             )
 
 
 def _tensors(result: Any) -> list[Tensor]:
     return [result] if isinstance(result, Tensor) else [part for part in result if isinstance(part, Tensor)]
-
-

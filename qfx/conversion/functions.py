@@ -55,6 +55,10 @@ def scaled(walk: Walk, *args: Any, **kwargs: Any) -> Value:
     return walk.keep(min(Kind.AFFINE, Kind(x.kind + 1)) if x.kind else Kind.SUM, signed=True)
 
 
+def negate(walk: Walk, x: Value) -> Value:
+    return walk.keep(signed=True)
+
+
 def _rewritten(walk: Walk, function: Callable[..., Any], operands: Sequence[Value], kind: Kind, signed: bool) -> Value:
     """The same call on operands that were cast; what was done in place makes a new tensor."""
     return walk.value(walk.graph.call_function(function, tuple(value.node for value in operands)), kind, signed)
@@ -113,9 +117,7 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Value:
-    return modules.avg_pool(
-        walk, qnn.AvgPool2d, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
-    )
+    return modules.avg_pool(walk, qnn.AvgPool2d, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
 def avg_pool1d(
@@ -138,7 +140,7 @@ def mean(walk: Walk, x: Value, dim: Any = None, keepdim: bool = False) -> Value:
     """Over pixels: an adaptive pool, whose axes of one pixel go unless `keepdim`."""
     axes = sorted({axis % len(x.shape) for axis in ([dim] if isinstance(dim, int) else dim or (0,))})
     if axes[0] < 2:
-        raise Unconvertible(f"the mean over axes {dim} mixes samples or channels; only pixels can be averaged, as in x.mean((2, 3))")
+        raise Unconvertible(f"a mean over axes {dim} mixes samples or channels; only pixels can be averaged, as in x.mean((2, 3))")
     size = tuple(1 if axis in axes else None for axis in range(2, len(x.shape)))
     pooled = modules.adaptive_avg_pool(walk, size, x, name=walk.name("mean"))
     if keepdim:
@@ -174,24 +176,32 @@ _SCALAR: Mapping[str, tuple[tuple[object, ...], Handler]] = {
 }
 """By the name of the method."""
 
+
+_op: Any = operator  # its functions are overloads that no table can hold
+
+
+def _each(handler: Handler, *targets: object) -> dict[object, Handler]:
+    return dict.fromkeys(targets, handler)
+
+
 FUNCTIONS: Mapping[object, Handler] = {
-    **dict.fromkeys((operator.add, operator.iadd, torch.add), add),
-    **dict.fromkeys((operator.sub, operator.isub, torch.sub, torch.subtract), subtract),
-    **dict.fromkeys((operator.mul, operator.imul, torch.mul, torch.multiply), multiply),
-    **dict.fromkeys((operator.truediv, operator.itruediv, torch.div, torch.divide, torch.true_divide), scaled),
-    **dict.fromkeys((operator.neg, torch.neg, torch.negative), lambda walk, x: walk.keep(signed=True)),
-    **dict.fromkeys((torch.relu, torch.relu_, functional.relu, functional.relu_), relu),
+    **_each(add, _op.add, _op.iadd, torch.add),
+    **_each(subtract, _op.sub, _op.isub, torch.sub, torch.subtract),
+    **_each(multiply, _op.mul, _op.imul, torch.mul, torch.multiply),
+    **_each(scaled, _op.truediv, _op.itruediv, torch.div, torch.divide, torch.true_divide),
+    **_each(negate, _op.neg, torch.neg, torch.negative),
+    **_each(relu, torch.relu, torch.relu_, functional.relu, functional.relu_),
     functional.relu6: relu6,
-    **dict.fromkeys((functional.hardtanh, functional.hardtanh_), hardtanh),
-    **dict.fromkeys((torch.clamp, torch.clip, torch.clamp_), clamp),
+    **_each(hardtanh, functional.hardtanh, functional.hardtanh_),
+    **_each(clamp, torch.clamp, torch.clip, torch.clamp_),
     torch.clamp_min: clamp_min,
     torch.clamp_max: clamp_max,
-    **dict.fromkeys((functional.leaky_relu, functional.leaky_relu_), leaky_relu),
-    **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), concat),
-    **dict.fromkeys((functional.dropout, functional.dropout2d), dropout),
+    **_each(leaky_relu, functional.leaky_relu, functional.leaky_relu_),
+    **_each(concat, torch.cat, torch.concat, torch.concatenate),
+    **_each(dropout, functional.dropout, functional.dropout2d),
     functional.avg_pool2d: avg_pool2d,
     functional.avg_pool1d: avg_pool1d,
-    **dict.fromkeys((functional.adaptive_avg_pool2d, functional.adaptive_avg_pool1d), adaptive_avg_pool),
+    **_each(adaptive_avg_pool, functional.adaptive_avg_pool2d, functional.adaptive_avg_pool1d),
     torch.mean: mean,
     functional.hardsigmoid: _table(functional.hardsigmoid, positive=True),
     functional.silu: _table(functional.silu),
@@ -213,7 +223,7 @@ METHODS: Mapping[str, Handler] = {
     **dict.fromkeys(("sub", "sub_", "subtract", "subtract_"), subtract),
     **dict.fromkeys(("mul", "mul_", "multiply", "multiply_"), multiply),
     **dict.fromkeys(("div", "div_", "divide", "divide_", "true_divide", "true_divide_"), scaled),
-    **dict.fromkeys(("neg", "neg_", "negative", "negative_"), FUNCTIONS[operator.neg]),
+    **dict.fromkeys(("neg", "neg_", "negative", "negative_"), negate),
     **dict.fromkeys(("relu", "relu_"), relu),
     **dict.fromkeys(("clamp", "clamp_", "clip"), clamp),
     "clamp_min": clamp_min,
@@ -223,4 +233,3 @@ METHODS: Mapping[str, Handler] = {
     **{f"{name}_": handler for name, (_, handler) in _SCALAR.items()},
 }
 """By the name of the tensor method."""
-

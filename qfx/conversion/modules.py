@@ -1,19 +1,19 @@
 """What the modules of torch become. A handler takes the walk, the module and its operands; it returns the result.
 
-    convolution, linear     the operand in few bits; exact accumulator
-    batch normalisation     exact scale and offset; the operand may be an accumulator
-    ReLU, ReLU6, Hardtanh   exact, then a cast
-    PReLU, LeakyReLU        a cast, exact, a cast
-    other functions         a table between two casts
-    average pooling         exact sum, then a cast
-    what else is exact      stays as it is
+convolution, linear     the operand in few bits; exact accumulator
+batch normalisation     exact scale and offset; the operand may be an accumulator
+ReLU, ReLU6, Hardtanh   exact, then a cast
+PReLU, LeakyReLU        a cast, exact, a cast
+other functions         a table between two casts
+average pooling         exact sum, then a cast
+what else is exact      stays as it is
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -136,18 +136,17 @@ def leaky_relu(walk: Walk, x: Value, slope: float = 0.01, inplace: bool = False)
     return walk.place(path, layer, x, kind=Kind.CAST, signed=x.signed)
 
 
+def leaky_relu_module(walk: Walk, module: nn.LeakyReLU, x: Value) -> Value:
+    return leaky_relu(walk, x, module.negative_slope)
+
+
 def lookup(walk: Walk, x: Value, function: Callable[[Tensor], Tensor], name: str, positive: bool = False) -> Value:
     """Any function, element by element, as a table; `positive`: it has no negative values."""
     path = walk.name()
     formats = walk.formats(path, "Lookup")
-    pre = formats.result(x.signed) if x.kind is Kind.CAST else walk_pre(formats, x)
+    pre = formats.branch() if x.signed and x.kind is not Kind.CAST else formats.result(x.signed)  # as before a PReLU
     layer = qnn.Lookup(function, pre, formats.result(signed=not positive), name=name)
     return walk.place(path, layer, x, kind=Kind.CAST, signed=not positive)
-
-
-def walk_pre(formats: Formats, x: Value) -> Any:
-    """Format of a table's input: one bit more than its result, as before a PReLU."""
-    return formats.branch() if x.signed else formats.result(signed=False)
 
 
 def avg_pool(walk: Walk, make: Callable[..., nn.Module], x: Value, *args: Any, name: str = "", **kwargs: Any) -> Value:
@@ -161,8 +160,8 @@ def adaptive_avg_pool(walk: Walk, size: Any, x: Value, name: str = "") -> Value:
     """An adaptive pool to the size that the image has is left out."""
     twin: Any = qnn.AdaptiveAvgPool2d if len(x.shape) == 4 else qnn.AdaptiveAvgPool1d
     rows = x.shape[2:] if len(x.shape) == 4 else (1, x.shape[2])
-    sizes = tuple(size) if isinstance(size, list | tuple) else size
-    wide = sizes if len(x.shape) == 4 else (None, sizes[0] if isinstance(sizes, tuple) else sizes)
+    sizes: Any = tuple(cast(Sequence[Any], size)) if isinstance(size, list | tuple) else size
+    wide: Any = sizes if len(x.shape) == 4 else (None, sizes[0] if isinstance(sizes, tuple) else sizes)
     if adaptive_kernel((rows[0], rows[1]), wide) == (1, 1):
         return walk.value(x.node, x.kind, x.signed)
     return avg_pool(walk, twin, x, sizes, name=name)
@@ -175,9 +174,8 @@ def avg_pool_module(walk: Walk, module: Any, x: Value) -> Value:
     return avg_pool(walk, qnn.AvgPool2d, x, *arguments, module.divisor_override)
 
 
-def dropout(walk: Walk, module: nn.Module, x: Value) -> Value:
-    path = walk.name()
-    return walk.place(path, module, x, kind=x.kind, signed=x.signed)
+def adaptive_avg_pool_module(walk: Walk, module: Any, x: Value) -> Value:
+    return adaptive_avg_pool(walk, module.output_size, x)
 
 
 def _table(function: Callable[..., Tensor], positive: bool = False, **attributes: str) -> Handler:
@@ -198,12 +196,9 @@ MODULES: Mapping[type[nn.Module], Handler] = {
     nn.ReLU: relu,
     nn.Hardtanh: hardtanh,  # nn.ReLU6, too
     nn.PReLU: prelu,
-    nn.LeakyReLU: lambda walk, module, x: leaky_relu(walk, x, module.negative_slope),
+    nn.LeakyReLU: leaky_relu_module,
     **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d), avg_pool_module),
-    **dict.fromkeys(
-        (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d), lambda walk, module, x: adaptive_avg_pool(walk, module.output_size, x)
-    ),
-    **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d), dropout),
+    **dict.fromkeys((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d), adaptive_avg_pool_module),
     nn.Sigmoid: _table(torch.sigmoid, positive=True),
     nn.Hardsigmoid: _table(functional.hardsigmoid, positive=True),
     nn.Tanh: _table(torch.tanh),

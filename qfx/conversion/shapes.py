@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch.fx.node import map_aggregate
 
 from qfx.conversion.values import Shape
 from qfx.errors import ConversionError
@@ -20,7 +21,7 @@ class _Recorder(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
-        self.results[n] = fx.node.map_aggregate(result, _without_data)
+        self.results[n] = map_aggregate(result, _without_data)
         return result
 
 
@@ -46,11 +47,13 @@ def record(module: fx.GraphModule, sample: tuple[Tensor, ...]) -> tuple[dict[fx.
 
 def holds_tensors(result: Any) -> bool:
     """Whether it is a tensor, or a sequence with tensors in it; a size is neither."""
-    return isinstance(result, Tensor) or (isinstance(result, list | tuple) and any(isinstance(part, Tensor) for part in result))
+    return any(isinstance(part, Tensor) for part in _parts(result))
 
 
 def shape_of(result: Any) -> Shape:
     """The shape with the batch axis; of several tensors, that of the first."""
-    if isinstance(result, list | tuple):
-        return next((tuple(part.shape) for part in result if isinstance(part, Tensor)), ())
-    return tuple(result.shape)
+    return next((tuple(part.shape) for part in _parts(result) if isinstance(part, Tensor)), ())
+
+
+def _parts(result: Any) -> list[Any]:
+    return [*result] if isinstance(result, list | tuple) else [result]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import fx, nn
 
@@ -34,10 +34,11 @@ def trial(node: fx.Node, module: nn.Module | None, known: Mapping[fx.Node, Any])
         return None  # shapes that are computed, and parts of tuples
     scope = Scope(GraphBuilder("trial"), node.name)
     inputs = {other: scope.builder.input(other.name, SOME, value.shape[1:]) for other, value in values.items()}
-    args, kwargs = fx.map_arg((node.args, node.kwargs), inputs.__getitem__)
+    resolved: Any = fx.map_arg((node.args, node.kwargs), cast(Any, inputs.__getitem__))
+    args, kwargs = resolved
     try:
         if module is not None:
-            lowered = lower_module(scope, module, *args)
+            lowered = lower_module(scope, module, args[0])
             return None if lowered is not None else f"it computes in floating point; {advice(type(module).__name__)}"
         if handler is not None:
             handler(scope, *((kwargs["input"], *args) if "input" in kwargs else args), **_rest(kwargs))

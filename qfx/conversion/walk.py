@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import fnmatch
 import operator
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
 
 from torch import fx, nn
 from torch.nn.utils import parametrize
@@ -21,6 +21,7 @@ from qfx.conversion.trial import trial
 from qfx.conversion.values import Kind, Shape, Value
 from qfx.errors import QfxError
 from qfx.export.trace import Trace
+from qfx.nn.quantize import InputLayer
 
 Handler = Callable[..., Any]
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Linear)
@@ -46,7 +47,9 @@ class Walk:
         problems: what could not be converted.
     """
 
-    def __init__(self, traced: Trace, results: Mapping[fx.Node, Any], config: ConvertConfig, inputs: Mapping[str, nn.Module]) -> None:
+    def __init__(
+        self, traced: Trace, results: Mapping[fx.Node, Any], config: ConvertConfig, inputs: Mapping[str, InputLayer]
+    ) -> None:
         from qfx.conversion.functions import FUNCTIONS, METHODS  # they name this module's types
         from qfx.conversion.modules import MODULES
 
@@ -56,7 +59,7 @@ class Walk:
         self.problems: list[str] = []
         self.names: list[str] = []
         self._handlers = (MODULES, FUNCTIONS, METHODS)
-        self._taken = {name for name, _ in traced.module.named_modules()}
+        self._taken = {name for name, _ in cast(Iterator[tuple[str, nn.Module]], traced.module.named_modules())}
         self._swapped: dict[str, nn.Module] = {}
         self._calls: dict[str, int] = {}
         self._casts: dict[fx.Node, Value] = {}
@@ -81,13 +84,15 @@ class Walk:
     def _placeholder(self) -> Value:
         node, name = self.node, str(self.node.target)
         new = self.graph.node_copy(node)
+        new.type = None
         layer, shape = self.inputs[name], shape_of(self.results[node])
-        if any(isinstance(self.traced.layer(user), qnn.QuantInput | qnn.Quantize) for user in node.users):
+        if any(isinstance(self.traced.layer(user), InputLayer) for user in node.users):
             return Value(new, node, Kind.CAST, True, shape)
         alone = sum(other.op == "placeholder" for other in self.traced.nodes) == 1
         path = self._free(_INPUT_NAME if alone else f"{_INPUT_NAME}_{name}")
         self.modules[path] = layer
-        signed = not isinstance(layer, qnn.QuantInput | qnn.Quantize) or _signed_input(layer)
+        quant = getattr(layer, "quant", None)
+        signed = layer.input_type().signed if quant is None else quant.spec.signed
         return Value(self.graph.call_module(path, (new,)), node, Kind.CAST, signed, shape)
 
     def _call(self) -> Any:
@@ -99,9 +104,9 @@ class Walk:
                 return self._module(module)
             if not holds_tensors(self.results[node]):
                 return self.graph.node_copy(node, self._mapped)  # a size
-            table = self._handlers[2] if node.op == "call_method" else self._handlers[1]
-            handler = table.get(node.target)
-            args, kwargs = fx.map_arg((node.args, node.kwargs), self.known.__getitem__)
+            handler = self._handlers[2].get(str(node.target)) if node.op == "call_method" else self._handlers[1].get(node.target)
+            resolved: Any = fx.map_arg((node.args, node.kwargs), self.known.__getitem__)
+            args, kwargs = resolved
             if handler is None:
                 return self.keep()
             if "input" in kwargs:  # as torch's functions call their first argument
@@ -115,8 +120,9 @@ class Walk:
         return self.value(failed, Kind.CAST, signed=True)
 
     def _check(self) -> None:
-        if self.node.op == "get_attr":
-            raise Unconvertible("a tensor read directly has no format; use a layer that owns it, such as nn.Linear or nn.BatchNorm2d")
+        read = ", ".join(str(other.target) for other in self.node.all_input_nodes if other.op == "get_attr")
+        if read:
+            raise Unconvertible(f"it reads {read} directly, a tensor without a format; use a layer that owns it, as nn.Linear does")
         module = self.traced.layer(self.node)
         if module is None:
             return
@@ -128,15 +134,13 @@ class Walk:
             raise Unconvertible("it has hooks, which the converted layer would not run; remove them first")
 
     def _module(self, module: nn.Module) -> Any:
-        if self.node.kwargs or not all(isinstance(argument, fx.Node) for argument in self.node.args):
+        handler = next((self._handlers[0][kind] for kind in type(module).__mro__ if kind in self._handlers[0]), None)
+        if handler is None and not isinstance(module, qnn.Layer):
+            return self.keep()
+        args = [self.known[argument] for argument in self.node.args if isinstance(argument, fx.Node)]
+        if self.node.kwargs or not args or len(args) < len(self.node.args):
             raise Unconvertible("a layer takes tensors by position, nothing else")
-        args: Any = [self.known[argument] for argument in self.node.args if isinstance(argument, fx.Node)]
-        for kind in type(module).__mro__:
-            if kind in self._handlers[0]:
-                return self._handlers[0][kind](self, module, *args)
-        if isinstance(module, qnn.Layer):
-            return self.own(module, *args)
-        return self.keep()
+        return handler(self, module, *args) if handler is not None else self.own(cast(qnn.Layer, module), *args)
 
     # What handlers use.
 
@@ -159,7 +163,6 @@ class Walk:
 
     def place(self, path: str, layer: nn.Module, *operands: Value, kind: Kind, signed: bool) -> Value:
         """Call `layer`, which is new, under `path`."""
-        layer.train(self.traced.module.training)
         self.modules[path] = layer
         return self.value(self.graph.call_module(path, tuple(operand.node for operand in operands)), kind, signed)
 
@@ -223,7 +226,7 @@ class Walk:
         return self.cast(x) if x.node in self._casts or self._feeds_weights(x.old) else x
 
     def _inserted(self, path: str, layer: nn.Module, x: Value, signed: bool) -> Value:
-        self.modules[path] = layer.train(self.traced.module.training)
+        self.modules[path] = layer
         return Value(self.graph.call_module(path, (x.node,)), x.old, Kind.CAST, signed, x.shape)
 
     def _cast_name(self, x: Value) -> str:
@@ -261,12 +264,6 @@ class Walk:
 
 _SAME_VALUES = frozenset(("view", "reshape", "flatten", "contiguous", "squeeze", "unsqueeze"))
 _SAME_MODULES = (nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d)
-
-
-def _signed_input(layer: qnn.QuantInput | qnn.Quantize) -> bool:
-    if layer.quant is not None:
-        return layer.quant.spec.signed
-    return layer.input_type().signed
 
 
 def _owner(node: fx.Node) -> str:

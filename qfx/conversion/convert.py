@@ -19,6 +19,7 @@ from torch import Tensor, fx, nn
 import qfx.nn as qnn
 from qfx.conversion.calibration import calibrate
 from qfx.conversion.config import ConvertConfig, InputFormat
+from qfx.conversion.names import RESERVED, allowed
 from qfx.conversion.shapes import record
 from qfx.conversion.walk import Walk
 from qfx.errors import ConversionError, LoweringError
@@ -70,13 +71,15 @@ def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample:
     if config is None or isinstance(config, Path | str):
         config = ConvertConfig() if config is None else ConvertConfig.read(config)
     samples = (sample,) if isinstance(sample, Tensor) else tuple(sample)
-    own = copy.deepcopy(model).to(torch.float32).eval()
+    own = copy.deepcopy(_unwrapped(model)).to(torch.float32).eval()
     if type(own).__module__.startswith("torch.nn") and not isinstance(own, nn.Sequential):
         own = nn.Sequential(own)  # the root of a trace is never a leaf
     traced = trace(own)
+    _rename(traced)
     inputs = _inputs(traced, config, samples)
     few = tuple(part[:COMPARED] for part in samples)
-    results, wanted = record(traced.module, _as_floats(inputs, few))
+    set_enabled(traced.module, False)  # of layers of qfx.nn that are there already
+    results, wanted = record(traced.module, own, _as_floats(inputs, few))
     walk = Walk(traced, results, config, inputs)
     walk.run()
     if walk.problems:
@@ -90,6 +93,19 @@ def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample:
     except LoweringError as error:
         raise ConversionError(_listed(type(model).__name__, [str(error)])) from error
     return converted
+
+
+def _unwrapped(model: Any) -> nn.Module:
+    return model.module if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel) else model
+
+
+def _rename(traced: Trace) -> None:
+    """Submodules with a name that `Converted` has for something else get a `_` behind it."""
+    for name in RESERVED & dict(traced.module.named_children()).keys():
+        traced.module.add_module(f"{name}_", traced.module.get_submodule(name))
+    for node in traced.nodes:
+        if node.op == "call_module":
+            node.target = allowed(str(node.target))
 
 
 def _listed(name: str, problems: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
 from qfx.conversion.values import Shape
@@ -29,8 +29,8 @@ def _without_data(result: Any) -> Any:
     return result.to("meta") if isinstance(result, Tensor) else result
 
 
-def record(module: fx.GraphModule, sample: tuple[Tensor, ...]) -> tuple[dict[fx.Node, Any], Any]:
-    """What the nodes compute, and what the model returns.
+def record(module: fx.GraphModule, model: nn.Module, sample: tuple[Tensor, ...]) -> tuple[dict[fx.Node, Any], Any]:
+    """What the nodes of the trace compute, and what the model itself returns, whose `x += y` torch.fx traces as a sum.
 
     Raises:
         ConversionError: the model fails on the sample.
@@ -38,7 +38,8 @@ def record(module: fx.GraphModule, sample: tuple[Tensor, ...]) -> tuple[dict[fx.
     recorder = _Recorder(module)
     try:
         with torch.no_grad():
-            returned = recorder.run(*sample)
+            returned = model(*(part.clone() for part in sample))
+            recorder.run(*sample)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         shapes = ", ".join(str(list(part.shape)) for part in sample)
         raise ConversionError(f"the float model fails on the sample of {shapes}: {str(error).splitlines()[0]}") from error
@@ -51,8 +52,8 @@ def holds_tensors(result: Any) -> bool:
 
 
 def shape_of(result: Any) -> Shape:
-    """The shape with the batch axis; of several tensors, that of the first."""
-    return next((tuple(part.shape) for part in _parts(result) if isinstance(part, Tensor)), ())
+    """The shape with the batch axis; of several tensors, none."""
+    return tuple(result.shape) if isinstance(result, Tensor) else ()
 
 
 def _parts(result: Any) -> list[Any]:

@@ -16,6 +16,7 @@ from torch.nn.utils import parametrize
 
 import qfx.nn as qnn
 from qfx.conversion.config import ConvertConfig, Formats
+from qfx.conversion.names import joined, owner
 from qfx.conversion.shapes import holds_tensors, shape_of
 from qfx.conversion.trial import trial
 from qfx.conversion.values import Kind, Shape, Value
@@ -97,6 +98,8 @@ class Walk:
 
     def _call(self) -> Any:
         node = self.node
+        if node.op == "get_attr":
+            return self.value(self._nothing(), Kind.CAST, signed=True)  # what reads it is refused
         try:
             self._check()
             module = self.traced.layer(node)
@@ -116,8 +119,11 @@ class Walk:
             self.problems.append(f"{self.describe(node)}: {error}")
         except (TypeError, IndexError, ValueError, AttributeError) as error:
             self.problems.append(f"{self.describe(node)}: arguments that have no fixed-point form ({error})")
-        failed = self.graph.create_node("call_function", operator.pos)  # never compiled: the problems are raised
-        return self.value(failed, Kind.CAST, signed=True)
+        return self.value(self._nothing(), Kind.CAST, signed=True)
+
+    def _nothing(self) -> fx.Node:
+        """In place of what could not be converted; it never runs, since the problems are raised."""
+        return self.graph.create_node("call_function", operator.pos)
 
     def _check(self) -> None:
         read = ", ".join(str(other.target) for other in self.node.all_input_nodes if other.op == "get_attr")
@@ -154,7 +160,7 @@ class Walk:
             path = str(self.node.target)
             self._calls[path] = self._calls.get(path, 0) + 1
             return path if self._calls[path] == 1 else self._free(path)
-        return self._free(_joined(_owner(self.node), part or str(getattr(self.node.target, "__name__", self.node.target))))
+        return self._free(joined(owner(self.node), part or str(getattr(self.node.target, "__name__", self.node.target))))
 
     def formats(self, path: str, layer: str) -> Formats:
         """The settings for a layer that is to be placed."""
@@ -192,6 +198,8 @@ class Walk:
             self.modules[str(node.target)] = module
         kinds, signs = [operand.kind for operand in operands], [operand.signed for operand in operands]
         new = self.graph.node_copy(node, self._mapped)
+        if module is None:
+            new.target = _OUT_OF_PLACE.get(new.target, str(new.target).rstrip("_") if new.op == "call_method" else new.target)
         return self.value(new, max(kinds) if kind is None else kind, any(signs) if signed is None else signed)
 
     def own(self, layer: qnn.Layer, *operands: Value) -> Value:
@@ -230,7 +238,7 @@ class Walk:
         return Value(self.graph.call_module(path, (x.node,)), x.old, Kind.CAST, signed, x.shape)
 
     def _cast_name(self, x: Value) -> str:
-        known = str(x.node.target) if x.node.op == "call_module" else _joined(_owner(x.old), x.node.name)
+        known = str(x.node.target) if x.node.op == "call_module" else joined(owner(x.old), x.node.name)
         return self._free(f"{known}_cast")
 
     def _feeds_weights(self, node: fx.Node) -> bool:
@@ -258,25 +266,14 @@ class Walk:
         """A call as messages name it."""
         module, source = self.traced.layer(node), self.traced.sources.get(node, "")
         name = getattr(node.target, "__name__", node.target)
-        what = f"{node.target} ({type(module).__name__})" if module is not None else f"{_joined(_owner(node), node.name)} ({name})"
+        what = f"{node.target} ({type(module).__name__})" if module is not None else f"{joined(owner(node), node.name)} ({name})"
         return f"{what} at {source}" if source else what
 
 
+_op: Any = operator  # its functions are overloads that no table can hold
+_OUT_OF_PLACE = {_op.iadd: _op.add, _op.isub: _op.sub, _op.imul: _op.mul, _op.itruediv: _op.truediv}
 _SAME_VALUES = frozenset(("view", "reshape", "flatten", "contiguous", "squeeze", "unsqueeze"))
 _SAME_MODULES = (nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d)
-
-
-def _owner(node: fx.Node) -> str:
-    """Path of the module whose forward makes the call."""
-    stack: Any = node.meta.get("nn_module_stack") or {}
-    innermost = next(reversed(stack.items()), ("", ""))
-    path = innermost[1][0] if isinstance(innermost[1], tuple) else innermost[0]
-    return path.rpartition(".")[0] if node.op == "call_module" else path
-
-
-def _joined(owner: str, name: str) -> str:
-    name = name.strip("_")
-    return f"{owner}.{name}" if owner else name
 
 
 def _ends(traced: Trace) -> set[fx.Node]:

@@ -95,8 +95,9 @@ def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample:
     return converted
 
 
-def _unwrapped(model: Any) -> nn.Module:
-    return model.module if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel) else model
+def _unwrapped(model: nn.Module) -> nn.Module:
+    wrapper: Any = model
+    return wrapper.module if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel) else model
 
 
 def _rename(traced: Trace) -> None:

@@ -21,8 +21,8 @@ def allowed(path: str) -> str:
 def owner(node: fx.Node) -> str:
     """Path of the module whose forward makes the call; empty for the model itself."""
     stack: Any = node.meta.get("nn_module_stack") or {}
-    innermost: tuple[str, Any] = next(reversed(stack.items()), ("", None))
-    path = str(innermost[1][0]) if isinstance(innermost[1], tuple) else innermost[0]  # before torch 2.3 the key is the path
+    key: str = next(reversed(stack), "")
+    path = key.partition("@")[0]  # torch counts the calls of a module behind an @
     return allowed(path.rpartition(".")[0] if node.op == "call_module" else path)
 
 

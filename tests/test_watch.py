@@ -9,10 +9,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from qfx import nn as qnn
 from qfx.conversion import calibrate
@@ -85,6 +87,29 @@ def test_flips_are_counted_at_every_step() -> None:
     assert (rows["1.weight_quant"].flips, rows["0.quant"].flips, watcher.steps) == (3, 0, 4)
     assert (rows["1.weight_quant"].frac, rows["1.weight_quant"].coarsest) == (2, 1)
     assert rows["1.weight_quant"].learned == pytest.approx(1.9)
+
+
+class Operations(TorchDispatchMode):
+    """The names of all that torch computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(func.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_takes_no_number_out_of_a_tensor() -> None:
+    """On an accelerator that would wait for it. Asking for rows does."""
+    watcher = Watcher(known())
+    with Operations() as step:
+        watcher.step()
+    with Operations() as rows:
+        watcher.rows()
+    assert "_local_scalar_dense.default" in rows.names
+    assert step.names and not {name for name in step.names if name.startswith(("_local_scalar", "nonzero", "is_nonzero"))}
 
 
 class Kept:

@@ -16,13 +16,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import qfx.nn
 from qfx.conversion.calibration import Method
 from qfx.errors import ConfigError, FormatError
 from qfx.fixed import FixedType, Overflow, Rounding
-from qfx.nn.layer import Layer
 from qfx.quant import QuantSpec
 from qfx.quant.spec import MAX_WIDTH
+
+TYPES = (
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "Linear",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "ReLU",
+    "ReLU6",
+    "Hardtanh",
+    "PReLU",
+    "Lookup",
+    "Add",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "Quantize",
+)
+"""Layers of qfx.nn that `convert` makes and gives formats."""
 
 Check = Callable[[Any], Any]
 """Returns the value as it is kept; raises ValueError with what is wanted."""
@@ -235,7 +255,7 @@ class ConvertConfig(Formats):
         ends: weight bits of the first and the last layers.
         input: of every input that `inputs` does not name.
         inputs: by name of the parameter of `forward`.
-        types: settings of `Formats` by layer of qfx.nn, as {"PReLU": {"norm": 6}}.
+        types: settings of `Formats` by one of `TYPES`, as {"PReLU": {"norm": 6}}.
         layers: settings of `Formats` by name, with the wildcards of file names; later ones come before earlier ones, and the
             weights given here count for the first and last layers, too.
         method, percentile: of calibration, see `qfx.conversion.calibrate`.
@@ -303,15 +323,10 @@ def _inputs(value: Any) -> dict[str, InputFormat]:
 
 
 def _types(value: Any) -> dict[str, dict[str, Any]]:
-    known = [name for name in qfx.nn.__all__ if _is_layer(getattr(qfx.nn, name))]
-    unknown = [name for name in _table(value) if name not in known]
+    unknown = [name for name in _table(value) if name not in TYPES]
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is no layer of qfx.nn; those are {', '.join(known)}")
+        raise ValueError(f"{unknown[0]!r} is no type of layer that convert makes; those are {', '.join(TYPES)}")
     return {name: _checked(f"[types.{name}]", _FORMATS, entry) for name, entry in _table(value).items()}
-
-
-def _is_layer(found: Any) -> bool:
-    return isinstance(found, type) and issubclass(found, Layer) and found is not Layer
 
 
 def _layers(value: Any) -> dict[str, dict[str, Any]]:

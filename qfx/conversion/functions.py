@@ -155,11 +155,7 @@ def _table(function: Callable[..., Tensor], positive: bool = False) -> Handler:
     """A scalar function; its other arguments are constants of the table."""
 
     def handler(walk: Walk, x: Value, *args: Any, inplace: bool = False, **kwargs: Any) -> Value:
-        def applied(values: Tensor) -> Tensor:
-            return function(values, *args, **kwargs)
-
-        name = function.__name__.strip("_")
-        return modules.lookup(walk, x, applied if args or kwargs else function, name, positive)
+        return modules.lookup(walk, x, modules.Applied(function, args, kwargs), positive)
 
     return handler
 

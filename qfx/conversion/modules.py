@@ -11,8 +11,8 @@ what else is exact      stays as it is
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -140,12 +140,24 @@ def leaky_relu_module(walk: Walk, module: nn.LeakyReLU, x: Value) -> Value:
     return leaky_relu(walk, x, module.negative_slope)
 
 
-def lookup(walk: Walk, x: Value, function: Callable[[Tensor], Tensor], name: str, positive: bool = False) -> Value:
+@dataclass(frozen=True)
+class Applied:
+    """A function of a tensor with constants as its other arguments; it can be saved, as a closure cannot."""
+
+    function: Callable[..., Tensor]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.function(x, *self.args, **self.kwargs)
+
+
+def lookup(walk: Walk, x: Value, function: Applied, positive: bool = False) -> Value:
     """Any function, element by element, as a table; `positive`: it has no negative values."""
     path = walk.name()
     formats = walk.formats(path, "Lookup")
     pre = formats.branch() if x.signed and x.kind is not Kind.CAST else formats.result(x.signed)  # as before a PReLU
-    layer = qnn.Lookup(function, pre, formats.result(signed=not positive), name=name)
+    layer = qnn.Lookup(function, pre, formats.result(signed=not positive), name=function.function.__name__)
     return walk.place(path, layer, x, kind=Kind.CAST, signed=not positive)
 
 
@@ -183,8 +195,7 @@ def _table(function: Callable[..., Tensor], positive: bool = False, **attributes
 
     def handler(walk: Walk, module: nn.Module, x: Value) -> Value:
         given = {argument: getattr(module, attribute) for argument, attribute in attributes.items()}
-        name = function.__name__.strip("_")
-        return lookup(walk, x, functools.partial(function, **given) if given else function, name, positive)
+        return lookup(walk, x, Applied(function, (), given), positive)
 
     return handler
 

@@ -245,7 +245,7 @@ class Walk:
         """Whether a convolution or linear layer reads the value, as it is or in another shape."""
         return any(
             isinstance(self.traced.layer(user), WEIGHTED)
-            or (user.target in _SAME_VALUES and self._feeds_weights(user))
+            or (getattr(user.target, "__name__", user.target) in _SAME_VALUES and self._feeds_weights(user))
             or (isinstance(self.traced.layer(user), _SAME_MODULES) and self._feeds_weights(user))
             for user in node.users
         )

@@ -123,7 +123,7 @@ def test_bits() -> None:
         ("percentile = 'x'", "percentile = 'x', but a positive number is wanted"),
         ("types = 3", "types = 3, but a table of tables is wanted"),
         ("[types.Conv2d]\nwidth = 3", "[types.Conv2d]: there is no key 'width'; the keys are weights,"),
-        ("[types.conv]\nweights = 3", "'conv' is no layer of qfx.nn; those are GELU, AdaptiveAvgPool1d,"),
+        ("[types.conv]\nweights = 3", "'conv' is no type of layer that convert makes; those are Conv1d, Conv2d,"),
         ("[layers]\nfc = 3", "[layers.'fc'] is 3; a table of weights, activations,"),
         ('[layers."fc*"]\nweights = 99', "[layers.'fc*']: weights = 99, but a number of bits is wanted, 1..53"),
         ("[input]\nmeans = [1]", "[input]: there is no key 'means'; the keys are mean, std, full_scale, type, real, width"),

@@ -5,6 +5,7 @@ Functions that are exact on integers, and need no cast of their own, are not lis
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,40 +20,49 @@ from qfx.conversion.values import Kind, Value
 from qfx.conversion.walk import Handler, Unconvertible, Walk
 
 
-def add(walk: Walk, a: Any, b: Any, *, alpha: float = 1) -> Value:
-    if not (isinstance(a, Value) and isinstance(b, Value)) or alpha != 1:
-        return _with_number(walk)
-    if a.shape != b.shape:
-        raise Unconvertible(f"shapes {list(a.shape[1:])} and {list(b.shape[1:])} differ; broadcasting is not supported")
+def add(walk: Walk, a: Any, other: Any, *, alpha: float = 1) -> Value:
+    if not (isinstance(a, Value) and isinstance(other, Value)) or alpha != 1:
+        return _with_number(walk, a, other)
+    if a.shape != other.shape:
+        raise Unconvertible(f"shapes {list(a.shape[1:])} and {list(other.shape[1:])} differ; broadcasting is not supported")
     path = walk.name("add")
     formats = walk.formats(path, "Add")
-    a, b = walk.operand(a), walk.operand(b)
+    a, b = walk.operand(a), walk.operand(other)
     branches = [None if value.kind is Kind.CAST else formats.branch() for value in (a, b)]
     return walk.place(path, qnn.Add(*branches), a, b, kind=Kind.SUM, signed=a.signed or b.signed)
 
 
-def subtract(walk: Walk, a: Any, b: Any, *, alpha: float = 1) -> Value:
-    if not (isinstance(a, Value) and isinstance(b, Value)) or alpha != 1:
-        return _with_number(walk)
-    return _rewritten(walk, operator.sub, [walk.narrow(walk.operand(value), Kind.CAST) for value in (a, b)], Kind.SUM, True)
+def subtract(walk: Walk, a: Any, other: Any, *, alpha: float = 1) -> Value:
+    if not (isinstance(a, Value) and isinstance(other, Value)) or alpha != 1:
+        return _with_number(walk, a, other, minus=True)
+    return _rewritten(walk, operator.sub, [walk.narrow(walk.operand(value), Kind.CAST) for value in (a, other)], Kind.SUM, True)
 
 
-def _with_number(walk: Walk) -> Value:
-    """A number added to a tensor, or subtracted."""
-    (x,) = (value for node in walk.node.all_input_nodes if isinstance(value := walk.known[node], Value))
-    return walk.keep(max(x.kind, Kind.SUM), signed=True)
+def multiply(walk: Walk, a: Any, other: Any) -> Value:
+    if isinstance(a, Value) and isinstance(other, Value):
+        return _rewritten(walk, operator.mul, [walk.cast(a), walk.cast(other)], Kind.PRODUCT, a.signed or other.signed)
+    return _scaled(walk, a, other)
 
 
-def multiply(walk: Walk, a: Any, b: Any) -> Value:
-    if isinstance(a, Value) and isinstance(b, Value):
-        return _rewritten(walk, operator.mul, [walk.cast(a), walk.cast(b)], Kind.PRODUCT, a.signed or b.signed)
-    return scaled(walk)
+def divide(walk: Walk, a: Any, other: Any, *, rounding_mode: str | None = None) -> Value:
+    """What is no number below the line, or is rounded, is refused where the call is tried."""
+    return _scaled(walk, a, other)
 
 
-def scaled(walk: Walk, *args: Any, **kwargs: Any) -> Value:
-    """A tensor times a number: it grows, unless the number is a power of two."""
-    (x,) = (value for node in walk.node.all_input_nodes if isinstance(value := walk.known[node], Value))
-    return walk.keep(min(Kind.AFFINE, Kind(x.kind + 1)) if x.kind else Kind.SUM, signed=True)
+def _with_number(walk: Walk, a: Any, other: Any, minus: bool = False) -> Value:
+    """A number added to a tensor, or one subtracted from the other."""
+    x, number = (a, other) if isinstance(a, Value) else (other, a)
+    positive = isinstance(number, int | float) and number >= 0 and not minus
+    return walk.keep(max(x.kind, Kind.SUM), signed=x.signed or not positive)
+
+
+def _scaled(walk: Walk, a: Any, other: Any) -> Value:
+    """A tensor times a number, or divided by one: it grows, unless a power of two only moves the binary point."""
+    x, number = (a, other) if isinstance(a, Value) else (other, a)
+    positive = isinstance(number, int | float) and number > 0
+    moved = positive and math.frexp(number)[0] == 0.5
+    grown = Kind.SUM if x.kind is Kind.CAST else min(Kind.AFFINE, Kind(x.kind + 1))
+    return walk.keep(x.kind if moved else grown, signed=x.signed or not positive)
 
 
 def negate(walk: Walk, x: Value) -> Value:
@@ -184,7 +194,7 @@ FUNCTIONS: Mapping[object, Handler] = {
     **_each(add, _op.add, _op.iadd, torch.add),
     **_each(subtract, _op.sub, _op.isub, torch.sub, torch.subtract),
     **_each(multiply, _op.mul, _op.imul, torch.mul, torch.multiply),
-    **_each(scaled, _op.truediv, _op.itruediv, torch.div, torch.divide, torch.true_divide),
+    **_each(divide, _op.truediv, _op.itruediv, torch.div, torch.divide, torch.true_divide),
     **_each(negate, _op.neg, torch.neg, torch.negative),
     **_each(relu, torch.relu, torch.relu_, functional.relu, functional.relu_),
     functional.relu6: relu6,
@@ -218,7 +228,7 @@ METHODS: Mapping[str, Handler] = {
     **dict.fromkeys(("add", "add_"), add),
     **dict.fromkeys(("sub", "sub_", "subtract", "subtract_"), subtract),
     **dict.fromkeys(("mul", "mul_", "multiply", "multiply_"), multiply),
-    **dict.fromkeys(("div", "div_", "divide", "divide_", "true_divide", "true_divide_"), scaled),
+    **dict.fromkeys(("div", "div_", "divide", "divide_", "true_divide", "true_divide_"), divide),
     **dict.fromkeys(("neg", "neg_", "negative", "negative_"), negate),
     **dict.fromkeys(("relu", "relu_"), relu),
     **dict.fromkeys(("clamp", "clamp_", "clip"), clamp),

@@ -114,7 +114,7 @@ def hardtanh(walk: Walk, module: nn.Hardtanh, x: Value) -> Value:
 
 
 def prelu(walk: Walk, module: nn.PReLU, x: Value) -> Value:
-    first = walk.first_of(str(walk.node.target))
+    first = walk.modules.get(str(walk.node.target))
     path = walk.name()
     layer = _prelu(walk.formats(path, "PReLU"), x, module.num_parameters)
     layer.weight = module.weight

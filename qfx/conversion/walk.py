@@ -76,6 +76,10 @@ class Walk:
                 self.graph.output(fx.map_arg(node.args[0], self._mapped))
             else:
                 self.known[node] = self._placeholder() if node.op == "placeholder" else self._call()
+        if not self.problems:
+            self._check_patterns()
+
+    def _check_patterns(self) -> None:
         self.problems += [
             f"the pattern {pattern!r} of [layers] fits no layer; the layers are {', '.join(self.names)}"
             for pattern in self.config.layers
@@ -179,10 +183,6 @@ class Walk:
             self._swapped[path] = make(self.formats(path, layer))
         return self.place(path, self._swapped[path], x, kind=kind, signed=True)
 
-    def first_of(self, path: str) -> nn.Module | None:
-        """The layer that an earlier call of the same module was given."""
-        return self.modules.get(path)
-
     def keep(self, kind: Kind | None = None, signed: bool | None = None) -> Value:
         """Keep the call as it is: it is exact on integers.
 
@@ -277,20 +277,14 @@ _SAME_MODULES = (nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d)
 
 
 def _ends(traced: Trace) -> set[fx.Node]:
-    """The weighted layers that see an input, or that an output sees, through none but layers without weights."""
-    ends: set[fx.Node] = set()
-    for forward in (True, False):
-        kinds = ("placeholder",) if forward else ("output",)
-        border = [node for node in traced.nodes if node.op in kinds]
-        seen: set[fx.Node] = set()
-        while border:
-            node = border.pop()
-            for other in node.users if forward else node.all_input_nodes:
-                if other in seen:
-                    continue
-                seen.add(other)
-                if isinstance(traced.layer(other), WEIGHTED):
-                    ends.add(other)
-                else:
-                    border.append(other)
-    return ends
+    """The weighted layers with none before them, and those with none behind them."""
+    weighted = [node for node in traced.nodes if isinstance(traced.layer(node), WEIGHTED)]
+    later: set[fx.Node] = set()
+    for node in traced.nodes:
+        if any(other in later or other in weighted for other in node.all_input_nodes):
+            later.add(node)
+    earlier: set[fx.Node] = set()
+    for node in reversed(traced.nodes):
+        if any(user in earlier or user in weighted for user in node.users):
+            earlier.add(node)
+    return {node for node in weighted if node not in later or node not in earlier}

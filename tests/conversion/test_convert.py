@@ -106,6 +106,14 @@ FUNCTIONS: dict[str, tuple[Callable[[Any, Tensor], Any], list[str]]] = {
     "product": (lambda m, x: x * x.relu(), ["relu", "requantize", "requantize", "multiply"]),
     "gate": (lambda m, x: x.relu() * x.mean((2, 3), keepdim=True).sigmoid(), []),
     "numbers": (lambda m, x: 0.5 * x + 1, ["shift", "affine"]),
+    "halves feed weights as they are": (
+        lambda m, x: m(x.relu() / 2),
+        ["relu", "requantize", "shift", "conv2d"],
+    ),
+    "thirds do not": (
+        lambda m, x: m(x.relu() * 3 + 1),
+        ["relu", "requantize", "affine", "affine", "requantize", "conv2d"],
+    ),
     "negative": (lambda m, x: -x.relu(), ["relu", "requantize", "affine"]),
     "concatenation": (lambda m, x: torch.cat([x.relu(), F.relu6(x)], 1), ["relu", "requantize", "clamp", "requantize", "concat"]),
     "mean": (lambda m, x: x.mean((2, 3)), ["avg_pool2d", "requantize", "reshape", "reshape"]),
@@ -127,7 +135,8 @@ FUNCTIONS: dict[str, tuple[Callable[[Any, Tensor], Any], list[str]]] = {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions(name: str) -> None:
     line, ops = FUNCTIONS[name]
-    found = kinds(converted(line))
+    model = converted(line, nn.Conv2d(4, 2, 1) if name.endswith(("as they are", "do not")) else None)
+    found = kinds(model)
     assert found == ops or not ops
 
 
@@ -297,6 +306,8 @@ REFUSED: list[tuple[Callable[[Any, Tensor], Any], nn.Module | None, str]] = [
     (lambda m, x: x.softmax(1).relu(), None, "it reads softmax, a step of the host, which can only end a network"),
     (lambda m, x: {"out": x.relu()}, None, "the model has to return a computed tensor, or a tuple of computed tensors"),
     (lambda m, x: torch.add(x, x, alpha=2), None, "alpha=2 is not supported; use a product"),
+    (lambda m, x: 2 / x, None, "a computed divisor has no exact form; use qfx.nn.Lookup for 1 / x, and multiply"),
+    (lambda m, x: x / x.relu(), None, "a computed divisor has no exact form; use qfx.nn.Lookup for 1 / x, and multiply"),
     (lambda m, x: m(input=x), nn.ReLU(), "a layer takes tensors by position, nothing else"),
     (lambda m, x: x.view(8, -1, 2, 8, 8)[:, 0, 0], nn.ReLU(), "does not keep the batch axis"),
 ]

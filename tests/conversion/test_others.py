@@ -111,6 +111,26 @@ def test_a_network(make: Callable[[], nn.Module]) -> None:
     torch.testing.assert_close(floats(network, x), wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_ends_have_no_weights_before_or_behind_them() -> None:
+    """In a network that ends in a sum, or has branches at its input, too."""
+
+    class Ends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.right = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 3, padding=1)
+            self.blocks = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.relu(self.left(x)) + F.relu(self.right(x))
+            for block in self.blocks:
+                x = x + block(x)
+            return x
+
+    graph = qfx.convert(Ends(), for_images(3), images(SHAPE, 4)).lower(SHAPE)
+    widths = {name.removesuffix(".weight"): value.type.width for name, value in graph.values.items() if name.endswith(".weight")}
+    assert widths == {"left": 8, "right": 8, "blocks.0": 3, "blocks.1": 3, "blocks.2": 8}
+
+
 @pytest.mark.parametrize("make", [PreActivation, Gated])
 def test_more_bits_come_closer(make: Callable[[], nn.Module]) -> None:
     """An end-to-end check of where casts and binary points lie: the error of the logits falls with every bit."""

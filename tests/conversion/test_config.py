@@ -103,6 +103,20 @@ def test_an_input_in_toml(tmp_path: Path) -> None:
     assert qfx.ConvertConfig.read(file).inputs == {"x": qfx.InputFormat(type=FixedType(True, 6, 4), real=True)}
 
 
+def test_the_file_in_the_guide(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs/guides/convert.md").read_text()
+    file = tmp_path / "widths.toml"
+    file.write_text(guide.split("```toml\n")[1].split("```")[0])
+    config = qfx.ConvertConfig.read(file)
+    assert config.formats("layer1.0.conv1", "Conv2d").weights == 6 and config.formats("fc", "Linear", True).weights_k_hot is None
+
+
+def test_names_that_load_torch_when_they_are_used() -> None:
+    assert qfx.convert.__module__ == "qfx.conversion.convert"
+    with pytest.raises(AttributeError, match="module 'qfx' has no attribute 'nothing'"):
+        vars(qfx)["__getattr__"]("nothing")
+
+
 def test_bits() -> None:
     config = qfx.ConvertConfig.bits(3, learn=False)
     assert (config.weights, config.activations, config.ends, config.norm, config.pool) == (3, 3, 8, 8, 8)

@@ -108,11 +108,10 @@ def largest_frac(x: Tensor, spec: QuantSpec, percentile: float = 100.0) -> Tenso
     Returns:
         int64, a scalar or (channels,).
     """
-    x = x.detach().to(torch.float64)
-    rows = x.reshape(len(x), -1) if spec.per_channel else x.reshape(1, -1)
+    rows = x.detach().reshape(len(x), -1) if spec.per_channel else x.detach().reshape(1, -1)
     rows = rows if spec.signed else rows.clamp(min=0)
-    limits = torch.stack([_percentile(row.abs(), percentile) for row in rows])
-    rows = rows.clamp(-limits[:, None], limits[:, None])
+    limits = torch.stack([_percentile(row.abs(), percentile) for row in rows]).to(torch.float64)
+    rows = torch.stack(torch.aminmax(rows, dim=1), 1).to(torch.float64).clamp(-limits[:, None], limits[:, None])
     start = spec.width - int(spec.signed) - torch.frexp(limits)[1].to(torch.int64)
     best = start - 2
     for delta in (-1, 0, 1):  # inside once means inside at every smaller f

@@ -71,7 +71,7 @@ def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample:
     if config is None or isinstance(config, Path | str):
         config = ConvertConfig() if config is None else ConvertConfig.read(config)
     samples = (sample,) if isinstance(sample, Tensor) else tuple(sample)
-    own = copy.deepcopy(_unwrapped(model)).to(torch.float32).eval()
+    own = _copied(model)
     if type(own).__module__.startswith("torch.nn") and not isinstance(own, nn.Sequential):
         own = nn.Sequential(own)  # the root of a trace is never a leaf
     traced = trace(own)
@@ -95,9 +95,24 @@ def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample:
     return converted
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
-    wrapper: Any = model
-    return wrapper.module if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel) else model
+_PARALLEL: tuple[Any, ...] = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """A copy in float32 and eval, without what wraps it for several devices or a compiler.
+
+    Raises:
+        ConversionError: torch cannot copy it.
+    """
+    wrapper: Any = getattr(model, "_orig_mod", model)
+    own: nn.Module = wrapper.module if type(wrapper) in _PARALLEL else wrapper
+    try:
+        return copy.deepcopy(own).to(torch.float32).eval()
+    except RuntimeError as error:
+        raise ConversionError(
+            f"{type(own).__name__} cannot be copied: {str(error).splitlines()[0]}; tensors that are computed from parameters, as"
+            " torch.nn.utils.weight_norm keeps them, have to be removed first"
+        ) from error
 
 
 def _rename(traced: Trace) -> None:

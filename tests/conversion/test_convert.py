@@ -231,6 +231,13 @@ def test_a_wrapper_for_several_devices_is_taken_off() -> None:
     assert set(dict(model.named_children())) == {"input", "0"}
 
 
+def test_a_model_that_cannot_be_copied() -> None:
+    model = nn.Linear(4, 2)
+    model.register_buffer("scaled", model.weight * 2, persistent=False)
+    with pytest.raises(ConversionError, match=r"Linear cannot be copied: Only Tensors created explicitly .*weight_norm keeps them"):
+        qfx.convert(model, None, reals(4))
+
+
 def test_layers_of_qfx_stay() -> None:
     x = images((3, 6, 6))
     own = nn.Sequential(

@@ -77,7 +77,8 @@ def check_exact(model: Converted, *samples: Tensor) -> None:
     codes = Simulator(graph).run(inputs)
     outputs = [found] if isinstance(found, Tensor) else [*found]
     for name, wanted in zip(graph.outputs, outputs, strict=True):
-        np.testing.assert_array_equal(graph.values[name].type.to_real(codes[name]), wanted.to(torch.float64).numpy())
+        real = graph.values[name].type.to_real(codes[name])  # of an argmax, (batch, 1)
+        np.testing.assert_array_equal(real.reshape(wanted.shape), wanted.to(torch.float64).numpy())
 
 
 def floats(model: Converted, *samples: Tensor) -> Any:

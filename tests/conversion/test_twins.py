@@ -123,6 +123,19 @@ def test_training_copying_and_saving() -> None:
         assert torch.equal(twin(x), converted(x)) and torch.equal(restored(x), converted(x))
 
 
+def test_a_state_dict_fits_a_network_converted_from_any_weights() -> None:
+    """So a factory for `qfx export` and `qfx info` converts with a small sample of its own; formats come with the weights."""
+    make, shape = FAMILIES["mobilenet_v2"]
+    torch.manual_seed(0)
+    trained = qfx.convert(uneven(make()), for_images(), images(shape, 32))
+    made = qfx.convert(make(), for_images(), images(shape, 1, seed=9))
+    made.load_state_dict(trained.state_dict())
+    x = images(shape, 8, seed=2)
+    with torch.no_grad():
+        assert torch.equal(made(x), trained(x))
+    assert made.lower(shape).text() == trained.lower(shape).text()
+
+
 def test_dropout_works_in_training() -> None:
     for family in ("vgg", "mlp"):
         make, shape = FAMILIES[family]

@@ -3,7 +3,7 @@
 1. The model, a copy of the caller's, is traced and run on the sample.
 2. Each call is replaced by its twin in qfx.nn or kept, and casts go in between (`walk`).
 3. With the quantizers off the result has to compute what the float model does.
-4. The quantizers are calibrated on the sample, and the network is lowered once.
+4. The quantizers are calibrated on the sample, and the network is lowered and proved exact once.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample:
         ConfigError: a wrong configuration.
         UsageError: a sample of real values where raw integers are read.
         LoweringError: the model cannot be traced.
+        ExactnessError: widths beyond what torch computes exactly.
     """
     if config is None or isinstance(config, Path | str):
         config = ConvertConfig() if config is None else ConvertConfig.read(config)
@@ -90,7 +91,7 @@ def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample:
     _compare(converted, few, wanted)
     calibrate(converted, [samples], config.method, percentile=config.percentile)
     try:
-        converted.lower([tuple(part.shape[1:]) for part in samples])
+        converted.exactness([tuple(part.shape[1:]) for part in samples])
     except LoweringError as error:
         raise ConversionError(_listed(type(model).__name__, [str(error)])) from error
     return converted

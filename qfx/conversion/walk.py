@@ -19,7 +19,7 @@ from qfx.conversion.config import ConvertConfig, Formats
 from qfx.conversion.names import joined, owner
 from qfx.conversion.shapes import holds_tensors, shape_of
 from qfx.conversion.trial import trial
-from qfx.conversion.values import Kind, Shape, Value
+from qfx.conversion.values import Kind, Value
 from qfx.errors import QfxError
 from qfx.export.trace import Trace
 from qfx.nn.quantize import InputLayer
@@ -46,6 +46,9 @@ class Walk:
         graph: the new graph.
         modules: its layers by path.
         problems: what could not be converted.
+        names: paths of the layers that have formats.
+        known: what a node of the trace has become: a `Value`, or a node of the new graph for a size.
+        node: of the trace, that is being converted.
     """
 
     def __init__(
@@ -154,9 +157,9 @@ class Walk:
 
     # What handlers use.
 
-    def value(self, new: fx.Node, kind: Kind, signed: bool, shape: Shape | None = None) -> Value:
+    def value(self, new: fx.Node, kind: Kind, signed: bool) -> Value:
         """The result of the present node."""
-        return Value(new, self.node, kind, signed, shape_of(self.results[self.node]) if shape is None else shape)
+        return Value(new, self.node, kind, signed, shape_of(self.results[self.node]))
 
     def name(self, part: str = "") -> str:
         """A path for the layer of the present node: the module's own, or the function's name beside the modules of its caller."""

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrizations
 import qfx
 from qfx import nn as qnn
 from qfx.conversion import Converted
-from qfx.errors import ConversionError, LoweringError, UsageError
+from qfx.errors import ConversionError, ExactnessError, LoweringError, UsageError
 from qfx.fixed import FixedType
 from qfx.quant import QuantSpec
 from tests.conversion.nets import FAMILIES, check_exact, floats, images, reals, uneven
@@ -388,6 +388,11 @@ def test_samples_that_do_not_fit(model: nn.Module, config: Any, sample: Any, mes
 def test_a_sample_that_is_normalised_already(given: qfx.InputFormat) -> None:
     with pytest.raises(UsageError, match=r"the model wants raw integers of .* \(normalisation is part of the model\)"):
         qfx.convert(nn.Flatten(), qfx.ConvertConfig(input=given), reals(3, 4, 4))
+
+
+def test_widths_beyond_every_float() -> None:
+    with pytest.raises(ExactnessError, match=r"torch cannot compute '0'.* float64 holds 53"):
+        qfx.convert(nn.Sequential(nn.Linear(4, 2)), qfx.ConvertConfig(ends=50), reals(4))
 
 
 def test_control_flow_on_data() -> None:

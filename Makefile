@@ -84,7 +84,7 @@ bench: $(PEERS)  ## run every benchmark; results as JSON in out/bench
 lock:  ## resolve all dependencies anew and rewrite constraints.txt
 	rm -rf out/lock && $(PYTHON) -m venv out/lock
 	out/lock/bin/python -m pip install -q --upgrade pip "setuptools<81" wheel
-	out/lock/bin/python -m pip install -q "$$(grep '^torch==' $(LOCK))" -e ".[test,docs,bench]"
+	out/lock/bin/python -m pip install -q "$$(grep '^torch==' $(LOCK))" -e ".[test,docs,bench]" tomli  # of Python 3.10
 	{ sed -n '/^#/p' $(LOCK); out/lock/bin/python -m pip freeze --all --exclude qfx --exclude-editable | sed 's/+[a-z0-9.]*$$//' | sort -f; } > out/lock/new
 	mv out/lock/new $(LOCK)
 

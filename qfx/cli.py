@@ -160,11 +160,19 @@ def verify(
 
 
 @app.command()
-def info(directory: Directory) -> None:
-    """Print a project: the network, formats, exactness and costs."""
+def info(
+    target: Annotated[
+        str, typer.Argument(metavar="DIR|MODULE:FACTORY", help="A project, or a model in training.", show_default=False)
+    ],
+    weights: Annotated[Path | None, typer.Option(help="State dict of the model.", show_default=False)] = None,
+    sample: Annotated[
+        Path | None, typer.Option(help="Raw inputs of the model, to measure what its quantizers lose.", show_default=False)
+    ] = None,
+) -> None:
+    """Print a project: the network, formats, exactness and costs; or the quantizers of a model in training."""
     from qfx import commands
 
-    _finish(lambda: commands.info(directory))
+    _finish(lambda: commands.info(target, weights, sample))
 
 
 def _finish(command: Callable[[], int]) -> None:

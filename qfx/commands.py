@@ -267,7 +267,43 @@ _RESULTS = {0: "agree", 1: "mismatch", 3: "unavailable"}
 """Exit code of a project -> the word for it."""
 
 
-def info(directory: Path) -> int:
+def info(target: str, weights: Path | None, sample: Path | None) -> int:
+    """Print a project, or the quantizers of a model in training."""
+    model = weights is not None or (":" in target and not Path(target).exists())
+    if not model and sample is None:
+        return _info_project(Path(target))
+    if not model or weights is None:
+        raise UsageError(f"{target}: a model in training takes module:factory and --weights FILE; a project takes neither option")
+    return _info_model(target, weights, sample)
+
+
+def _info_model(spec: str, weights: Path, sample: Path | None) -> int:
+    """Print the quantizers: formats, and what they lose on the sample, if there is one."""
+    from qfx.export.lower import lower
+    from qfx.training.watch import Watcher
+    from qfx.user_model import load_model
+    from qfx.verify.torch_engine import TorchEngine
+
+    model = load_model(spec, weights)
+    watcher = Watcher(model)
+    if sample is not None:
+        codes = read_inputs(sample)
+        shapes = {name: array.shape[1:] for name, array in codes.items()} if isinstance(codes, Mapping) else codes.shape[1:]
+        graph = lower(model, shapes)
+        with watcher.measuring():
+            TorchEngine(model, graph, outputs_only=True).run(by_input(graph, codes))
+    shown = console.table(escape(spec), "quantizer", "format", "frozen", "learned", "digits", "saturated", "underflowed", numbers=5)
+    for row in watcher.rows():
+        grid = str(row.frac) if row.frac == row.coarsest else f"{row.coarsest}..{row.frac}"
+        format = f"{'signed' if row.signed else 'unsigned'} {row.width}, frac {grid}"
+        digits = "" if row.digits is None else f"{row.digits:.2f}"
+        rates = ("" if rate is None else f"{rate:.3%}" for rate in (row.saturated, row.underflowed))
+        shown.add_row(escape(row.path), format, "yes" if row.frozen else "", f"{row.learned:.3f}", digits, *rates)
+    console.out().print(shown)
+    return 0
+
+
+def _info_project(directory: Path) -> int:
     """Print a project: the network, and per node format, proof and cost."""
     project = load_project(directory)
     graph = project.graph

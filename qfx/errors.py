@@ -32,6 +32,14 @@ class LoweringError(QfxError):
     """A torch model contains something that has no fixed-point lowering."""
 
 
+class ConfigError(QfxError):
+    """A configuration with unknown or wrong entries."""
+
+
+class ConversionError(QfxError):
+    """A float model with parts that have no fixed-point twin; lists them all."""
+
+
 class ExportError(QfxError):
     """A graph that cannot be written as an HLS project or an ONNX model."""
 

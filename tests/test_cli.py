@@ -206,6 +206,17 @@ def test_info(home: Path) -> None:
         assert part in text
 
 
+def test_info_of_a_model_in_training(home: Path) -> None:
+    model = ("info", "models:net", "--weights", "net.pt")
+    text = qfx(*model, cwd=home).stdout.replace("│", "")
+    assert re.search(r"2\.quant +unsigned 4, frac 2 +2\.000 +$", text, re.M)
+    text = qfx(*model, "--sample", "x.npy", cwd=home).stdout.replace("│", "")
+    assert re.search(r"1\.weight_quant +signed 5, frac 4 +4\.000 +\d\.\d\d +\d+\.\d{3}% +\d+\.\d{3}% +$", text, re.M)
+    for arguments in (("models:net",), ("project", "--sample", "x.npy")):
+        assert "a model in training takes module:factory and --weights FILE" in qfx("info", *arguments, cwd=home, code=2).stderr
+    assert "there is no file none.pt" in qfx("info", "models:net", "--weights", "none.pt", cwd=home, code=2).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import numpy as np
@@ -35,6 +35,7 @@ class Quantizer(nn.Module):
         frozen: whether training no longer moves `frac`.
         enabled: if False, the quantizer passes floats through.
         calibrating: if True, the forward finds the binary point of its input first.
+        search: finds it, from a tensor and the spec.
         name: module path, for messages.
     """
 
@@ -53,6 +54,7 @@ class Quantizer(nn.Module):
         self.register_buffer("frozen", torch.tensor(False))
         self.enabled = True
         self.calibrating = False
+        self.search: Callable[[Tensor, QuantSpec], Tensor] = best_frac
         self.name = ""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,7 +73,7 @@ class Quantizer(nn.Module):
         return FixedPointCast.cast(x, frac, self.spec)
 
     def calibrate(self, x: Tensor) -> None:
-        """Set the binary point to the one with the least squared error on `x`, unless the spec gives one.
+        """Set the binary point to the one that `search` finds for `x`, unless the spec gives one.
 
         Raises:
             QuantizationError: x is empty or not finite.
@@ -80,7 +82,7 @@ class Quantizer(nn.Module):
             raise QuantizationError(f"{self._label()} cannot be calibrated on an empty or non-finite tensor")
         if self.spec.frac is None:
             with torch.no_grad():
-                self.frac.copy_(best_frac(x, self.spec))
+                self.frac.copy_(self.search(x, self.spec))
         self.calibrated.fill_(True)
 
     def freeze(self, frac: Tensor | None = None) -> None:

@@ -1,0 +1,51 @@
+"""A multi-layer perceptron on scikit-learn's digits: trained in floating point, converted to 3 bits, trained on.
+
+`python examples/convert_mlp.py [directory]`
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.datasets import load_digits
+from torch.utils.data import DataLoader, TensorDataset
+
+import qfx
+from qfx.models.plain_vgg import PlainMLP
+from qfx.project import write_project
+from qfx.training import Recipe, accuracy, fit
+from qfx.verify import verify
+
+
+def main() -> None:
+    """Convert, export, verify."""
+    load: Any = load_digits
+    loaded = load()
+    order = torch.randperm(len(loaded.target), generator=torch.Generator().manual_seed(0))
+    digits = torch.from_numpy(loaded.data)[order].to(torch.uint8)  # pixels 0..16
+    labels = torch.from_numpy(loaded.target)[order]
+    train, images = digits[:1437], digits[1437:]
+
+    torch.manual_seed(0)
+    model = PlainMLP((64, 64, 32, 10))
+    fit(model, DataLoader(TensorDataset(train / 16, labels[:1437]), 64, shuffle=True), Recipe(8, lr=5e-3))
+    print(f"float: {accuracy(model, images / 16, labels[1437:]):.1f} %")
+
+    config = qfx.ConvertConfig.bits(3, input=qfx.InputFormat(type=qfx.FixedType(signed=False, width=5, frac=4)))
+    network = qfx.convert(model, config, train[:512])
+    print(f"3 bits: {accuracy(network, images, labels[1437:]):.1f} %")
+    fit(network, DataLoader(TensorDataset(train, labels[:1437]), 64, shuffle=True), Recipe(4, lr=2e-3))
+    print(f"3 bits, trained on: {accuracy(network, images, labels[1437:]):.1f} %")
+    graph = network.lower(images.shape[1:], name="mlp")
+    directory = Path(sys.argv[1] if len(sys.argv) > 1 else "out/convert_mlp")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    project = write_project(graph, directory, images.numpy(), model=network, overwrite=True)
+    report = verify(project, ["torch", "sim", "onnx"], samples=20, model=network)
+    print(f"{' = '.join(report.engines)}: {report.values_compared:,} values compared, {report.mismatches} mismatches")
+
+
+if __name__ == "__main__":
+    main()

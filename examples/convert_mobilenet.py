@@ -1,0 +1,36 @@
+"""A MobileNetV2, narrow here: a binary point per channel for its depthwise kernels, activations by percentile.
+
+`python examples/convert_mobilenet.py [directory]`  Weights and images are random: exactness does not depend on them.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+import qfx
+from qfx.models.plain_mobilenet import PlainMobileNetV2
+from qfx.project import write_project
+from qfx.verify import verify
+
+
+def main() -> None:
+    """Convert, export, verify."""
+    torch.manual_seed(0)
+    model = PlainMobileNetV2(((1, 8, 1, 1), (4, 12, 2, 2), (4, 16, 1, 1)), stem=8, last=32, classes=10).eval()
+    images = torch.randint(0, 256, (32, 3, 32, 32)).to(torch.uint8)
+    pixels = qfx.InputFormat(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    config = qfx.ConvertConfig.bits(6, input=pixels, per_channel=True, method="percentile", percentile=99.9)
+    network = qfx.convert(model, config, images)
+    graph = network.lower(images.shape[1:], name="mobilenet")
+    directory = Path(sys.argv[1] if len(sys.argv) > 1 else "out/convert_mobilenet")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    project = write_project(graph, directory, images.numpy(), model=network, overwrite=True)
+    report = verify(project, ["torch", "sim", "onnx"], samples=20, model=network)
+    print(f"{' = '.join(report.engines)}: {report.values_compared:,} values compared, {report.mismatches} mismatches")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Post-training quantization: binary points from data.
+
+mse         the f with the least squared error of the cast
+max         the largest f at which nothing saturates
+percentile  the same for all but the largest magnitudes: those above the given percentile may saturate
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qfx.errors import QuantizationError
+from qfx.quant import QuantSpec, best_frac, quantizers, set_enabled
+from qfx.quant.cast import quantize
+from qfx.quant.spec import MAX_FRAC
+
+Search = Callable[[Tensor, QuantSpec], Tensor]
+"""Finds the binary point for a tensor: int64, a scalar or (channels,)."""
+Batch = Tensor | Sequence[Tensor]
+"""What a model takes in one call: a tensor, or one per input."""
+
+MOST_SAMPLES = 1 << 22
+"""Magnitudes of which a percentile is taken; larger tensors are looked at with a fixed stride."""
+
+
+class Method(enum.Enum):
+    """How a binary point follows from data; see the module's table."""
+
+    MSE = "mse"
+    MAX = "max"
+    PERCENTILE = "percentile"
+
+
+def calibrate(model: nn.Module, batches: Iterable[Batch], method: Method | str = Method.MSE, *, percentile: float = 99.99) -> None:
+    """Give every quantizer the binary point that fits what reaches it.
+
+    One forward pass in eval over all batches at once, layer after layer: each quantizer sees inputs that the ones before it have
+    already quantized. Weights, scales and slopes are calibrated on their own values. Can be called again; quantizers
+    whose spec gives a frac keep it. Quantizers that were switched off are switched on, frozen ones learn again.
+
+    Args:
+        model: the network.
+        batches: inputs as the model takes them, (batch, ...) each, or a tuple of them where it takes several; a few hundred
+            samples are plenty.
+        method: `mse`, `max` or `percentile`.
+        percentile: for that method, of the magnitudes, in 0..100.
+
+    Raises:
+        QuantizationError: no data, an unknown method, or a quantizer that the forward does not reach.
+    """
+    search = search_of(method, percentile)
+    inputs = [(batch,) if isinstance(batch, Tensor) else tuple(batch) for batch in batches]
+    if not inputs:
+        raise QuantizationError("calibrate needs at least one batch of inputs")
+    found = quantizers(model)
+    modes = {module: module.training for module in model.modules()}
+    set_enabled(model, True)
+    for quantizer in found.values():
+        quantizer.calibrating, quantizer.search = True, search
+        quantizer.calibrated.fill_(quantizer.spec.frac is not None)
+        quantizer.frozen.fill_(False)
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(*(torch.cat(parts) for parts in zip(*inputs, strict=True)))
+    finally:
+        for quantizer in found.values():
+            quantizer.calibrating, quantizer.search = False, best_frac
+        for module, training in modes.items():
+            module.training = training
+    missed = [path for path, quantizer in found.items() if not quantizer.calibrated]
+    if missed:
+        raise QuantizationError(f"the forward pass did not reach the quantizers {', '.join(missed)}; remove them or use them")
+
+
+def search_of(method: Method | str, percentile: float) -> Search:
+    """The search of a method.
+
+    Raises:
+        QuantizationError: an unknown method, or a percentile outside 0..100.
+    """
+    names = [known.value for known in Method]
+    name = method.value if isinstance(method, Method) else method
+    if name not in names:
+        raise QuantizationError(f"there is no calibration method {name!r}; the methods are {', '.join(names)}")
+    if not 0 < percentile <= 100:
+        raise QuantizationError(f"the percentile {percentile:g} is outside 0..100; 99.99 lets one value in 10,000 saturate")
+    if name == Method.MSE.value:
+        return best_frac
+    return functools.partial(largest_frac, percentile=100.0 if name == Method.MAX.value else percentile)
+
+
+def largest_frac(x: Tensor, spec: QuantSpec, percentile: float = 100.0) -> Tensor:
+    """The largest integer f at which no value is outside the range, those beyond the percentile of the magnitudes left out.
+
+    A tensor without a value that the format could hold gets `width - 1`.
+
+    Args:
+        x: finite values; per channel, the channel is axis 0.
+
+    Returns:
+        int64, a scalar or (channels,).
+    """
+    rows = x.detach().reshape(len(x), -1) if spec.per_channel else x.detach().reshape(1, -1)
+    rows = rows if spec.signed else rows.clamp(min=0)
+    limits = torch.stack([_percentile(row.abs(), percentile) for row in rows]).to(torch.float64)
+    rows = torch.stack(torch.aminmax(rows, dim=1), 1).to(torch.float64).clamp(-limits[:, None], limits[:, None])
+    start = spec.width - int(spec.signed) - torch.frexp(limits)[1].to(torch.int64)
+    best = start - 2
+    for delta in (-1, 0, 1):  # inside once means inside at every smaller f
+        frac = (start + delta).clamp(-MAX_FRAC, MAX_FRAC)
+        best = torch.where(quantize(rows, frac, spec)[1].all(1), frac, best)
+    best = torch.where(limits == 0, torch.full_like(best, spec.width - 1), best).clamp(-MAX_FRAC, MAX_FRAC)
+    return best if spec.per_channel else best[0]
+
+
+def _percentile(magnitudes: Tensor, percentile: float) -> Tensor:
+    if percentile == 100.0:
+        return magnitudes.max()
+    sampled: Any = magnitudes[:: 1 + len(magnitudes) // MOST_SAMPLES]
+    return sampled.kthvalue(max(1, math.ceil(len(sampled) * percentile / 100.0))).values

@@ -77,9 +77,11 @@ class Layer(nn.Module):
         """The layer's result, in the dtype that its consumers need."""
         return x.to(torch.float64) if self.widen and self.exact else x
 
-    def cast(self, suffix: str, quantizer: Quantizer | None, x: Tensor) -> Tensor:
-        """The Requantize step `suffix`; without a quantizer there is none."""
-        return x if quantizer is None else self.tap(suffix, quantizer(self.carry(suffix, x)))
+    def cast(self, suffix: str, quantizer: Quantizer | None, x: Tensor, relu: bool = False) -> Tensor:
+        """The Requantize step `suffix`, of max(x, 0) with `relu`; without a quantizer there is none."""
+        if quantizer is None:
+            return x.relu() if relu else x
+        return self.tap(suffix, quantizer(self.carry(suffix, x), relu))
 
 
 def lower_cast(scope: Scope, suffix: str, quantizer: Quantizer | None, x: Value) -> Value:

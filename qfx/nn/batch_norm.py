@@ -72,7 +72,7 @@ class _BatchNorm(Layer):
         mean, var = self._batch_statistics(x) if self.training else (self.running_mean, self.running_var)
         scale, offset = self.affine(mean, var)
         scale, offset = self.carry("", self.scale_quant(scale)), self.carry("", self.offset_quant(offset))
-        return self.emit(self.tap("", affine(self.carry("", x), scale, offset)))
+        return self.emit(self.tap("", affine(x, scale, offset)))
 
     def _train(self, x: Tensor) -> Tensor:
         """The result in training with both casts on, in one step."""

@@ -87,9 +87,12 @@ def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def affine(x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
-    """scale * x + offset per channel (axis 1)."""
-    if not torch.is_grad_enabled() and kernel.serves(x, scale, offset):
-        return kernel.affine(x.contiguous(), scale, offset)
+    """scale * x + offset per channel (axis 1), in the wider of the dtypes of x and scale."""
+    if not torch.is_grad_enabled():
+        if kernel.serves(x, scale, offset):
+            return kernel.affine(x.contiguous(), scale, offset)
+        if x.dtype == torch.float32 and kernel.serves(x) and kernel.serves(scale, offset):
+            return kernel.affine_widening(x.contiguous(), scale, offset)
     return (x * per_channel(scale, x)).add_(per_channel(offset, x))
 
 

@@ -81,7 +81,8 @@ class Layer(nn.Module):
         """The Requantize step `suffix`, of max(x, 0) with `relu`; without a quantizer there is none."""
         if quantizer is None:
             return x.relu() if relu else x
-        return self.tap(suffix, quantizer(self.carry(suffix, x), relu))
+        narrow = self.exact and suffix in self.carriers  # what follows is proved, too, and widens where it has to
+        return self.tap(suffix, quantizer(self.carry(suffix, x), relu, narrow))
 
 
 def lower_cast(scope: Scope, suffix: str, quantizer: Quantizer | None, x: Value) -> Value:

@@ -110,24 +110,29 @@ def _factors(frac: Tensor, x: Tensor) -> tuple[Factor, Factor]:
     return _scale_and_step(integer_frac(frac), x)
 
 
-def compute(x: Tensor, frac: Tensor, spec: QuantSpec, relu: bool = False) -> tuple[Tensor, tuple[Tensor, ...]]:
+def compute(
+    x: Tensor, frac: Tensor, spec: QuantSpec, relu: bool = False, narrow: bool = False
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The quantized x, or with `relu` the quantized max(x, 0), and what `gradients` needs; no autograd.
 
     Args:
         x: float32 or float64, any shape; per channel, the channel is axis 0.
         frac: real, a scalar or (channels,).
         relu: only where `merges_relu(spec)`.
+        narrow: whether a float64 x may give a float32 result; for codes of up to 24 bits.
     """
     if kernel.serves_spec(spec) and kernel.serves(x):
         x = x.contiguous() if frac.dim() else kernel.dense(x)
         points = frac.detach().to(x.dtype).contiguous()
-        return kernel.cast(x, points, spec, relu), (x, points)
+        return kernel.cast(x, points, spec, relu, narrow), (x, points)
     scale, step = _factors(frac, x)
     if _is_plain(spec):
         q = saturate(x, scale, step, spec)
-        return q, (x, frac, q)
-    q, inside = _quantize(x, scale, step, spec)
-    return q, (x, frac, q, inside)
+        saved = (x, frac, q)
+    else:
+        q, inside = _quantize(x, scale, step, spec)
+        saved = (x, frac, q, inside)
+    return q.to(torch.float32) if narrow else q, saved
 
 
 def gradients(grad: Tensor, saved: tuple[Tensor, ...], spec: QuantSpec, relu: bool = False) -> tuple[Tensor, Tensor]:
@@ -137,6 +142,7 @@ def gradients(grad: Tensor, saved: tuple[Tensor, ...], spec: QuantSpec, relu: bo
         saved: of `compute`.
     """
     x, frac = saved[:2]
+    grad = grad.to(x.dtype)
     if len(saved) == 2:
         return kernel.cast_backward(kernel.like(grad, x), x, frac, spec, relu)
     q = saved[2]
@@ -168,22 +174,22 @@ def _grad_inside(grad: Tensor, error: Tensor, scale: Factor, step: Factor) -> Te
 
 
 class FixedPointCast(torch.autograd.Function):
-    """`apply(x, frac, spec, relu)`: see the module's table."""
+    """`apply(x, frac, spec, relu, narrow)`: see the module's table, and `compute`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, frac: Tensor, spec: QuantSpec, relu: bool) -> Tensor:
-        q, saved = compute(x, frac, spec, relu)
+    def forward(ctx: Any, x: Tensor, frac: Tensor, spec: QuantSpec, relu: bool, narrow: bool) -> Tensor:
+        q, saved = compute(x, frac, spec, relu, narrow)
         ctx.save_for_backward(*saved)
         ctx.spec, ctx.relu, ctx.frac_dtype = spec, relu, frac.dtype
         return q
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         dx, dfrac = gradients(grad_outputs[0], ctx.saved_tensors, ctx.spec, ctx.relu)
         wants_x, wants_frac = ctx.needs_input_grad[:2]
-        return dx if wants_x else None, dfrac.to(ctx.frac_dtype) if wants_frac else None, None, None
+        return dx if wants_x else None, dfrac.to(ctx.frac_dtype) if wants_frac else None, None, None, None
 
     @classmethod
-    def cast(cls, x: Tensor, frac: Tensor, spec: QuantSpec, relu: bool = False) -> Tensor:
-        """`x` in the format `spec` at the real binary point `frac`; with `relu`, where `merges_relu(spec)`, max(x, 0)."""
-        return typing.cast(Tensor, cls.apply(x, frac, spec, relu))
+    def cast(cls, x: Tensor, frac: Tensor, spec: QuantSpec, relu: bool = False, narrow: bool = False) -> Tensor:
+        """`x` in the format `spec` at the real binary point `frac`; see `compute`."""
+        return typing.cast(Tensor, cls.apply(x, frac, spec, relu, narrow))

@@ -74,3 +74,15 @@ void affine_widening(const float *x, double *y, const double *scale, const doubl
             to[i] = (double)from[i] * a + b;
     }
 }
+
+/* cast_f64 with the result in float32, which holds the codes of up to 24 bits. */
+void cast_narrowing(const double *x, float *q, const double *frac, int64_t count, const format *to, int32_t threads) {
+#pragma omp parallel for num_threads(threads) if (count > SMALL)
+    for (int64_t start = 0; start < count; start += BLOCK) {
+        const int64_t length = count - start < BLOCK ? count - start : BLOCK;
+        double wide[BLOCK];
+        cast_f64(x + start, wide, frac, 1, length, to, 1);
+        for (int64_t i = 0; i < length; i++)
+            q[start + i] = (float)wide[i];
+    }
+}

@@ -72,7 +72,10 @@ def using(kernel: bool) -> Generator[None]:
 
 def status() -> str:
     """What is used: the compiled file, or why there is none."""
-    return _State.message if _State.enabled and library() is None else str(_State.message if _State.enabled else "switched off")
+    if not _State.enabled:
+        return "the kernel is switched off"
+    library()
+    return _State.message
 
 
 def library() -> ctypes.CDLL | None:
@@ -118,15 +121,19 @@ def like(x: Tensor, other: Tensor) -> Tensor:
     return x if x.stride() == other.stride() else torch.empty_like(other).copy_(x)
 
 
-def cast(x: Tensor, frac: Tensor, spec: QuantSpec, relu: bool) -> Tensor:
-    """`spec`'s values nearest to x; x is dense, and contiguous if frac has an entry per channel."""
-    q = torch.empty_like(x)
-    rows = frac.numel()
-    columns = x.numel() // max(rows, 1)
-    function = _function("cast", x)
-    function(
-        x.data_ptr(), q.data_ptr(), frac.data_ptr(), rows, columns, ctypes.byref(_format(spec, relu)), torch.get_num_threads()
-    )
+def cast(x: Tensor, frac: Tensor, spec: QuantSpec, relu: bool, narrow: bool) -> Tensor:
+    """`spec`'s values nearest to x; x is dense, and contiguous if frac has an entry per channel.
+
+    With `narrow` a float64 x with one binary point gives float32.
+    """
+    narrow = narrow and x.dtype == torch.float64 and frac.dim() == 0
+    q = torch.empty_like(x, dtype=torch.float32 if narrow else x.dtype)
+    pointers, to = (x.data_ptr(), q.data_ptr(), frac.data_ptr()), ctypes.byref(_format(spec, relu))
+    if narrow:
+        _loaded().cast_narrowing(*pointers, x.numel(), to, torch.get_num_threads())
+    else:
+        rows = frac.numel()
+        _function("cast", x)(*pointers, rows, x.numel() // rows if rows else 0, to, torch.get_num_threads())
     return q
 
 
@@ -134,7 +141,7 @@ def cast_backward(grad: Tensor, x: Tensor, frac: Tensor, spec: QuantSpec, relu: 
     """Gradients of x and frac, from that of the result; all in the order of memory of x."""
     dx, dfrac = torch.empty_like(x), torch.empty_like(frac)
     rows = frac.numel()
-    columns = x.numel() // max(rows, 1)
+    columns = x.numel() // rows if rows else 0
     sums = torch.empty(rows * -(-columns // BLOCK), dtype=torch.float64)
     pointers = [tensor.data_ptr() for tensor in (grad, x, frac, dx, dfrac, sums)]
     function = _function("cast_backward", x)
@@ -168,9 +175,7 @@ def affine_widening(x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
     """scale[c] * x + offset[c] in float64, from float32; all contiguous."""
     y = torch.empty(x.shape, dtype=torch.float64)
     pointers = (x.data_ptr(), y.data_ptr(), scale.data_ptr(), offset.data_ptr())
-    loaded = library()
-    assert loaded is not None
-    loaded.affine_widening(*pointers, x.shape[0], x.shape[1], _image(x), torch.get_num_threads())
+    _loaded().affine_widening(*pointers, x.shape[0], x.shape[1], _image(x), torch.get_num_threads())
     return y
 
 
@@ -191,9 +196,13 @@ def _format(spec: QuantSpec, relu: bool) -> _Format:
 
 
 def _function(name: str, x: Tensor) -> ctypes._NamedFuncPointer:  # pyright: ignore[reportPrivateUsage]
+    return getattr(_loaded(), f"{name}_{SUFFIX[x.dtype]}")
+
+
+def _loaded() -> ctypes.CDLL:
     loaded = library()
     assert loaded is not None, "callers ask `serves` first"
-    return getattr(loaded, f"{name}_{SUFFIX[x.dtype]}")
+    return loaded
 
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
@@ -210,6 +219,7 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
             function = getattr(library, f"{name}_{suffix}")
             function.argtypes, function.restype = types, None
     library.affine_widening.argtypes, library.affine_widening.restype = [*[pointer] * 4, *[count] * 3, threads], None
+    library.cast_narrowing.argtypes, library.cast_narrowing.restype = [*[pointer] * 3, count, pointer, threads], None
     return library
 
 

@@ -56,10 +56,10 @@ class Quantizer(nn.Module):
         self.name = ""
         self._flags: dict[str, tuple[Tensor, int, bool]] = {}
 
-    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+    def forward(self, x: Tensor, relu: bool = False, narrow: bool = False) -> Tensor:
         """x (any shape; per channel, the channel is axis 0), float32 or float64, on the grid; with `relu`, max(x, 0).
 
-        In eval a quantizer of more than 24 bits gives float64.
+        In eval a quantizer of more than 24 bits gives float64. With `narrow` one of fewer gives float32, whatever x is.
         """
         merged = relu and self.ready and merges_relu(self.spec)
         x = x.relu() if relu and not merged else x
@@ -70,7 +70,7 @@ class Quantizer(nn.Module):
         self._check_calibrated()
         if not self.training and self.spec.width > FLOAT32_BITS:
             x = x.to(torch.float64)  # the ends of such a range are no float32 numbers
-        return FixedPointCast.cast(x, self.point(), self.spec, merged)
+        return FixedPointCast.cast(x, self.point(), self.spec, merged, narrow and self.spec.width <= FLOAT32_BITS)
 
     @property
     def ready(self) -> bool:

@@ -15,7 +15,7 @@ from qfx.exactness import Proof
 from qfx.ir import Graph
 from qfx.nn.arithmetic import exact_arithmetic
 from qfx.nn.proof import install
-from qfx.quant import quantizers
+from qfx.quant import Quantizer, quantizers
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -96,14 +96,28 @@ class Model(nn.Module):
 
     def _prove(self, shapes: list[Shape]) -> bool:
         """Prove the model, unless that was done; returns whether it computes exactly."""
-        modes = [(quantizer.enabled, quantizer.calibrating) for quantizer in quantizers(self).values()]
+        modules = _modules(self)
+        modes = [(module.enabled, module.calibrating) for module in modules if isinstance(module, Quantizer)]
         if not any(enabled for enabled, _ in modes) or any(calibrating for _, calibrating in modes):
             return False
-        tensors = [*self.parameters(), *self.buffers()]
+        tensors = [t for module in modules for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
         key = (tuple(shapes), tuple(modes), tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors))
         if key == self._proof_key:
             return True
+        quantizers(self)  # they learn their names, for messages
         with torch.no_grad():
             self._proofs = install(self._lowered(shapes, "network"))
         self._shapes, self._proof_key = shapes, key
         return True
+
+
+def _modules(model: nn.Module) -> list[nn.Module]:
+    """Every module of `model` once, in a fixed order; `Module.modules` takes as long as a layer."""
+    found: dict[int, nn.Module] = {}
+    waiting = [model]
+    while waiting:
+        module = waiting.pop()
+        if id(module) not in found:
+            found[id(module)] = module
+            waiting += [child for child in module._modules.values() if child is not None]
+    return list(found.values())

@@ -15,7 +15,8 @@ from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.ir import Value
 from qfx.nn.batch_statistics import NormalizeBatch, affine
-from qfx.nn.layer import Layer, lower_constant, per_channel
+from qfx.nn.deferred import Deferred
+from qfx.nn.layer import Layer, inside_model, lower_constant, per_channel
 from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
 
@@ -64,7 +65,7 @@ class _BatchNorm(Layer):
         self.scale_quant = Quantizer(scale_spec, num_features)
         self.offset_quant = Quantizer(offset_spec, num_features)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | Deferred:
         if x.dim() not in self.dims or x.shape[1] != self.num_features:
             raise QuantizationError(f"{type(self).__name__}({self.num_features}) got an input of shape {tuple(x.shape)}")
         if self.training and self.scale_quant.ready and self.offset_quant.ready:
@@ -72,7 +73,14 @@ class _BatchNorm(Layer):
         mean, var = self._batch_statistics(x) if self.training else (self.running_mean, self.running_var)
         scale, offset = self.affine(mean, var)
         scale, offset = self.carry("", self.scale_quant(scale)), self.carry("", self.offset_quant(offset))
+        if self._may_defer(x):
+            return Deferred(x, scale.to(torch.float64), offset.to(torch.float64))
         return self.emit(self.tap("", affine(x, scale, offset)))
+
+    def _may_defer(self, x: Tensor) -> bool:
+        """Whether the consumer can take the step along, and nobody asks for its value."""
+        alone = self.observer is None and not self._forward_hooks and not torch.is_grad_enabled()
+        return self.defers and alone and self.exact and inside_model.get() and x.dtype == torch.float32
 
     def _train(self, x: Tensor) -> Tensor:
         """The result in training with both casts on, in one step."""

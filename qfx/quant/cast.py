@@ -192,4 +192,6 @@ class FixedPointCast(torch.autograd.Function):
     @classmethod
     def cast(cls, x: Tensor, frac: Tensor, spec: QuantSpec, relu: bool = False, narrow: bool = False) -> Tensor:
         """`x` in the format `spec` at the real binary point `frac`; see `compute`."""
+        if not torch.is_grad_enabled():
+            return compute(x, frac, spec, relu, narrow)[0]
         return typing.cast(Tensor, cls.apply(x, frac, spec, relu, narrow))

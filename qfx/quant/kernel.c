@@ -81,8 +81,32 @@ void cast_narrowing(const double *x, float *q, const double *frac, int64_t count
     for (int64_t start = 0; start < count; start += BLOCK) {
         const int64_t length = count - start < BLOCK ? count - start : BLOCK;
         double wide[BLOCK];
-        cast_f64(x + start, wide, frac, 1, length, to, 1);
+        cast_block_f64(x + start, wide, length, *frac, to);
         for (int64_t i = 0; i < length; i++)
             q[start + i] = (float)wide[i];
+    }
+}
+
+/* The steps of eval between a convolution and the next in one: the affine step and, with relu, max(., 0) in float64, the cast, and
+ * the result in float32.
+ */
+void affine_cast(const float *x, float *q, const double *scale, const double *offset, const double *frac, int64_t samples,
+                 int64_t channels, int64_t image, int32_t relu, const format *to, int32_t threads) {
+#pragma omp parallel for num_threads(threads) if (samples * channels * image > SMALL)
+    for (int64_t plane = 0; plane < samples * channels; plane++) {
+        const double a = scale[plane % channels], b = offset[plane % channels];
+        for (int64_t start = 0; start < image; start += RUN) {
+            const int64_t length = image - start < RUN ? image - start : RUN;
+            const float *from = x + plane * image + start;
+            float *result = q + plane * image + start;
+            double wide[RUN], cast[RUN];
+            for (int64_t i = 0; i < length; i++) {
+                const double value = (double)from[i] * a + b;
+                wide[i] = relu && value < 0 ? 0 : value;
+            }
+            cast_block_f64(wide, cast, length, *frac, to);
+            for (int64_t i = 0; i < length; i++)
+                result[i] = (float)cast[i];
+        }
     }
 }

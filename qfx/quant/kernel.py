@@ -179,6 +179,15 @@ def affine_widening(x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
     return y
 
 
+def affine_cast(x: Tensor, scale: Tensor, offset: Tensor, frac: Tensor, spec: QuantSpec, relu: bool) -> Tensor:
+    """The float32 cast of scale[c] * x + offset[c], of its positive part with `relu`; x float32, the others float64; contiguous."""
+    q = torch.empty_like(x)
+    pointers = [tensor.data_ptr() for tensor in (x, q, scale, offset, frac)]
+    sizes = (x.shape[0], x.shape[1], _image(x))
+    _loaded().affine_cast(*pointers, *sizes, relu, ctypes.byref(_format(spec, False)), torch.get_num_threads())
+    return q
+
+
 def _image(x: Tensor) -> int:
     return math.prod(x.shape[2:])
 
@@ -214,12 +223,15 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
         "channel_sums": [*[pointer] * 4, *[count] * 3, threads],
         "affine": [*[pointer] * 6, *[count] * 3, threads],
     }
-    for name, types in signatures.items():
-        for suffix in SUFFIX.values():
-            function = getattr(library, f"{name}_{suffix}")
-            function.argtypes, function.restype = types, None
-    library.affine_widening.argtypes, library.affine_widening.restype = [*[pointer] * 4, *[count] * 3, threads], None
-    library.cast_narrowing.argtypes, library.cast_narrowing.restype = [*[pointer] * 3, count, pointer, threads], None
+    both = {f"{name}_{suffix}": types for name, types in signatures.items() for suffix in SUFFIX.values()}
+    single = {
+        "affine_widening": [*[pointer] * 4, *[count] * 3, threads],
+        "cast_narrowing": [*[pointer] * 3, count, pointer, threads],
+        "affine_cast": [*[pointer] * 5, *[count] * 3, ctypes.c_int32, pointer, threads],
+    }
+    for name, types in {**both, **single}.items():
+        function = getattr(library, name)
+        function.argtypes, function.restype = types, None
     return library
 
 

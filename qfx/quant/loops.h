@@ -118,17 +118,21 @@ static inline __attribute__((always_inline)) double NAME(backward_run)(const REA
         }                                                                                                                          \
     }
 
+/* q of `count` elements with one binary point, by one thread. */
+static void NAME(cast_block)(const REAL *x, REAL *q, int64_t count, REAL frac, const format *to) {
+    const int f = NAME(integer_frac)(frac);
+#define CALL(mode, relu, digits) NAME(cast_run)(x, q, count, f, to, mode, relu, digits)
+    EACH_MODE(CALL)
+#undef CALL
+}
+
 /* q of `rows` x `columns` elements, a binary point per row. */
 void NAME(cast)(const REAL *x, REAL *q, const REAL *frac, int64_t rows, int64_t columns, const format *to, int32_t threads) {
     const int64_t blocks = (columns + BLOCK - 1) / BLOCK;
 #pragma omp parallel for num_threads(threads) if (rows * columns > SMALL)
     for (int64_t block = 0; block < rows * blocks; block++) {
         const int64_t row = block / blocks, first = block % blocks * BLOCK, from = row * columns + first;
-        const int64_t count = columns - first < BLOCK ? columns - first : BLOCK;
-        const int f = NAME(integer_frac)(frac[row]);
-#define CALL(mode, relu, digits) NAME(cast_run)(x + from, q + from, count, f, to, mode, relu, digits)
-        EACH_MODE(CALL)
-#undef CALL
+        NAME(cast_block)(x + from, q + from, columns - first < BLOCK ? columns - first : BLOCK, frac[row], to);
     }
 }
 

@@ -96,7 +96,9 @@ def cast_gradients(x: Tensor, frac: float, spec: QuantSpec, grad: Tensor, relu: 
 
 @pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-4)])
-@pytest.mark.parametrize("spec", [QuantSpec(8), QuantSpec(4, False), QuantSpec(8, rounding=Rounding.RND_CONV), QuantSpec(6, k_hot=2)])
+@pytest.mark.parametrize(
+    "spec", [QuantSpec(8), QuantSpec(4, False), QuantSpec(8, rounding=Rounding.RND_CONV), QuantSpec(6, k_hot=2)]
+)
 def test_gradient_of_a_large_tensor(spec: QuantSpec, dtype: torch.dtype, tolerance: float) -> None:
     """100,003 values, so that several threads and a rest take part, against sums in float64."""
     generator = torch.Generator().manual_seed(0)

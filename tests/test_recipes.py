@@ -28,7 +28,7 @@ from tests.test_training import Blobs, small
 
 def move(quantizer: Quantizer, by: float) -> None:
     with torch.no_grad():
-        quantizer.frac += by
+        quantizer.frac.add_(by)
 
 
 def test_hysteresis_holds_a_point_until_it_is_pushed_far_enough() -> None:
@@ -107,10 +107,8 @@ def test_only_few_bits_are_watched() -> None:
 
 def two_hot() -> qnn.Model:
     torch.manual_seed(0)
-    specs = {"weight_spec": QuantSpec(6, k_hot=2)}
-    few = QuantSpec(3)
-    return qnn.Model(nn.Sequential(qnn.Quantize(QuantSpec(8, frac=0)), qnn.Linear(6, 16, **specs), qnn.ReLU(quant=QuantSpec(3, False)),
-                                   qnn.Linear(16, 3, weight_spec=few)))  # fmt: skip
+    first, last = qnn.Linear(6, 16, weight_spec=QuantSpec(6, k_hot=2)), qnn.Linear(16, 3, weight_spec=QuantSpec(3))
+    return qnn.Model(nn.Sequential(qnn.Quantize(QuantSpec(8, frac=0)), first, qnn.ReLU(quant=QuantSpec(3, False)), last))
 
 
 def test_stages_end_with_the_formats_wanted() -> None:
@@ -152,7 +150,7 @@ def test_the_penalty_pulls_to_the_nearest_code_with_a_digit_fewer() -> None:
         layer.weight.copy_(torch.tensor([[7.0, 11.0, -5.0, 8.0, 0.0]]))
     digit_penalty(layer).backward()  # type: ignore[no-untyped-call]
     assert layer.weight.grad is not None
-    signs = torch.sign(layer.weight.grad)[0].tolist()
+    signs = [float(sign) for sign in torch.sign(layer.weight.grad)[0]]
     assert signs[0] == -1 and signs[3:] == [1, 0] and signs[1] != 0 and signs[2] != 0
     assert mean_digits(layer) == (2 + 3 + 2 + 1 + 0) / 5
 
@@ -207,7 +205,12 @@ def test_flags_are_read_only_when_they_change(monkeypatch: pytest.MonkeyPatch) -
     quantizer(x)
     reads: list[int] = []
     plain = torch.Tensor.__bool__
-    monkeypatch.setattr(torch.Tensor, "__bool__", lambda self: reads.append(1) or plain(self))
+
+    def watched(self: torch.Tensor) -> bool:
+        reads.append(1)
+        return plain(self)
+
+    monkeypatch.setattr(torch.Tensor, "__bool__", watched)
     quantizer(x)
     assert reads == []
     quantizer.freeze()

@@ -28,7 +28,7 @@ from qfx.quant.cast import compute, gradients
 
 
 class NormalizeBatch(torch.autograd.Function):
-    """`apply(x, weight, bias, scale_frac, offset_frac, eps, scale_spec, offset_spec)` -> y, mean, var (of the batch, no gradient)."""
+    """`apply(x, weight, bias, scale_frac, offset_frac, eps, scale_spec, offset_spec)` -> y, and mean and var without gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -69,7 +69,7 @@ class NormalizeBatch(torch.autograd.Function):
         cls, x: Tensor, weight: Tensor, bias: Tensor, eps: float, scale: Quantizer, offset: Quantizer
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The normalised x, and mean and variance of the batch per channel."""
-        result = cls.apply(x, weight, bias, scale.point(), offset.point(), eps, scale.spec, offset.spec)
+        result: Any = cls.apply(x, weight, bias, scale.point(), offset.point(), eps, scale.spec, offset.spec)
         return typing.cast(tuple[Tensor, Tensor, Tensor], result)
 
 

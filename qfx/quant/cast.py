@@ -10,8 +10,8 @@
 moved by it. R is a rounding mode or the K-hot projection. The formula is that of LSQ and TQT in the variable f = -log2(step).
 Overflow terms are 10 to 1000 times larger than the others: give f an optimizer group of its own (`qfx.training`).
 
-Three ways compute it, with the same bits in the forward: the kernel, where it serves; `saturate` with a backward of a few passes, for
-AP_RND and AP_SAT; and `quantize`, which knows every mode and keeps a mask.
+Three ways compute it, with the same bits in the forward: the kernel, where it serves; `saturate` with a backward of a few passes,
+for AP_RND and AP_SAT; and `quantize`, which knows every mode and keeps a mask.
 """
 
 from __future__ import annotations
@@ -85,10 +85,8 @@ def saturate(x: Tensor, scale: Factor, step: Factor, spec: QuantSpec) -> Tensor:
                 range begins
     """
     type = spec.type(0)
-    if spec.signed:
-        codes = (x * (scale * 2)).floor_().mul_(0.5).ceil_()
-    else:
-        codes = (x * scale).add_(BELOW_HALF[x.dtype]).floor_()
+    wide = x * (scale * 2) if spec.signed else x * scale
+    codes = wide.floor_().mul_(0.5).ceil_() if spec.signed else wide.add_(BELOW_HALF[x.dtype]).floor_()
     return codes.clamp_(type.min_int, type.max_int).mul_(step)
 
 

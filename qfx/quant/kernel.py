@@ -18,7 +18,7 @@ import shutil
 import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -192,7 +192,7 @@ def _image(x: Tensor) -> int:
     return math.prod(x.shape[2:])
 
 
-@lru_cache(maxsize=None)
+@cache
 def _format(spec: QuantSpec, relu: bool) -> _Format:
     type = spec.type(0)
     low, high, most = type.min_int, type.max_int, type.width - int(type.signed)

@@ -38,7 +38,11 @@ class BinaryPointFreezer:
         """Per quantizer path, how often a binary point in use has changed since the start."""
         if self._flips is None:
             return dict.fromkeys(self._quantizers, 0)
-        return {path: int(part.sum()) for path, part in zip(self._quantizers, self._flips.split(self._sizes), strict=True)}
+        return {path: int(part.sum()) for path, part in zip(self._quantizers, self._parts(self._flips), strict=True)}
+
+    def _parts(self, values: Tensor) -> tuple[Tensor, ...]:
+        """One part per quantizer."""
+        return torch.split(values, self._sizes)
 
     def step(self) -> None:
         """Look at the binary points; call it after each optimizer step."""
@@ -65,7 +69,7 @@ class BinaryPointFreezer:
         self._pressure = torch.where(released, torch.zeros_like(pressure), pressure)
         held = torch.where(released, real, real - beyond)
         with torch.no_grad():
-            for quantizer, part in zip(self._quantizers.values(), held.split(self._sizes), strict=True):
+            for quantizer, part in zip(self._quantizers.values(), self._parts(held), strict=True):
                 quantizer.frac.copy_(part.view_as(quantizer.frac))
         return held
 
@@ -75,7 +79,7 @@ class BinaryPointFreezer:
             for quantizer in self._quantizers.values():
                 quantizer.freeze()
             return
-        parts = _most_used(torch.stack(list(self._recent))).split(self._sizes)
+        parts = self._parts(_most_used(torch.stack(list(self._recent))))
         for quantizer, part in zip(self._quantizers.values(), parts, strict=True):
             if not quantizer.frozen:
                 quantizer.freeze(part.view_as(quantizer.frac))
@@ -87,7 +91,7 @@ class BinaryPointFreezer:
         """
         if len(self._recent) == self._recent.maxlen:
             history = torch.stack(list(self._recent))
-            settled = (history == history[-1]).all(0).split(self._sizes)
+            settled = self._parts((history == history[-1]).all(0))
             for quantizer, part in zip(self._quantizers.values(), settled, strict=True):
                 if not quantizer.frozen and bool(part.all()):
                     quantizer.freeze()

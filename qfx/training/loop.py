@@ -103,7 +103,7 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
             raise UsageError("the loss is no longer finite; lower the learning rate")
         if progress is not None:
             progress(epoch + 1, recipe.epochs)
-    if 0 <= freeze_at and steps - freeze_at < LEAST_STEPS:
+    if freeze_at >= 0 and steps - freeze_at < LEAST_STEPS:
         reestimate_statistics(model, data)
     model.eval()
     return freezer

@@ -70,6 +70,6 @@ def relaxed(spec: QuantSpec, stage: Stage) -> QuantSpec:
 def change_spec(quantizer: Quantizer, spec: QuantSpec) -> None:
     """Give a calibrated quantizer another format; its range stays as far as the width allows, and it learns again."""
     with torch.no_grad():
-        quantizer.frac += spec.width - quantizer.spec.width
+        quantizer.frac.add_(spec.width - quantizer.spec.width)
     quantizer.spec = spec
     quantizer.frozen.fill_(False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
+from typing import cast
 
 import pytest
 import torch
@@ -44,10 +45,10 @@ def test_training_as_one_step(scale_spec: QuantSpec) -> None:
     bn(x)  # finds the formats
     grad = torch.randn(x.shape, generator=generator, dtype=torch.float64)
     found: list[list[Tensor]] = []
-    for function in (bn, lambda values: separate(bn, values)):
+    for together in (True, False):
         bn.zero_grad()
         values = x.clone().requires_grad_()
-        y = function(values)
+        y = cast(Tensor, bn(values)) if together else separate(bn, values)
         y.backward(grad)
         gradients = [values.grad, *(parameter.grad for parameter in bn.parameters())]
         found.append([y.detach(), *(gradient for gradient in gradients if gradient is not None)])
@@ -61,7 +62,8 @@ def test_running_statistics_are_those_of_torch() -> None:
     x = torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 + 5
     bn, twin = qnn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)
     for _ in range(3):
-        bn(x), twin(x)
+        bn(x)
+        twin(x)
     torch.testing.assert_close(bn.running_mean, twin.running_mean)
     torch.testing.assert_close(bn.running_var, twin.running_var)
 
@@ -70,8 +72,18 @@ def test_statistics_far_from_zero() -> None:
     """A mean of 1,000 deviations costs no digits of the variance."""
     x = torch.randn(64, 2, 8, 8, generator=torch.Generator().manual_seed(0)) + 1000
     bn = qnn.BatchNorm2d(2, momentum=None)
-    bn(x), bn(x)
+    bn(x)
+    bn(x)
     torch.testing.assert_close(bn.running_var.double(), x.double().var((0, 2, 3)), rtol=1e-4, atol=0)
+
+
+def recorder(values: dict[str, Tensor], name: str) -> Callable[[str, Tensor], None]:
+    """An observer that keeps the values of the layer `name`."""
+
+    def observe(suffix: str, value: Tensor) -> None:
+        values[name + suffix] = value
+
+    return observe
 
 
 @pytest.mark.usefixtures("engine")
@@ -85,9 +97,9 @@ def test_eval_computes_the_same_when_watched() -> None:
         together = model(x)
         deferring = [layer for layer in model.modules() if isinstance(layer, qnn.BatchNorm2d) and layer.defers]
         values: dict[str, Tensor] = {}
-        for name, layer in model.named_modules():
+        for name, layer in cast(Iterator[tuple[str, torch.nn.Module]], model.named_modules()):
             if isinstance(layer, qnn.Layer):
-                layer.observer = lambda suffix, value, name=name: values.__setitem__(name + suffix, value)
+                layer.observer = recorder(values, name)
         watched = model(x)
     assert len(deferring) == 7 and torch.equal(together, watched)
     assert "stage1.bn1" in values and "stage1.act1" in values

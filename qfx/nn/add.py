@@ -7,6 +7,7 @@ from torch import Tensor
 from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.ir import Value
+from qfx.nn.deferred import Deferred
 from qfx.nn.layer import Layer, lower_cast
 from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
@@ -30,11 +31,19 @@ class Add(Layer):
         self.a = None if a is None else Quantizer(a)
         self.b = None if b is None else Quantizer(b)
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+    def first_cast(self, operand: int) -> Quantizer | None:
+        return (self.a, self.b)[operand]
+
+    def forward(self, a: Tensor | Deferred, b: Tensor | Deferred) -> Tensor:
+        a, b = self._branch(".a", self.a, a), self._branch(".b", self.b, b)
         if a.shape != b.shape:
             raise QuantizationError(f"Add: shapes {tuple(a.shape)} and {tuple(b.shape)} differ; broadcasting is not supported")
-        a, b = self.cast(".a", self.a, a), self.cast(".b", self.b, b)
         return self.emit(self.tap("", self.carry("", a) + self.carry("", b)))
+
+    def _branch(self, suffix: str, quantizer: Quantizer | None, x: Tensor | Deferred) -> Tensor:
+        if isinstance(x, Deferred):
+            return x.value() if quantizer is None else self.tap(suffix, x.cast(quantizer, relu=False))
+        return self.cast(suffix, quantizer, x)
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         a, b = inputs

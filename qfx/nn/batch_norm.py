@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.ir import Value
-from qfx.nn.layer import Layer, lower_constant, per_channel
+from qfx.nn.batch_statistics import NormalizeBatch, affine
+from qfx.nn.deferred import Deferred
+from qfx.nn.layer import Layer, inside_model, lower_constant, per_channel
 from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
 
@@ -63,13 +65,29 @@ class _BatchNorm(Layer):
         self.scale_quant = Quantizer(scale_spec, num_features)
         self.offset_quant = Quantizer(offset_spec, num_features)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | Deferred:
         if x.dim() not in self.dims or x.shape[1] != self.num_features:
             raise QuantizationError(f"{type(self).__name__}({self.num_features}) got an input of shape {tuple(x.shape)}")
+        if self.training and self.scale_quant.ready and self.offset_quant.ready:
+            return self.emit(self.tap("", self._train(x)))
         mean, var = self._batch_statistics(x) if self.training else (self.running_mean, self.running_var)
         scale, offset = self.affine(mean, var)
         scale, offset = self.carry("", self.scale_quant(scale)), self.carry("", self.offset_quant(offset))
-        return self.emit(self.tap("", self.carry("", x) * per_channel(scale, x) + per_channel(offset, x)))
+        if self._may_defer(x):
+            return Deferred(x, scale.to(torch.float64), offset.to(torch.float64))
+        return self.emit(self.tap("", affine(x, scale, offset)))
+
+    def _may_defer(self, x: Tensor) -> bool:
+        """Whether the consumer can take the step along, and nobody asks for its value."""
+        alone = self.observer is None and not self._forward_hooks and not torch.is_grad_enabled()
+        return self.defers and alone and self.exact and inside_model.get() and x.dtype == torch.float32
+
+    def _train(self, x: Tensor) -> Tensor:
+        """The result in training with both casts on, in one step."""
+        self._check_count(x)
+        y, mean, var = NormalizeBatch.of(x, self.weight, self.bias, self.eps, self.scale_quant, self.offset_quant)
+        self._track(mean, var, x.numel() // self.num_features)
+        return y
 
     def affine(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and offset for these statistics, before quantization."""
@@ -77,18 +95,24 @@ class _BatchNorm(Layer):
         return scale, self.bias - mean * scale
 
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self._check_count(x)
         dims = (0, *range(2, x.dim()))
         mean = x.mean(dims)
         var = (x - per_channel(mean, x)).square().mean(dims)  # faster here than var_mean with its backward
-        count = x.numel() // self.num_features
-        if count < 2:
+        self._track(mean, var, x.numel() // self.num_features)
+        return mean, var
+
+    def _check_count(self, x: Tensor) -> None:
+        if x.numel() // self.num_features < 2:
             raise QuantizationError("batch normalisation needs more than one value per channel to train")
+
+    def _track(self, mean: Tensor, var: Tensor, count: int) -> None:
+        """Move the running statistics towards those of the batch, of `count` values per channel."""
         with torch.no_grad():
             self.num_batches_tracked += 1
             weight = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-            self.running_mean.lerp_(mean, weight)
-            self.running_var.lerp_(var * (count / (count - 1)), weight)
-        return mean, var
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)
+            self.running_var.lerp_((var * (count / (count - 1))).to(self.running_var.dtype), weight)
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs

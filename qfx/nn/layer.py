@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from qfx.ir import Value
 from qfx.nn.scope import IMAGE, RESULT, Scope
 from qfx.ops import Requantize
 from qfx.quant import Quantizer
+
+inside_model: ContextVar[bool] = ContextVar("inside a model's forward", default=False)
 
 Observer = Callable[[str, Tensor], None]
 """Called with the suffix and the real value of every step that a layer computes."""
@@ -28,6 +31,7 @@ class Layer(nn.Module):
     Attributes:
         carriers: suffix -> dtype in which the step is proved exact; set by the model's proof.
         widen: whether the layer's result goes on in float64, because a plain torch function after it needs that.
+        defers: whether the only consumer begins with a cast that can take the layer's last step along (qfx.nn.deferred).
         observer: called at every tap.
     """
 
@@ -40,10 +44,15 @@ class Layer(nn.Module):
         """Forget the proof."""
         self.carriers: dict[str, torch.dtype] = {}
         self.widen = False
+        self.defers = False
 
     @abstractmethod
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         """Add the layer's ops to the graph; returns its result."""
+
+    def first_cast(self, operand: int) -> Quantizer | None:
+        """The quantizer that operand number `operand` meets first, before anything else happens to it."""
+        return None
 
     @property
     def exact(self) -> bool:
@@ -77,9 +86,12 @@ class Layer(nn.Module):
         """The layer's result, in the dtype that its consumers need."""
         return x.to(torch.float64) if self.widen and self.exact else x
 
-    def cast(self, suffix: str, quantizer: Quantizer | None, x: Tensor) -> Tensor:
-        """The Requantize step `suffix`; without a quantizer there is none."""
-        return x if quantizer is None else self.tap(suffix, quantizer(self.carry(suffix, x)))
+    def cast(self, suffix: str, quantizer: Quantizer | None, x: Tensor, relu: bool = False) -> Tensor:
+        """The Requantize step `suffix`, of max(x, 0) with `relu`; without a quantizer there is none."""
+        if quantizer is None:
+            return x.relu() if relu else x
+        narrow = self.exact and suffix in self.carriers  # what follows is proved, too, and widens where it has to
+        return self.tap(suffix, quantizer(self.carry(suffix, x), relu, narrow))
 
 
 def lower_cast(scope: Scope, suffix: str, quantizer: Quantizer | None, x: Value) -> Value:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,8 +13,9 @@ from qfx.errors import QuantizationError
 from qfx.exactness import Proof
 from qfx.ir import Graph
 from qfx.nn.arithmetic import exact_arithmetic
+from qfx.nn.layer import inside_model
 from qfx.nn.proof import install
-from qfx.quant import quantizers
+from qfx.quant import Quantizer, quantizers
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from qfx.export.lower import Lowered
 
 Shape = tuple[int, ...]
-
-_inside: ContextVar[bool] = ContextVar("inside a model's forward", default=False)
 
 
 class Model(nn.Module):
@@ -46,17 +44,17 @@ class Model(nn.Module):
         self._shapes: list[Shape] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if _inside.get():  # a part of a larger model: the larger one proves
+        if inside_model.get():  # a part of a larger model: the larger one proves
             return super().__call__(*args, **kwargs)
         proving = not self.training and all(isinstance(argument, Tensor) for argument in args) and bool(args)
         proved = proving and self._prove([tuple(argument.shape[1:]) for argument in args])
         exact = exact_arithmetic(args[0].device) if proved else nullcontext()
-        token = _inside.set(True)
+        token = inside_model.set(True)
         try:
             with exact:
                 return super().__call__(*args, **kwargs)
         finally:
-            _inside.reset(token)
+            inside_model.reset(token)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The wrapped network; a subclass has a forward of its own."""
@@ -96,14 +94,28 @@ class Model(nn.Module):
 
     def _prove(self, shapes: list[Shape]) -> bool:
         """Prove the model, unless that was done; returns whether it computes exactly."""
-        modes = [(quantizer.enabled, quantizer.calibrating) for quantizer in quantizers(self).values()]
+        modules = _modules(self)
+        modes = [(module.enabled, module.calibrating) for module in modules if isinstance(module, Quantizer)]
         if not any(enabled for enabled, _ in modes) or any(calibrating for _, calibrating in modes):
             return False
-        tensors = [*self.parameters(), *self.buffers()]
+        tensors = [t for module in modules for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
         key = (tuple(shapes), tuple(modes), tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors))
         if key == self._proof_key:
             return True
+        quantizers(self)  # they learn their names, for messages
         with torch.no_grad():
             self._proofs = install(self._lowered(shapes, "network"))
         self._shapes, self._proof_key = shapes, key
         return True
+
+
+def _modules(model: nn.Module) -> list[nn.Module]:
+    """Every module of `model` once, in a fixed order; `Module.modules` takes as long as a layer."""
+    found: dict[int, nn.Module] = {}
+    waiting = [model]
+    while waiting:
+        module = waiting.pop()
+        if id(module) not in found:
+            found[id(module)] = module
+            waiting += list(module.children())
+    return list(found.values())

@@ -11,6 +11,7 @@ from qfx.errors import ExactnessError
 from qfx.exactness import Proof, prove
 from qfx.ir import Graph
 from qfx.nn.layer import Layer
+from qfx.quant.quantizer import FLOAT32_BITS
 
 if TYPE_CHECKING:
     from qfx.export.lower import Lowered
@@ -46,7 +47,20 @@ def install(lowered: Lowered) -> dict[str, Proof]:
         own = lowered.suffixes.get(node, {})
         if node not in layers and any(dtypes[name] == torch.float64 for name in own):
             _widen(node, layers)
+    for node, layer in layers.items():
+        layer.defers = _may_defer(node, layers, list(trace.nodes))
     return proofs
+
+
+def _may_defer(node: fx.Node, layers: dict[fx.Node, Layer], nodes: list[fx.Node]) -> bool:
+    """Whether the one consumer of `node` casts it at once to a format that float32 holds; both are called once."""
+    users = [user for user in nodes if node in user.all_input_nodes]
+    if len(users) != 1 or users[0] not in layers or users[0].args.count(node) != 1:
+        return False
+    consumer = layers[users[0]]
+    quantizer = consumer.first_cast(users[0].args.index(node))
+    once = all(sum(other is layer for other in layers.values()) == 1 for layer in (layers[node], consumer))
+    return once and quantizer is not None and quantizer.spec.width <= FLOAT32_BITS
 
 
 def _dtype(graph: Graph, proof: Proof) -> torch.dtype:

@@ -127,6 +127,8 @@ class QuantInput(InputLayer):
         return self.emit(self.cast(".quant", self.quant, x))
 
     def _check(self, x: Tensor) -> None:
+        if x.dtype == torch.uint8 and self.raw.min_int <= 0 and self.raw.max_int >= 255:
+            return
         low, high = (float(bound) for bound in torch.aminmax(x)) if x.numel() else (0.0, 0.0)
         if low < self.raw.min_int or high > self.raw.max_int or (x.is_floating_point() and bool((x != x.floor()).any())):
             raise UsageError(

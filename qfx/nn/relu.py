@@ -6,6 +6,7 @@ from torch import Tensor
 
 from qfx import ops
 from qfx.ir import Value
+from qfx.nn.deferred import Deferred
 from qfx.nn.layer import Layer, lower_cast
 from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
@@ -29,7 +30,16 @@ class ReLU(Layer):
         super().__init__()
         self.quant = None if quant is None else Quantizer(quant)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def first_cast(self, operand: int) -> Quantizer | None:
+        return self.quant
+
+    def forward(self, x: Tensor | Deferred) -> Tensor:
+        if isinstance(x, Deferred):
+            if self.observer is None and self.quant is not None:
+                return self.emit(x.cast(self.quant, relu=True))
+            x = x.value()
+        if self.observer is None:  # nobody wants the value between the two
+            return self.emit(self.cast(".quant", self.quant, x, relu=True))
         return self.emit(self.cast(".quant", self.quant, self.tap("", self.carry("", x).relu())))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:

@@ -9,6 +9,9 @@
 "Wrapped" are AP_WRAP and AP_WRAP_SM: what wraps says nothing about where the binary point should go, so neither x nor f is
 moved by it. R is a rounding mode or the K-hot projection. The formula is that of LSQ and TQT in the variable f = -log2(step).
 Overflow terms are 10 to 1000 times larger than the others: give f an optimizer group of its own (`qfx.training`).
+
+Three ways compute it, with the same bits in the forward: the kernel, where it serves; `saturate` with a backward of a few passes,
+for AP_RND and AP_SAT; and `quantize`, which knows every mode and keeps a mask.
 """
 
 from __future__ import annotations
@@ -20,23 +23,36 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qfx.fixed import Overflow
+from qfx.fixed import Overflow, Rounding
+from qfx.quant import kernel
 from qfx.quant.khot import project_k_hot
 from qfx.quant.rounding import exp2, handle_overflow, round_to_integer
 from qfx.quant.spec import MAX_FRAC, QuantSpec
 
 LN2 = math.log(2.0)
 WRAPPING = (Overflow.WRAP, Overflow.WRAP_SM)
+BELOW_HALF = {torch.float32: 0.5 - 2.0**-25, torch.float64: 0.5 - 2.0**-54}
+"""The largest number below a half."""
+MINUS_HALF = {torch.float32: -0.5 - 2.0**-24, torch.float64: -0.5 - 2.0**-53}
+"""The largest number below minus a half."""
+
+Factor = Tensor | float
 
 
 def integer_frac(frac: Tensor) -> Tensor:
     """The binary point in use for a real one: nearest (ties up), within the legal range; int64."""
-    if frac.dim() == 0 and frac.device.type == "cpu":
-        real = float(frac.detach())
-        nearest = math.floor(real) + int(real - math.floor(real) >= 0.5)
-        return torch.tensor(min(max(nearest, -MAX_FRAC), MAX_FRAC))
-    floor = torch.floor(frac.detach())
-    return (floor + (frac.detach() - floor >= 0.5).to(floor.dtype)).clamp(-MAX_FRAC, MAX_FRAC).to(torch.int64)
+    frac = frac.detach()
+    floor = torch.floor(frac)
+    return (floor + (frac - floor >= 0.5).to(floor.dtype)).clamp(-MAX_FRAC, MAX_FRAC).nan_to_num(0).to(torch.int64)
+
+
+def merges_relu(spec: QuantSpec) -> bool:
+    """Whether a ReLU before this cast costs nothing, since the range begins at zero and negative values have no other code."""
+    return not spec.signed and _is_plain(spec)
+
+
+def _is_plain(spec: QuantSpec) -> bool:
+    return spec.k_hot is None and spec.rounding is Rounding.RND and spec.overflow is Overflow.SAT
 
 
 def quantize(x: Tensor, frac: Tensor, spec: QuantSpec) -> tuple[Tensor, Tensor]:
@@ -46,7 +62,10 @@ def quantize(x: Tensor, frac: Tensor, spec: QuantSpec) -> tuple[Tensor, Tensor]:
         x: float32 or float64; per channel, the channel is axis 0.
         frac: int64, a scalar or (channels,).
     """
-    scale, step = _scale_and_step(frac, x)
+    return _quantize(x, *_scale_and_step(frac, x), spec)
+
+
+def _quantize(x: Tensor, scale: Factor, step: Factor, spec: QuantSpec) -> tuple[Tensor, Tensor]:
     scaled = x * scale
     type = spec.type(0)
     if spec.k_hot is not None:
@@ -58,38 +77,119 @@ def quantize(x: Tensor, frac: Tensor, spec: QuantSpec) -> tuple[Tensor, Tensor]:
     return codes * step, inside
 
 
-def _scale_and_step(frac: Tensor, x: Tensor) -> tuple[Tensor | float, Tensor | float]:
+def saturate(x: Tensor, scale: Factor, step: Factor, spec: QuantSpec) -> Tensor:
+    """`quantize` without the mask, for AP_RND and AP_SAT, in as few passes over memory as torch can.
+
+    signed      ceil(floor(2 x) / 2)
+    unsigned    floor(x + h), h the largest number below a half, as x + 1/2 rounds 0.49999997 up; it errs below zero, where the
+                range begins
+    """
+    type = spec.type(0)
+    wide = x * (scale * 2) if spec.signed else x * scale
+    codes = wide.floor_().mul_(0.5).ceil_() if spec.signed else wide.add_(BELOW_HALF[x.dtype]).floor_()
+    return codes.clamp_(type.min_int, type.max_int).mul_(step)
+
+
+def _scale_and_step(frac: Tensor, x: Tensor) -> tuple[Factor, Factor]:
     """`2**frac` and `2**-frac`, exact, in shapes that broadcast over x."""
     if frac.dim():
         frac = frac.view(-1, *[1] * (x.dim() - 1))
-    elif frac.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
-        return math.ldexp(1.0, int(frac)), math.ldexp(1.0, -int(frac))  # a number is much faster than a tensor of one
     return exp2(frac, x.dtype), exp2(-frac, x.dtype)
 
 
+def _factors(frac: Tensor, x: Tensor) -> tuple[Factor, Factor]:
+    """`_scale_and_step` of the integer nearest to the real `frac`."""
+    if frac.dim() == 0 and frac.device.type == "cpu" and x.dtype in BELOW_HALF and not torch.compiler.is_compiling():
+        real = float(frac.detach())  # a number is much faster than a tensor of one, and waits for no other device
+        if math.isfinite(real):
+            nearest = math.floor(real) + int(real - math.floor(real) >= 0.5)
+            nearest = min(max(nearest, -MAX_FRAC), MAX_FRAC)
+            return math.ldexp(1.0, nearest), math.ldexp(1.0, -nearest)
+    return _scale_and_step(integer_frac(frac), x)
+
+
+def compute(
+    x: Tensor, frac: Tensor, spec: QuantSpec, relu: bool = False, narrow: bool = False
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The quantized x, or with `relu` the quantized max(x, 0), and what `gradients` needs; no autograd.
+
+    Args:
+        x: float32 or float64, any shape; per channel, the channel is axis 0.
+        frac: real, a scalar or (channels,).
+        relu: only where `merges_relu(spec)`.
+        narrow: whether a float64 x may give a float32 result; for codes of up to 24 bits.
+    """
+    if kernel.serves_spec(spec) and kernel.serves(x):
+        x = x.contiguous() if frac.dim() else kernel.dense(x)
+        points = frac.detach().to(x.dtype).contiguous()
+        return kernel.cast(x, points, spec, relu, narrow), (x, points)
+    scale, step = _factors(frac, x)
+    if _is_plain(spec):
+        q = saturate(x, scale, step, spec)
+        saved = (x, frac, q)
+    else:
+        q, inside = _quantize(x, scale, step, spec)
+        saved = (x, frac, q, inside)
+    return q.to(torch.float32) if narrow else q, saved
+
+
+def gradients(grad: Tensor, saved: tuple[Tensor, ...], spec: QuantSpec, relu: bool = False) -> tuple[Tensor, Tensor]:
+    """Gradients of x and frac from that of the result, by the module's table.
+
+    Args:
+        saved: of `compute`.
+    """
+    x, frac = saved[:2]
+    grad = grad.to(x.dtype)
+    if len(saved) == 2:
+        return kernel.cast_backward(kernel.like(grad, x), x, frac, spec, relu)
+    q = saved[2]
+    error = x - q
+    if len(saved) == 3:
+        dx = _grad_inside(grad, error, *_factors(frac, x))
+        if relu:
+            dx = torch.ops.aten.threshold_backward(dx, x, 0)
+        outside = grad - dx
+    else:
+        dx = grad * saved[3].to(grad.dtype)
+        outside = torch.zeros_like(grad) if spec.overflow in WRAPPING else grad - dx
+    if frac.dim():
+        dfrac = (dx * error - outside * q).reshape(len(frac), -1).sum(1)
+    else:
+        dfrac = torch.dot(dx.reshape(-1), error.reshape(-1)) - torch.dot(outside.reshape(-1), q.reshape(-1))
+    return dx, dfrac * LN2
+
+
+def _grad_inside(grad: Tensor, error: Tensor, scale: Factor, step: Factor) -> Tensor:
+    """`grad` where the rounding error lies in [-1/2, 1/2) of a step, as it does inside the range only; else 0.
+
+    The error x - q is exact there. What is outside lies half a step beyond the end, or more.
+    """
+    if isinstance(scale, Tensor) or isinstance(step, Tensor):
+        error, step = error * scale, 1.0
+    low, high = MINUS_HALF[error.dtype] * step, 0.5 * step  # both excluded
+    return torch.ops.aten.hardtanh_backward(grad, error, low, high)
+
+
 class FixedPointCast(torch.autograd.Function):
-    """`apply(x, frac, spec)`: see the module's table."""
+    """`apply(x, frac, spec, relu, narrow)`: see the module's table, and `compute`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, frac: Tensor, spec: QuantSpec) -> Tensor:
-        q, inside = quantize(x, integer_frac(frac), spec)
-        ctx.save_for_backward(x, q, inside, frac)
-        ctx.spec = spec
+    def forward(ctx: Any, x: Tensor, frac: Tensor, spec: QuantSpec, relu: bool, narrow: bool) -> Tensor:
+        q, saved = compute(x, frac, spec, relu, narrow)
+        ctx.save_for_backward(*saved)
+        ctx.spec, ctx.relu, ctx.frac_dtype = spec, relu, frac.dtype
         return q
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, q, inside, frac = ctx.saved_tensors
-        (grad,) = grad_outputs
-        grad_x = grad * inside.to(grad.dtype) if ctx.needs_input_grad[0] else None
-        if not ctx.needs_input_grad[1]:
-            return grad_x, None, None
-        outside = torch.zeros_like(q) if ctx.spec.overflow in WRAPPING else -q
-        terms = grad * torch.where(inside, x - q, outside) * LN2
-        grad_frac = terms.reshape(len(terms), -1).sum(1) if frac.dim() else terms.sum()
-        return grad_x, grad_frac.to(frac.dtype), None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        dx, dfrac = gradients(grad_outputs[0], ctx.saved_tensors, ctx.spec, ctx.relu)
+        wants_x, wants_frac = ctx.needs_input_grad[:2]
+        return dx if wants_x else None, dfrac.to(ctx.frac_dtype) if wants_frac else None, None, None, None
 
     @classmethod
-    def cast(cls, x: Tensor, frac: Tensor, spec: QuantSpec) -> Tensor:
-        """`x` in the format `spec` at the real binary point `frac`."""
-        return typing.cast(Tensor, cls.apply(x, frac, spec))
+    def cast(cls, x: Tensor, frac: Tensor, spec: QuantSpec, relu: bool = False, narrow: bool = False) -> Tensor:
+        """`x` in the format `spec` at the real binary point `frac`; see `compute`."""
+        if not torch.is_grad_enabled():
+            return compute(x, frac, spec, relu, narrow)[0]
+        return typing.cast(Tensor, cls.apply(x, frac, spec, relu, narrow))

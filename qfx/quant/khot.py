@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from qfx.fixed import FixedType
-from qfx.quant.rounding import exp2
+from qfx.quant.rounding import wrong_dtype
 
 
 def project_k_hot(x: Tensor, k: int, type: FixedType) -> tuple[Tensor, Tensor]:
@@ -43,6 +43,12 @@ def project_k_hot(x: Tensor, k: int, type: FixedType) -> tuple[Tensor, Tensor]:
 
 def _nearest_power(x: Tensor, most: int) -> Tensor:
     """The signed power of two, exponent 0..most, or zero, that is nearest to each element."""
-    mantissa, exponent = torch.frexp(x.abs())  # |x| = mantissa * 2**exponent, mantissa in [0.5, 1)
-    exponent = (exponent - (mantissa < 0.75).to(exponent.dtype)).clamp(0, most)
-    return torch.sign(x) * exp2(exponent, x.dtype) * (x.abs() >= 0.5).to(x.dtype)
+    magnitude = x.abs()
+    # Half a mantissa more, rounded down to a power of two: 1.5 * 2**e and what is above it becomes 2**(e + 1).
+    if x.dtype == torch.float32:
+        power = magnitude.view(torch.int32).add(1 << 22).bitwise_and_(0x7F800000).view(torch.float32)
+    elif x.dtype == torch.float64:
+        power = magnitude.view(torch.int64).add(1 << 51).bitwise_and_(0x7FF << 52).view(torch.float64)
+    else:
+        raise wrong_dtype(x.dtype)
+    return torch.where(magnitude >= 0.5, power.clamp_(1, 2.0**most).copysign_(x), 0)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from qfx.errors import QuantizationError
 from qfx.fixed import FixedType, IntArray
-from qfx.quant.cast import FixedPointCast, integer_frac
+from qfx.quant.cast import FixedPointCast, integer_frac, merges_relu
 from qfx.quant.search import best_frac
 from qfx.quant.spec import QuantSpec
 
@@ -56,21 +56,41 @@ class Quantizer(nn.Module):
         self.calibrating = False
         self.search: Callable[[Tensor, QuantSpec], Tensor] = best_frac
         self.name = ""
+        self._flags: dict[str, tuple[Tensor, int, bool]] = {}
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (any shape; per channel, the channel is axis 0), float32 or float64, on the grid.
+    def forward(self, x: Tensor, relu: bool = False, narrow: bool = False) -> Tensor:
+        """x (any shape; per channel, the channel is axis 0), float32 or float64, on the grid; with `relu`, max(x, 0).
 
-        In eval a quantizer of more than 24 bits gives float64.
+        In eval a quantizer of more than 24 bits gives float64. With `narrow` one of fewer gives float32, whatever x is.
         """
+        merged = relu and self.ready and merges_relu(self.spec)
+        x = x.relu() if relu and not merged else x
         if not self.enabled:
             return x
-        if self.calibrating or (self.training and not self.calibrated):
+        if not self.ready and (self.calibrating or self.training):
             self.calibrate(x)
         self._check_calibrated()
         if not self.training and self.spec.width > FLOAT32_BITS:
             x = x.to(torch.float64)  # the ends of such a range are no float32 numbers
-        frac = self.frac if self.spec.learn and not self.frozen else self.frac.detach()
-        return FixedPointCast.cast(x, frac, self.spec)
+        return FixedPointCast.cast(x, self.point(), self.spec, merged, narrow and self.spec.width <= FLOAT32_BITS)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the forward casts, and does nothing else."""
+        return self.enabled and not self.calibrating and self._flag("calibrated")
+
+    def point(self) -> Tensor:
+        """The real binary point for the forward; without a gradient if training no longer moves it."""
+        return self.frac if self.spec.learn and not self._flag("frozen") else self.frac.detach()
+
+    def _flag(self, name: str) -> bool:
+        """The buffer `name`, read only when it has changed: on an accelerator reading waits for all that was started."""
+        buffer = cast(Tensor, self._buffers[name])
+        version = -1 if buffer.is_inference() else buffer._version
+        known = self._flags.get(name)
+        if known is None or known[0] is not buffer or known[1] != version or version < 0:
+            known = self._flags[name] = (buffer, version, bool(buffer))
+        return known[2]
 
     def calibrate(self, x: Tensor) -> None:
         """Set the binary point to the one that `search` finds for `x`, unless the spec gives one.
@@ -143,7 +163,7 @@ class Quantizer(nn.Module):
         self._check_calibrated()
 
     def _check_calibrated(self) -> None:
-        if not self.calibrated:
+        if not self._flag("calibrated"):
             raise QuantizationError(
                 f"{self._label()} is not calibrated and has no binary point; "
                 "run qfx.conversion.calibrate(model, batches), train it, or give QuantSpec a frac"

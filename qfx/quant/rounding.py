@@ -23,7 +23,12 @@ def exp2(exponent: Tensor, dtype: torch.dtype) -> Tensor:
         return ((exponent.to(torch.int32) + 127) << 23).view(torch.float32)
     if dtype == torch.float64:
         return ((exponent.to(torch.int64) + 1023) << 52).view(torch.float64)
-    raise QuantizationError(f"quantizers work in float32 or float64, not in {dtype}; switch autocast and half precision off")
+    raise wrong_dtype(dtype)
+
+
+def wrong_dtype(dtype: torch.dtype) -> QuantizationError:
+    """The error for what quantizers do not compute in."""
+    return QuantizationError(f"quantizers work in float32 or float64, not in {dtype}; switch autocast and half precision off")
 
 
 def _half_up(x: Tensor) -> Tensor:

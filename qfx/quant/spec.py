@@ -59,9 +59,9 @@ class QuantSpec:
             raise QuantizationError(f"{self.k_hot}-hot codes saturate (AP_SAT); {self.overflow.value} would break their digits")
 
     @classmethod
-    def weights(cls, width: int, k_hot: int | None = None, per_channel: bool = False) -> QuantSpec:
-        """Signed constants with a learned binary point."""
-        return cls(width, k_hot=k_hot, per_channel=per_channel)
+    def weights(cls, width: int, k_hot: int | None = None, per_channel: bool = False, learn: bool | None = None) -> QuantSpec:
+        """Signed constants; the binary point is learned, or, per channel, stays as calibrated unless `learn` asks for more."""
+        return cls(width, k_hot=k_hot, per_channel=per_channel, learn=not per_channel if learn is None else learn)
 
     @classmethod
     def activations(cls, width: int, signed: bool = False) -> QuantSpec:

@@ -1,7 +1,23 @@
-"""Training: optimizer groups, freezing of binary points, a small loop, recipes."""
+"""Training: optimizer groups, freezing of binary points and weights, a small loop, stages, recipes."""
 
 from qfx.training.freezing import BinaryPointFreezer
 from qfx.training.groups import parameter_groups
 from qfx.training.loop import Recipe, accuracy, fit
+from qfx.training.oscillation import OscillationFreezer
+from qfx.training.sparsity import digit_penalty, mean_digits
+from qfx.training.stages import Stage, fit_stages
+from qfx.training.statistics import reestimate_statistics
 
-__all__ = ["BinaryPointFreezer", "Recipe", "accuracy", "fit", "parameter_groups"]
+__all__ = [
+    "BinaryPointFreezer",
+    "OscillationFreezer",
+    "Recipe",
+    "Stage",
+    "accuracy",
+    "digit_penalty",
+    "fit",
+    "fit_stages",
+    "mean_digits",
+    "parameter_groups",
+    "reestimate_statistics",
+]

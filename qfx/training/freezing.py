@@ -1,7 +1,7 @@
 """Freezing of binary points late in training.
 
 A learned binary point tends to park between two integers and to flip between two grids while the weights settle. The freezer
-watches which integers were in use lately and freezes each at the most used one.
+watches which integers were in use lately and freezes each at the most used one. Watching reads nothing back from an accelerator.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from qfx.quant import quantizers
+from qfx.quant.cast import integer_frac
 
 
 class BinaryPointFreezer:
@@ -20,34 +21,86 @@ class BinaryPointFreezer:
     Args:
         model: the network in training; quantizers that do not learn or are switched off are left alone.
         window: optimizer steps that count as "lately".
-
-    Attributes:
-        flips: per quantizer path, how often a binary point in use has changed since the start.
+        hysteresis: how far, in all, the optimizer has to push a binary point beyond the middle between two integers before the
+            other one is used; 0 for no such limit. Until then it is held at the middle.
     """
 
-    def __init__(self, model: nn.Module, window: int = 200) -> None:
+    def __init__(self, model: nn.Module, window: int = 200, hysteresis: float = 0.0) -> None:
         self._quantizers = {path: q for path, q in quantizers(model).items() if q.spec.learn and q.enabled}
-        self._recent: dict[str, deque[Tensor]] = {path: deque(maxlen=window) for path in self._quantizers}
-        self.flips = dict.fromkeys(self._quantizers, 0)
+        self._sizes = [q.frac.numel() for q in self._quantizers.values()]
+        self._recent: deque[Tensor] = deque(maxlen=window)
+        self._flips: Tensor | None = None
+        self._pressure: Tensor | None = None
+        self.hysteresis = hysteresis
+
+    @property
+    def flips(self) -> dict[str, int]:
+        """Per quantizer path, how often a binary point in use has changed since the start."""
+        if self._flips is None:
+            return dict.fromkeys(self._quantizers, 0)
+        return {path: int(part.sum()) for path, part in zip(self._quantizers, self._parts(self._flips), strict=True)}
+
+    def _parts(self, values: Tensor) -> tuple[Tensor, ...]:
+        """One part per quantizer."""
+        return torch.split(values, self._sizes)
 
     def step(self) -> None:
         """Look at the binary points; call it after each optimizer step."""
-        for path, quantizer in self._quantizers.items():
-            recent, now = self._recent[path], quantizer.fracs.clone()
-            if recent:
-                self.flips[path] += int((recent[-1] != now).sum())
-            recent.append(now)
+        if not self._quantizers:
+            return
+        real = torch.cat([quantizer.frac.detach().reshape(-1) for quantizer in self._quantizers.values()])
+        if self.hysteresis and self._recent:
+            real = self._hold(real, self._recent[-1])
+        now = integer_frac(real)
+        if self._flips is None:
+            self._flips = torch.zeros_like(now)
+        elif self._recent:
+            self._flips += now != self._recent[-1]
+        self._recent.append(now)
+
+    def _hold(self, real: Tensor, used: Tensor) -> Tensor:
+        """Keep points at the middle that have not been pushed far enough beyond it."""
+        least = used - 0.5
+        most = torch.nextafter(used + 0.5, least)
+        beyond = real - real.clamp(least, most)
+        before = torch.zeros_like(beyond) if self._pressure is None else self._pressure
+        pressure = torch.where(beyond * before < 0, beyond, before + beyond) * (beyond != 0)
+        released = pressure.abs() > self.hysteresis
+        self._pressure = torch.where(released, torch.zeros_like(pressure), pressure)
+        held = torch.where(released, real, real - beyond)
+        with torch.no_grad():
+            for quantizer, part in zip(self._quantizers.values(), self._parts(held), strict=True):
+                quantizer.frac.copy_(part.view_as(quantizer.frac))
+        return held
 
     def freeze(self) -> None:
         """Freeze every binary point at the integer most used lately; of equally used ones the one used last."""
-        for path, quantizer in self._quantizers.items():
-            recent = self._recent[path]
-            quantizer.freeze(_most_used(torch.stack(list(recent))) if recent else None)
+        if not self._recent:
+            for quantizer in self._quantizers.values():
+                quantizer.freeze()
+            return
+        parts = self._parts(_most_used(torch.stack(list(self._recent))))
+        for quantizer, part in zip(self._quantizers.values(), parts, strict=True):
+            if not quantizer.frozen:
+                quantizer.freeze(part.view_as(quantizer.frac))
+
+    def freeze_settled(self) -> list[str]:
+        """Freeze the quantizers whose binary points have not changed in the whole window; returns the paths of all frozen ones.
+
+        Reads from the device: call it now and then, not at every step.
+        """
+        if len(self._recent) == self._recent.maxlen:
+            history = torch.stack(list(self._recent))
+            settled = self._parts((history == history[-1]).all(0))
+            for quantizer, part in zip(self._quantizers.values(), settled, strict=True):
+                if not quantizer.frozen and bool(part.all()):
+                    quantizer.freeze()
+        return [path for path, quantizer in self._quantizers.items() if quantizer.frozen]
 
 
 def _most_used(history: Tensor) -> Tensor:
     """Along axis 0 of (steps, ...) integers: the most frequent, of equals the latest."""
-    counts = (history.unsqueeze(0) == history.unsqueeze(1)).sum(1)  # how often the entry of each step occurs
+    counts = torch.stack([(history == row).sum(0) for row in history])  # how often the entry of each step occurs
     best = counts.amax(0, keepdim=True)
     steps = torch.arange(len(history), device=history.device).view(-1, *[1] * (history.dim() - 1))
     last = torch.where(counts == best, steps, -1).argmax(0, keepdim=True)

@@ -14,6 +14,9 @@ from torch.nn import functional
 from qfx.errors import UsageError
 from qfx.training.freezing import BinaryPointFreezer
 from qfx.training.groups import FRAC_LR, parameter_groups
+from qfx.training.oscillation import OscillationFreezer
+from qfx.training.sparsity import digit_penalty
+from qfx.training.statistics import LEAST_STEPS, reestimate_statistics
 
 Progress = Callable[[int, int], None]
 """Called with the epochs done and the epochs in all."""
@@ -36,7 +39,12 @@ class Recipe:
         lr: peak learning rate of AdamW; one epoch of warm-up, then a cosine to zero.
         weight_decay: of weights.
         frac_lr: peak learning rate of binary points.
-        freeze_after: part of the steps after which binary points are frozen; 1 for never.
+        freeze_after: part of the steps after which binary points are frozen; 1 for never. If fewer than 100 steps are left, the
+            statistics of batch normalisation are taken anew at the end.
+        freeze_early: whether a binary point that has not changed for an eighth of the steps is frozen before that.
+        hysteresis: how far a binary point has to be pushed beyond the middle between two integers; see `BinaryPointFreezer`.
+        oscillation: frequency from which weights of few bits are frozen; None for never, see `OscillationFreezer`.
+        digit_penalty: weight in the loss of the penalty on signed digits; see `digit_penalty`.
         label_smoothing: of the cross-entropy.
     """
 
@@ -45,6 +53,10 @@ class Recipe:
     weight_decay: float = 1e-4
     frac_lr: float = FRAC_LR
     freeze_after: float = 0.75
+    freeze_early: bool = False
+    hysteresis: float = 0.0
+    oscillation: float | None = None
+    digit_penalty: float = 0.0
     label_smoothing: float = 0.0
 
 
@@ -66,22 +78,33 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
     steps = recipe.epochs * len(data)
     if steps == 0:
         raise UsageError(f"nothing to train on: {recipe.epochs} epochs of {len(data)} batches")
+    window = max(1, steps // 8)
     optimizer = torch.optim.AdamW(parameter_groups(model, recipe.lr, recipe.weight_decay, recipe.frac_lr))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _schedule(step, steps, len(data)))
-    freezer = BinaryPointFreezer(model, window=max(1, steps // 8))
+    freezer = BinaryPointFreezer(model, window, recipe.hysteresis)
+    weights = None if recipe.oscillation is None else OscillationFreezer(model, recipe.oscillation)
     freeze_at = math.ceil(recipe.freeze_after * steps) if recipe.freeze_after < 1 else -1
     model.train()
     step = 0
     for epoch in range(recipe.epochs):
+        losses: list[Tensor] = []
         for x, y in data:
-            _train_step(model, optimizer, x, y, recipe.label_smoothing)
+            losses.append(_train_step(model, optimizer, x, y, recipe))
             schedule.step()
             freezer.step()
+            if weights is not None:
+                weights.step()
             step += 1
             if step == freeze_at:
                 freezer.freeze()
+            elif recipe.freeze_early and step % window == 0:
+                freezer.freeze_settled()
+        if losses and not bool(torch.stack(losses).isfinite().all()):  # once per epoch: an accelerator is not waited for
+            raise UsageError("the loss is no longer finite; lower the learning rate")
         if progress is not None:
             progress(epoch + 1, recipe.epochs)
+    if freeze_at >= 0 and steps - freeze_at < LEAST_STEPS:
+        reestimate_statistics(model, data)
     model.eval()
     return freezer
 
@@ -95,14 +118,16 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch: int = 256) -> float:
     return 100.0 * hits / len(y)
 
 
-def _train_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, smoothing: float) -> None:
+def _train_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, recipe: Recipe) -> Tensor:
+    """One step; returns the loss."""
     optimizer.zero_grad(set_to_none=True)
     output: Any = model(x)
-    loss = functional.cross_entropy(output, y, label_smoothing=smoothing)
-    if not math.isfinite(loss.item()):
-        raise UsageError("the loss is no longer finite; lower the learning rate")
+    loss = functional.cross_entropy(output, y, label_smoothing=recipe.label_smoothing)
+    if recipe.digit_penalty:
+        loss = loss + recipe.digit_penalty * digit_penalty(model)
     loss.backward()
     optimizer.step()
+    return loss.detach()
 
 
 def _schedule(step: int, steps: int, warm_up: int) -> float:

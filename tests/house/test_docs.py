@@ -62,6 +62,15 @@ def test_named_files_exist(page: Path) -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_every_property_has_tests_that_exist() -> None:
+    rows = re.findall(r"^\| (\d+)\. [^|]+\|([^|]+)\|$", (ROOT / "docs" / "guides" / "train.md").read_text(), re.M)
+    assert [int(number) for number, _ in rows] == list(range(1, 15))
+    for number, tests in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", tests)
+        assert named, number
+        assert [name for file, name in named if f"\ndef {name}(" not in (ROOT / file).read_text()] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_make_targets_exist(page: Path) -> None:
     makefiles = [ROOT / "Makefile", ROOT / "hls_templates" / "project" / "Makefile.j2"]  # ours, and an exported project's

@@ -143,6 +143,17 @@ def test_best_frac_per_channel_and_of_zeros() -> None:
     assert best_frac(x, spec).tolist() == [1, 6, 3]
 
 
+@pytest.mark.parametrize("rounding", ROUNDING)
+def test_more_bits_are_asked_for_by_the_error(rounding: Rounding) -> None:
+    """The gradient of sum |x - q| never asks for a coarser grid inside the range, and for a finer one unless x is on it."""
+    x = torch.arange(-64, 64, dtype=torch.float64) / 16
+    for value in x:
+        f = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+        q = FixedPointCast.cast(value.reshape(1), f, QuantSpec(8, rounding=rounding))
+        (value - q).abs().sum().backward()  # type: ignore[no-untyped-call]
+        assert f.grad is not None and (float(f.grad) < 0 or q.item() == value.item())
+
+
 @pytest.mark.parametrize("start", [-4, 4])
 @pytest.mark.parametrize("width", [3, 6])
 def test_a_binary_point_finds_its_way(width: int, start: int) -> None:
@@ -181,8 +192,8 @@ def test_per_channel_codes_share_the_finest_grid() -> None:
 
 def test_values_off_the_grid_have_no_codes() -> None:
     class Leaky(Quantizer):
-        def forward(self, x: Tensor) -> Tensor:
-            return super().forward(x) + 0.01
+        def forward(self, x: Tensor, relu: bool = False, narrow: bool = False) -> Tensor:
+            return super().forward(x, relu, narrow) + 0.01
 
     with pytest.raises(QuantizationError, match=r"a quantizer of 4 bits gave values that are off its grid 2\*\*-2"):
         Leaky(QuantSpec(4, frac=2)).codes(gaussian(10))

@@ -1,0 +1,112 @@
+/* The cast and the batch normalisation of training, one pass over memory each. Compiled on first use by qfx/quant/kernel.py.
+ *
+ * loops.h holds the functions; it is read once per number type. Every operation is rounded by itself: no -ffast-math, no fused
+ * multiply-add (-ffp-contract=off), so that a result has the bits that torch's separate operations give.
+ */
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define BLOCK 4096 /* elements that one thread takes at a time */
+#define RUN 512    /* elements summed in the number type itself, before they go into a double */
+#define SMALL 32768 /* up to this many elements one thread is faster than several */
+#define MOST_FRAC 64
+
+enum rounding { RND, RND_ZERO, RND_MIN_INF, RND_INF, RND_CONV, TRN, TRN_ZERO, K_HOT };
+
+typedef struct {
+    int32_t rounding; /* one of enum rounding */
+    int32_t digits;   /* of K_HOT */
+    int32_t most;     /* K_HOT: largest exponent of a digit */
+    int32_t relu;     /* whether max(x, 0) is cast; RND only */
+    double low, high; /* the range, in codes */
+    double inside_low, inside_high; /* K_HOT: x is inside where it lies between, both excluded */
+} format;
+
+#define REAL float
+#define BITS uint32_t
+#define MANTISSA 23
+#define EXPONENT 0x7f800000u
+#define NAME(name) name##_f32
+#define FLOOR floorf
+#define CEIL ceilf
+#define EVEN rintf
+#define ABS fabsf
+#define COPYSIGN copysignf
+#define LDEXP ldexpf
+#include "loops.h"
+
+#undef REAL
+#undef BITS
+#undef MANTISSA
+#undef EXPONENT
+#undef NAME
+#undef FLOOR
+#undef CEIL
+#undef EVEN
+#undef ABS
+#undef COPYSIGN
+#undef LDEXP
+#define REAL double
+#define BITS uint64_t
+#define MANTISSA 52
+#define EXPONENT 0x7ff0000000000000u
+#define NAME(name) name##_f64
+#define FLOOR floor
+#define CEIL ceil
+#define EVEN rint
+#define ABS fabs
+#define COPYSIGN copysign
+#define LDEXP ldexp
+#include "loops.h"
+
+/* The exact affine step of eval from float32: y[n][c][i] = scale[c] * x[n][c][i] + offset[c] in float64. */
+void affine_widening(const float *x, double *y, const double *scale, const double *offset, int64_t samples, int64_t channels,
+                     int64_t image, int32_t threads) {
+#pragma omp parallel for num_threads(threads) if (samples * channels * image > SMALL)
+    for (int64_t plane = 0; plane < samples * channels; plane++) {
+        const double a = scale[plane % channels], b = offset[plane % channels];
+        const float *from = x + plane * image;
+        double *to = y + plane * image;
+#pragma omp simd
+        for (int64_t i = 0; i < image; i++)
+            to[i] = (double)from[i] * a + b;
+    }
+}
+
+/* cast_f64 with the result in float32, which holds the codes of up to 24 bits. */
+void cast_narrowing(const double *x, float *q, const double *frac, int64_t count, const format *to, int32_t threads) {
+#pragma omp parallel for num_threads(threads) if (count > SMALL)
+    for (int64_t start = 0; start < count; start += BLOCK) {
+        const int64_t length = count - start < BLOCK ? count - start : BLOCK;
+        double wide[BLOCK];
+        cast_block_f64(x + start, wide, length, *frac, to);
+        for (int64_t i = 0; i < length; i++)
+            q[start + i] = (float)wide[i];
+    }
+}
+
+/* The steps of eval between a convolution and the next in one: the affine step and, with relu, max(., 0) in float64, the cast, and
+ * the result in float32.
+ */
+void affine_cast(const float *x, float *q, const double *scale, const double *offset, const double *frac, int64_t samples,
+                 int64_t channels, int64_t image, int32_t relu, const format *to, int32_t threads) {
+#pragma omp parallel for num_threads(threads) if (samples * channels * image > SMALL)
+    for (int64_t plane = 0; plane < samples * channels; plane++) {
+        const double a = scale[plane % channels], b = offset[plane % channels];
+        for (int64_t start = 0; start < image; start += RUN) {
+            const int64_t length = image - start < RUN ? image - start : RUN;
+            const float *from = x + plane * image + start;
+            float *result = q + plane * image + start;
+            double wide[RUN], cast[RUN];
+            for (int64_t i = 0; i < length; i++) {
+                const double value = (double)from[i] * a + b;
+                wide[i] = relu && value < 0 ? 0 : value;
+            }
+            cast_block_f64(wide, cast, length, *frac, to);
+            for (int64_t i = 0; i < length; i++)
+                result[i] = (float)cast[i];
+        }
+    }
+}

@@ -1,0 +1,75 @@
+"""Training in stages: from wider codes to narrower ones, from dense codes to K-hot ones.
+
+Each stage is a `fit` with its recipe. A stage may give quantizers more bits or digits than they are to end with; the last gives
+none more. Binary points move with the width, so that the range stays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from qfx.errors import UsageError
+from qfx.quant import Quantizer, QuantSpec, quantizers
+from qfx.quant.spec import MAX_WIDTH
+from qfx.training.freezing import BinaryPointFreezer
+from qfx.training.loop import Batches, Progress, Recipe, fit
+
+FEW_BITS = 4
+"""Only formats of at most this many bits are widened."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage.
+
+    Attributes:
+        recipe: how to train.
+        extra_bits: bits more for each format of at most 4 bits whose binary point is not given.
+        extra_digits: digits more for each K-hot format; None for dense codes.
+    """
+
+    recipe: Recipe
+    extra_bits: int = 0
+    extra_digits: int | None = 0
+
+
+def fit_stages(model: nn.Module, data: Batches, stages: Sequence[Stage], progress: Progress | None = None) -> BinaryPointFreezer:
+    """Train a calibrated `model` stage by stage and leave it in eval mode, with the formats it came with.
+
+    Returns:
+        the freezer of the last stage.
+
+    Raises:
+        UsageError: no stages, or a last one with extra bits or digits.
+    """
+    if not stages or (stages[-1].extra_bits, stages[-1].extra_digits) != (0, 0):
+        raise UsageError("the last stage has to end with the formats wanted: extra_bits=0 and extra_digits=0")
+    wanted = {path: quantizer.spec for path, quantizer in quantizers(model).items()}
+    for stage in stages:
+        for path, quantizer in quantizers(model).items():
+            change_spec(quantizer, relaxed(wanted[path], stage))
+        freezer = fit(model, data, stage.recipe, progress)
+    return freezer  # pyright: ignore[reportPossiblyUnboundVariable]
+
+
+def relaxed(spec: QuantSpec, stage: Stage) -> QuantSpec:
+    """The format in place of `spec` during a stage."""
+    if spec.frac is None and spec.width <= FEW_BITS:
+        spec = dataclasses.replace(spec, width=min(spec.width + stage.extra_bits, MAX_WIDTH))
+    if spec.k_hot is not None:
+        digits = None if stage.extra_digits is None else spec.k_hot + stage.extra_digits
+        spec = dataclasses.replace(spec, k_hot=digits)
+    return spec
+
+
+def change_spec(quantizer: Quantizer, spec: QuantSpec) -> None:
+    """Give a calibrated quantizer another format; its range stays as far as the width allows, and it learns again."""
+    with torch.no_grad():
+        quantizer.frac.add_(spec.width - quantizer.spec.width)
+    quantizer.spec = spec
+    quantizer.frozen.fill_(False)

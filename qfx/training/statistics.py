@@ -1,0 +1,58 @@
+"""Batch-normalisation statistics taken anew, for weights and formats that no longer move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from qfx.errors import UsageError
+from qfx.nn.batch_norm import BatchNorm1d, BatchNorm2d
+
+LEAST_STEPS = 100
+"""Batches after which running statistics have forgotten the formats before freezing."""
+
+
+def reestimate_statistics(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], steps: int = LEAST_STEPS) -> int:
+    """Set every running mean and variance to its plain average over `steps` batches, taken as often as needed.
+
+    Freezing a binary point on another integer than the last one, and weights that oscillate, leave statistics behind that no longer
+    fit. Nothing else is changed; the model's mode stays.
+
+    Args:
+        batches: (input, label); iterated again from the start until there are enough.
+
+    Returns:
+        the number of batches used; 0 for a model without batch normalisation.
+
+    Raises:
+        UsageError: no batches.
+    """
+    norms = [module for module in model.modules() if isinstance(module, BatchNorm1d | BatchNorm2d)]
+    if not norms:
+        return 0
+    momenta = [norm.momentum for norm in norms]
+    modes = {module: module.training for module in model.modules()}
+    for norm in norms:
+        norm.momentum = None  # a plain average, which the first batch starts anew
+        norm.num_batches_tracked.zero_()
+    model.train()
+    done = 0
+    try:
+        with torch.no_grad():
+            while done < steps:
+                before = done
+                for x, _ in batches:
+                    model(x)
+                    done += 1
+                    if done == steps:
+                        break
+                if done == before:
+                    raise UsageError("there are no batches to take statistics from")
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for module, training in modes.items():
+            module.training = training
+    return done

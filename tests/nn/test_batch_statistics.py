@@ -1,0 +1,121 @@
+"""Batch normalisation as one step in training, against its separate steps; and what eval takes together, against step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import cast
+
+import pytest
+import torch
+from torch import Tensor
+
+import qfx.nn as qnn
+from qfx.models import ResNet8
+from qfx.quant import FixedPointCast, QuantSpec, kernel
+
+
+@pytest.fixture(params=[True, False], ids=["kernel", "eager"])
+def engine(request: pytest.FixtureRequest) -> Generator[bool]:
+    if request.param and kernel.library() is None:
+        pytest.skip(kernel.status())
+    with kernel.using(request.param):
+        yield request.param
+
+
+def separate(bn: qnn.BatchNorm2d, x: Tensor) -> Tensor:
+    """The layer's formula, with autograd through every step."""
+    mean = x.mean((0, 2, 3))
+    var = (x - mean.view(1, -1, 1, 1)).square().mean((0, 2, 3))
+    scale = bn.weight * torch.rsqrt(var + bn.eps)
+    offset = bn.bias - mean * scale
+    scale = FixedPointCast.cast(scale, bn.scale_quant.frac, bn.scale_quant.spec)
+    offset = FixedPointCast.cast(offset, bn.offset_quant.frac, bn.offset_quant.spec)
+    return x * scale.view(1, -1, 1, 1) + offset.view(1, -1, 1, 1)
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("scale_spec", [QuantSpec(8), QuantSpec(3), QuantSpec(8, k_hot=2), QuantSpec(6, per_channel=True)], ids=str)
+def test_training_as_one_step(scale_spec: QuantSpec) -> None:
+    generator = torch.Generator().manual_seed(0)
+    bn = qnn.BatchNorm2d(5, scale_spec=scale_spec, offset_spec=QuantSpec(4)).to(torch.float64)
+    x = torch.randn(6, 5, 7, 9, generator=generator, dtype=torch.float64) * 3 + 20
+    with torch.no_grad():
+        bn.weight.uniform_(0.5, 2, generator=generator)
+        bn.bias.uniform_(-1, 1, generator=generator)
+    bn(x)  # finds the formats
+    grad = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+    found: list[list[Tensor]] = []
+    for together in (True, False):
+        bn.zero_grad()
+        values = x.clone().requires_grad_()
+        y = cast(Tensor, bn(values)) if together else separate(bn, values)
+        y.backward(grad)
+        gradients = [values.grad, *(parameter.grad for parameter in bn.parameters())]
+        found.append([y.detach(), *(gradient for gradient in gradients if gradient is not None)])
+    assert len(found[0]) == 6
+    for one, several in zip(*found, strict=True):
+        torch.testing.assert_close(one, several, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.usefixtures("engine")
+def test_running_statistics_are_those_of_torch() -> None:
+    x = torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 + 5
+    bn, twin = qnn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)
+    for _ in range(3):
+        bn(x)
+        twin(x)
+    torch.testing.assert_close(bn.running_mean, twin.running_mean)
+    torch.testing.assert_close(bn.running_var, twin.running_var)
+
+
+def test_statistics_far_from_zero() -> None:
+    """A mean of 1,000 deviations costs no digits of the variance."""
+    x = torch.randn(64, 2, 8, 8, generator=torch.Generator().manual_seed(0)) + 1000
+    bn = qnn.BatchNorm2d(2, momentum=None)
+    bn(x)
+    bn(x)
+    torch.testing.assert_close(bn.running_var.double(), x.double().var((0, 2, 3)), rtol=1e-4, atol=0)
+
+
+def recorder(values: dict[str, Tensor], name: str) -> Callable[[str, Tensor], None]:
+    """An observer that keeps the values of the layer `name`."""
+
+    def observe(suffix: str, value: Tensor) -> None:
+        values[name + suffix] = value
+
+    return observe
+
+
+@pytest.mark.usefixtures("engine")
+def test_eval_computes_the_same_when_watched() -> None:
+    """With observers every step is computed by itself; without, normalisation and cast are one."""
+    torch.manual_seed(0)
+    model, x = ResNet8(), torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
+    model(x)
+    model.eval()
+    with torch.no_grad():
+        together = model(x)
+        deferring = [layer for layer in model.modules() if isinstance(layer, qnn.BatchNorm2d) and layer.defers]
+        values: dict[str, Tensor] = {}
+        for name, layer in cast(Iterator[tuple[str, torch.nn.Module]], model.named_modules()):
+            if isinstance(layer, qnn.Layer):
+                layer.observer = recorder(values, name)
+        watched = model(x)
+    assert len(deferring) == 7 and torch.equal(together, watched)
+    assert "stage1.bn1" in values and "stage1.act1" in values
+    assert torch.equal(together, model(x))  # with gradients: nothing is deferred
+
+
+def test_a_layer_by_itself_and_a_hook_see_values() -> None:
+    torch.manual_seed(0)
+    model, x = ResNet8(), torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    model(x)
+    model.eval()
+    norm = next(layer for layer in model.modules() if isinstance(layer, qnn.BatchNorm2d))
+    seen: list[object] = []
+    with torch.no_grad():
+        wanted = model(x)
+        assert norm.defers and isinstance(norm(torch.zeros(1, 16, 2, 2)), Tensor)
+        norm.register_forward_hook(lambda module, inputs, output: seen.append(output))
+        assert torch.equal(model(x), wanted)
+    assert isinstance(seen[0], Tensor)

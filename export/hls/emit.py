@@ -15,7 +15,7 @@ from qfx.export.hls.folding import Folding, check_folding, plain_folding
 from qfx.export.hls.folding_file import NAME as FOLDING
 from qfx.export.hls.folding_file import folding_text
 from qfx.export.hls.layers import Layer
-from qfx.export.hls.patterns import stage_network
+from qfx.export.hls.patterns import stage_network, with_facts
 from qfx.export.hls.plan import STREAM_DEPTH, Port, Stage, Stream, Wire, Wiring, is_alias, wire_graph
 from qfx.export.hls.selfcheck import casts_of
 from qfx.export.hls.stages import build_layer
@@ -203,7 +203,7 @@ def render(design: Design, board: Board, clock_ns: float, frames: int) -> dict[s
     """
     renderer = Renderer()
     values: dict[str, object] = {"design": design, "board": board, "clock_ns": clock_ns, "frames": frames}
-    files = {f"kernels/{name}.hpp": text for name, text in sorted(renderer.kernels(design.kernels).items())}
+    files = {f"kernels/{name}.hpp": with_facts(name, text) for name, text in sorted(renderer.kernels(design.kernels).items())}
     values["files"] = sorted([*files, f"{design.name}.hpp", "layers.hpp", "types.hpp", "weights.hpp"])
     values["casts"] = casts_of(design.wiring)
     for name in PROJECT_FILES:

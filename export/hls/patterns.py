@@ -68,12 +68,14 @@ class Kernel:
 
     Attributes:
         latency: depth of its pipeline in cycles, without an adder tree; no vendor tool has confirmed it.
+        takes: what it is made of; `export/cost` counts it.
         passes: a word for a word: where several follow each other, a requantize is mostly the last, so words that wait behind
             them are narrower than in front of them.
     """
 
     touched: Pattern
     latency: int
+    takes: str
     passes: bool = False
 
 
@@ -83,14 +85,24 @@ VARIANT = re.compile(r"(?<=^concat)\d+|(?<=^rearrange)\d+|_(?:khot|dsp|lut|packe
 CALL = re.compile(r"^(\w+)<(?:layer::(\w+)|value::(\w+)(?:, value::(\w+))?|port::(\w+))")
 
 
-def kernel(latency: int, *names: str, passes: bool = False) -> Callable[[Pattern], Pattern]:
+def kernel(latency: int, *names: str, takes: str, passes: bool = False) -> Callable[[Pattern], Pattern]:
     """Register the pattern of kernels that touch their streams alike."""
 
     def register(touched: Pattern) -> Pattern:
-        KERNELS.update({name: Kernel(touched, latency, passes) for name in names})
+        KERNELS.update({name: Kernel(touched, latency, takes, passes) for name in names})
         return touched
 
     return register
+
+
+def with_facts(name: str, text: str) -> str:
+    """The text of kernel file `name`, with the latency and the cost of its stage at the end of its first comment."""
+    model = KERNELS.get("axi_in" if name == "axi" else VARIANT.sub("", name))
+    if model is None:  # a part of other kernels
+        return text
+    tree = " and a cycle per level of the adder tree" if "adder tree" in model.takes else ""
+    latency = f"// Latency: {model.latency} cycles{tree}, declared for the schedule; no vendor tool has confirmed it.\n"
+    return text.replace("#pragma once\n", f"{latency}// Takes: {model.takes}.\n#pragma once\n", 1)
 
 
 def stage_network(wiring: Wiring, layers: list[Layer], stages: list[Stage]) -> Network:
@@ -150,49 +162,57 @@ def where(mask: IntArray) -> IntArray:
     return np.flatnonzero(mask.ravel())
 
 
-@kernel(2, "axi_in")
+@kernel(2, "axi_in", takes="a word and a beat in registers, the multiplexers between them")
 def axi_in(s: Settings) -> Touched:
     word, beat = s.x.lanes // s["STEP"], s["SLOTS"] // s["STEP"]  # steps of each
     return Touched(s["STEPS"], {0: every(-(-s["STEPS"] // beat), beat)}, {0: every(s.x.words, word, word - 1)})
 
 
-@kernel(2, "axi_out")
+@kernel(2, "axi_out", takes="a word and a beat in registers, the multiplexers between them")
 def axi_out(s: Settings) -> Touched:
     word, beat = s.x.lanes // s["STEP"], s["SLOTS"] // s["STEP"]  # steps of each
     sent = np.minimum(every(-(-s["STEPS"] // beat), beat, beat - 1), s["STEPS"] - 1)
     return Touched(s["STEPS"], {0: every(s.x.words, word)}, {0: sent})
 
 
-@kernel(1, "fork")
+@kernel(1, "fork", takes="wires")
 def fork(s: Settings) -> Touched:
     at = every(s.x.words)
     return Touched(s.x.words, {0: at}, {0: at, 1: at})
 
 
-@kernel(3, "relu", "clamp", "requantize", "lookup", passes=True)
+@kernel(
+    3,
+    "relu",
+    "clamp",
+    "requantize",
+    "lookup",
+    passes=True,
+    takes="comparators, an adder or a table per lane",
+)
 def one_to_one(s: Settings) -> Touched:
     at = every(s.x.words)
     return Touched(s.x.words, {0: at}, {0: at})
 
 
-@kernel(5, "affine", "prelu", passes=True)
+@kernel(5, "affine", "prelu", passes=True, takes="a multiplication per lane, an adder or a choice behind it, a table of constants")
 def one_to_one_product(s: Settings) -> Touched:
     return one_to_one(s)
 
 
-@kernel(3, "add", "add_minus")
+@kernel(3, "add", "add_minus", takes="an adder per lane")
 def add(s: Settings) -> Touched:
     at = every(s.out.words)
     return Touched(s.out.words, {0: at, 1: at}, {0: at})
 
 
-@kernel(5, "multiply_values")
+@kernel(5, "multiply_values", takes="a multiplication per lane")
 def multiply_values(s: Settings) -> Touched:
     at = every(s.out.words)
     return Touched(s.out.words, {1: at, 0: at}, {0: at})
 
 
-@kernel(5, "multiply_channels")
+@kernel(5, "multiply_channels", takes="a multiplication per lane, a frame of factors")
 def multiply_channels(s: Settings) -> Touched:
     at = every(s.out.words)
     return Touched(s.out.words, {1: every(s.x.groups), 0: at}, {0: at})
@@ -214,37 +234,42 @@ def window_rows(s: Settings, sent: IntArray) -> Touched:
     )
 
 
-@kernel(3, "sliding_window")
+@kernel(3, "sliding_window", takes="LINES image rows of memory, a choice of one of them per word, counters")
 def sliding_window(s: Settings) -> Touched:
     return window_rows(s, every(s["SCAN"]))
 
 
-@kernel(3, "sliding_window_taps")
+@kernel(3, "sliding_window_taps", takes="LINES image rows of memory, a register per kernel position, counters")
 def sliding_window_taps(s: Settings) -> Touched:
     columns = every(s["SCAN"] // s.x.groups) - s["FILL_COLUMNS"]
     complete = (columns >= 0) & (columns % s["STRIDE_COLUMNS"] == 0)
     return window_rows(s, where(np.repeat(complete, s.x.groups)))
 
 
-@kernel(2, "pick_pixels")
+@kernel(2, "pick_pixels", takes="counters")
 def pick_pixels(s: Settings) -> Touched:
     picked = np.zeros((s.x.height, s["COLUMNS"], s.x.groups), np.int64)
     picked[:: s["STRIDE_ROWS"], :: s["STRIDE_COLUMNS"]] = 1
     return Touched(picked.size, {0: every(picked.size)}, {0: where(picked)})
 
 
-@kernel(2, "convert_wider")
+@kernel(2, "convert_wider", takes="a word in registers")
 def convert_wider(s: Settings) -> Touched:
     ratio = s.out.lanes // s.x.lanes
     return Touched(s.x.words, {0: every(s.x.words)}, {0: every(s.out.words, ratio, ratio - 1)})
 
 
-@kernel(2, "convert_narrower")
+@kernel(2, "convert_narrower", takes="a word in registers")
 def convert_narrower(s: Settings) -> Touched:
     return Touched(s.out.words, {0: every(s.x.words, s.x.lanes // s.out.lanes)}, {0: every(s.out.words)})
 
 
-@kernel(8, "conv2d", "linear")
+@kernel(
+    8,
+    "conv2d",
+    "linear",
+    takes="SIMD * PE multiplications, PE adder trees and accumulators, weights, a window's words",
+)
 def matrix_vector(s: Settings) -> Touched:
     window, outputs = s["WINDOW_WORDS"], s.out.groups
     starts = every(s.out.pixels, outputs * window)[:, None]
@@ -252,13 +277,17 @@ def matrix_vector(s: Settings) -> Touched:
     return Touched(count, {0: (starts + every(window)).ravel()}, {0: every(s.out.words, window, window - 1)})
 
 
-@kernel(4, "max_pool2d", "avg_pool2d")
-@kernel(6, "avg_pool2d_scaled", "avg_pool2d_places")
+@kernel(4, "max_pool2d", "avg_pool2d", takes="a comparator or an adder per lane")
+@kernel(6, "avg_pool2d_scaled", "avg_pool2d_places", takes="an adder and a multiplication per lane")
 def pool(s: Settings) -> Touched:
     return word_by_word(s, s["TAPS"])
 
 
-@kernel(6, "conv2d_depthwise")
+@kernel(
+    6,
+    "conv2d_depthwise",
+    takes="per lane WORD_TAPS multiplications, an adder tree and an accumulator; weights",
+)
 def conv2d_depthwise(s: Settings) -> Touched:
     return word_by_word(s, s["TAP_WORDS"])
 
@@ -269,7 +298,7 @@ def word_by_word(s: Settings, words: int) -> Touched:
     return Touched(count, {0: every(count)}, {0: every(s.out.words, words, words - 1)})
 
 
-@kernel(6, "conv2d_grouped")
+@kernel(6, "conv2d_grouped", takes="a multiplication, an accumulator, the table of weights, the codes of a window")
 def conv2d_grouped(s: Settings) -> Touched:
     window, turns = s["WINDOW_CODES"], s["WEIGHT_WORDS"]
     word = turns // s.out.channels * s.out.lanes  # beats per word of outputs
@@ -279,7 +308,7 @@ def conv2d_grouped(s: Settings) -> Touched:
     return Touched(s.out.pixels * (window + turns), {0: read.ravel()}, {0: sent.ravel()})
 
 
-@kernel(3, "argmax")
+@kernel(3, "argmax", takes="a comparator")
 def argmax(s: Settings) -> Touched:
     codes = s.x.words * s.x.lanes
     return Touched(codes, {0: every(s.x.words, s.x.lanes)}, {0: every(1, 1, codes - 1)})
@@ -293,41 +322,41 @@ def parts(s: Settings) -> Iterator[tuple[int, Wire, int, int]]:
         start = s[f"END_{index}"]
 
 
-@kernel(3, "concat_words")
+@kernel(3, "concat_words", takes="a shift per lane and a choice of inputs")
 def concat_words(s: Settings) -> Touched:
     steps = every(s.out.words).reshape(s["TURNS"], s["TURN_WORDS"])
     return Touched(steps.size, {i: steps[:, start:end].ravel() for i, _, start, end in parts(s)}, {0: steps.ravel()})
 
 
-@kernel(3, "concat")
+@kernel(3, "concat", takes="a shift and a choice of inputs and lanes")
 def concat(s: Settings) -> Touched:
     steps = every(s.out.pixels * s.out.channels).reshape(-1, s.out.channels)
     reads = {i: steps[:, start : end : wire.lanes].ravel() for i, wire, start, end in parts(s)}
     return Touched(steps.size, reads, {0: every(s.out.words, s.out.lanes, s.out.lanes - 1)})
 
 
-@kernel(3, "pad")
+@kernel(3, "pad", takes="counters")
 def pad(s: Settings) -> Touched:
     inside = np.zeros((s.out.height, s["COLUMNS"], s.out.groups), np.int64)
     inside[s["ABOVE"] :, s["LEFT"] :][: s.x.height, : s["X_COLUMNS"]] = 1
     return Touched(inside.size, {0: where(inside)}, {0: every(inside.size)})
 
 
-@kernel(3, "upsample")
+@kernel(3, "upsample", takes="an image row of memory, counters")
 def upsample(s: Settings) -> Touched:
     first = np.zeros((s.x.height, s["ROW_FACTOR"], s.x.width, s["COLUMN_FACTOR"], s.x.groups), np.int64)
     first[:, 0, :, 0] = 1
     return Touched(first.size, {0: where(first)}, {0: every(first.size)})
 
 
-@kernel(3, "upsample_zeros")
+@kernel(3, "upsample_zeros", takes="counters")
 def upsample_zeros(s: Settings) -> Touched:
     there = np.zeros((s.out.height, s["COLUMNS"], s.out.groups), np.int64)
     there[:: s["ROW_FACTOR"], :: s["COLUMN_FACTOR"]] = 1
     return Touched(there.size, {0: where(there)}, {0: every(there.size)})
 
 
-@kernel(3, "reshape", "rearrange", "rearrange_table")
+@kernel(3, "reshape", "rearrange", "rearrange_table", takes="a frame of memory, counters or a table of addresses")
 def through_memory(s: Settings) -> Touched:
     size = s["SIZE"]
     return Touched(2 * size, {0: every(s.x.words, s.x.lanes)}, {0: every(s.out.words, s.out.lanes, size + s.out.lanes - 1)})
@@ -343,13 +372,13 @@ def kept(s: Settings) -> IntArray:
     return mask
 
 
-@kernel(3, "slice_words")
+@kernel(3, "slice_words", takes="counters")
 def slice_words(s: Settings) -> Touched:
     mask = kept(s)
     return Touched(mask.size, {0: every(mask.size)}, {0: where(mask)})
 
 
-@kernel(3, "slice")
+@kernel(3, "slice", takes="counters")
 def slice_codes(s: Settings) -> Touched:
     mask = kept(s)
     lanes = s.out.lanes

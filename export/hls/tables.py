@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qfx.errors import ExportError
+from qfx.export.cost.packing import check_packing
 from qfx.export.hls.layers import Code, Layer, Table
 from qfx.export.hls.packed import packed_rows, weight_packing
 from qfx.fixed import FixedType, IntArray
@@ -203,7 +204,9 @@ def _packed_table(layer: Layer, weight: Value, matrix: IntArray) -> None:
     lowest, upper = packing.fields[0].width, packing.fields[-1].width
     lanes_width = packing.lanes * packing.lane_width
     rows = packed_rows(matrix, layer.out.lanes, packing)
-    layer.constant(lanes=packing.lanes, lane_width=packing.lane_width, terms=min(packing.accumulations, matrix.shape[2]))
+    terms = min(packing.accumulations, matrix.shape[2])
+    check_packing(packing, terms, layer.name)
+    layer.constant(lanes=packing.lanes, lane_width=packing.lane_width, terms=terms)
     layer.constant(lowest_width=lowest, field_width=upper, packed_width=packing.packed_width, weight_words=len(rows))
     layer.codes += [
         Code("packed_entry", False, packing.stored_width),
@@ -216,6 +219,7 @@ def _packed_table(layer: Layer, weight: Value, matrix: IntArray) -> None:
         Code("packed_sum", True, max(lanes_width, packing.total_width)),
     ]
     comment = (
-        f"{weight.name}: {weight.type.ap_name}, [output group, window word][{packing.lanes} outputs an entry, code of the word]"
+        f"{weight.name}: {weight.type.ap_name}, [output group, window word][{packing.lanes} outputs an entry, code of the word];"
+        f" lanes of {packing.lane_width} bits hold sums of at most {packing.accumulations} products"
     )
     layer.tables.append(Table("weight", f"{layer.name}_weight_table", rows, packing.stored_width, "packed_entry", comment))

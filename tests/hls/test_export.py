@@ -244,3 +244,14 @@ def test_golden_vectors_that_do_not_fit(options: dict[str, object], message: str
 def test_depthwise_with_one_group_is_plain() -> None:
     plan = design(chain("net", image(S6, 1, 3, 3), (Conv2d(), [constant("w", S6, (1, 1, 2, 2), 1)])))
     assert plan.layers[0].kernel == "conv2d"
+
+
+def test_kernels_state_what_they_compute_take_and_last(tmp_path: Path) -> None:
+    """Equation and cycles stand in the template, latency and cost are those of the schedule's table."""
+    folder = write_project(small_network(), tmp_path) / "hls/kernels"
+    heads = {path.name: path.read_text().split("#pragma once")[0] for path in folder.iterdir()}
+    parts = {"lanes.hpp", "matrix_vector.hpp", "multiply.hpp"}
+    assert all("Cycles per frame" in text or "cycles per frame" in text for name, text in heads.items() if name not in parts)
+    for name in heads.keys() - parts:
+        assert "// Latency: " in heads[name] and "// Takes: " in heads[name], name
+    assert "// Latency: 8 cycles and a cycle per level of the adder tree, declared" in heads["conv2d.hpp"]

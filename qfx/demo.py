@@ -14,12 +14,16 @@ from rich.table import Table
 
 from qfx import console
 from qfx.errors import ProjectError
+from qfx.export.accelerator import fastest
+from qfx.export.estimate import Estimate
+from qfx.export.hls.board import load_board
+from qfx.hardware import summary
 from qfx.ir import Graph
 from qfx.ops import Cost, Requantize
 from qfx.progress import Progress
 from qfx.project import tool_versions, write_project
 from qfx.verify.report import Report, totals
-from qfx.verify.run import ENGINES, verify
+from qfx.verify.run import verify
 
 if TYPE_CHECKING:
     from qfx.training.digits import Arm
@@ -35,16 +39,18 @@ PROJECTS = {"hls": "learned-4", "hls_khot": "multiplier-free"}
 
 NAMES = {"hls": "digits", "hls_khot": "digits_khot"}
 SHAPE = (1, 8, 8)
+BOARD = "ultra96"
 SEED = 0
 
 
 @dataclass(frozen=True)
 class Row:
-    """One arm of the table; the graph and the verification are None where there is none."""
+    """One arm of the table; the graph, the verification and the accelerator's estimate are None where there is none."""
 
     arm: Arm
     graph: Graph | None
     report: Report | None
+    estimate: Estimate | None = None
 
 
 def run_demo(out_dir: Path, quiet: bool = False) -> int:
@@ -73,6 +79,9 @@ def run_demo(out_dir: Path, quiet: bool = False) -> int:
     _write(out_dir / "metrics.json", {"target": TARGET, "arms": [_metrics(row) for row in rows]})
     if not quiet:
         console.out().print(results_table(rows))
+        for row in rows:
+            if row.estimate is not None:
+                console.out().print(f"{row.arm.name}: {summary(row.estimate)}", markup=False, soft_wrap=True)
         console.out().print(
             f"{time.monotonic() - start:.0f} s; projects, verify.json and metrics.json are in {out_dir}", markup=False
         )
@@ -135,8 +144,9 @@ def _exported(arm: Arm, folder: Path, images: np.ndarray[Any, np.dtype[np.uint8]
     def told(task: str, done: int, total: int) -> None:
         progress(f"{folder.name}: {task}", done, total)
 
-    project = write_project(graph, folder, images, model=arm.model, progress=told)
-    return Row(arm, graph, verify(project, ENGINES, images, model=arm.model, progress=told))
+    found = fastest(graph, load_board(BOARD))
+    project = write_project(graph, folder, images, model=arm.model, board=BOARD, folding=found.folding, progress=told)
+    return Row(arm, graph, verify(project, project.manifest.engines, images, model=arm.model, progress=told), found.estimate)
 
 
 def results_table(rows: list[Row]) -> Table:
@@ -192,7 +202,8 @@ def _metrics(row: Row) -> dict[str, Any]:
     cost = _cost(row.graph)
     counted = {} if cost is None else {"multiplications": cost.multiplications, "shift_adds": cost.shift_adds}
     compared = {} if row.report is None else {"mismatches": row.report.mismatches}
-    return {"name": row.arm.name, "accuracy": row.arm.accuracy, "formats": formats(row.graph), **counted, **compared}
+    estimated = {} if row.estimate is None else {"estimate": row.estimate.to_json()}
+    return {"name": row.arm.name, "accuracy": row.arm.accuracy, "formats": formats(row.graph), **counted, **compared, **estimated}
 
 
 def _judge(rows: list[Row]) -> int:

@@ -16,7 +16,7 @@ from qfx.errors import QuantizationError
 from qfx.ir import Value
 from qfx.nn.batch_statistics import NormalizeBatch, affine
 from qfx.nn.deferred import Deferred
-from qfx.nn.layer import Layer, inside_model, lower_constant, per_channel
+from qfx.nn.layer import Layer, lower_constant, per_channel, proved
 from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
 
@@ -80,7 +80,7 @@ class _BatchNorm(Layer):
     def _may_defer(self, x: Tensor) -> bool:
         """Whether the consumer can take the step along, and nobody asks for its value."""
         alone = self.observer is None and not self._forward_hooks and not torch.is_grad_enabled()
-        return self.defers and alone and self.exact and inside_model.get() and x.dtype == torch.float32
+        return self.defers and alone and self.exact and proved.get() and x.dtype == torch.float32
 
     def _train(self, x: Tensor) -> Tensor:
         """The result in training with both casts on, in one step."""

@@ -69,8 +69,8 @@ class NormalizeBatch(torch.autograd.Function):
         cls, x: Tensor, weight: Tensor, bias: Tensor, eps: float, scale: Quantizer, offset: Quantizer
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The normalised x, and mean and variance of the batch per channel."""
-        result: Any = cls.apply(x, weight, bias, scale.point(), offset.point(), eps, scale.spec, offset.spec)
-        return typing.cast(tuple[Tensor, Tensor, Tensor], result)
+        arguments = (x, weight, bias, scale.point(), offset.point(), eps, scale.spec, offset.spec)
+        return typing.cast(tuple[Tensor, Tensor, Tensor], cls.apply(*arguments))
 
 
 def statistics(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from qfx.nn.scope import IMAGE, RESULT, Scope
 from qfx.ops import Requantize
 from qfx.quant import Quantizer
 
-inside_model: ContextVar[bool] = ContextVar("inside a model's forward", default=False)
+proved: ContextVar[bool] = ContextVar("inside the forward of a model whose proof holds", default=False)
 
 Observer = Callable[[str, Tensor], None]
 """Called with the suffix and the real value of every step that a layer computes."""
@@ -57,7 +57,12 @@ class Layer(nn.Module):
     @property
     def exact(self) -> bool:
         """Whether the layer computes integers exactly: in eval, with its quantizers on."""
-        return not self.training and all(child.enabled for child in self._quantizers())
+        if self.training:
+            return False
+        for child in self._modules.values():
+            if isinstance(child, Quantizer) and not child.enabled:
+                return False
+        return True
 
     def _quantizers(self) -> list[Quantizer]:
         return [child for child in self._modules.values() if isinstance(child, Quantizer)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,7 @@ from qfx.errors import QuantizationError
 from qfx.exactness import Proof
 from qfx.ir import Graph
 from qfx.nn.arithmetic import exact_arithmetic
-from qfx.nn.layer import inside_model
+from qfx.nn.layer import proved
 from qfx.nn.proof import install
 from qfx.quant import Quantizer, quantizers
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from qfx.export.lower import Lowered
 
 Shape = tuple[int, ...]
+
+_inside: ContextVar[bool] = ContextVar("inside a model's forward", default=False)
 
 
 class Model(nn.Module):
@@ -44,17 +47,18 @@ class Model(nn.Module):
         self._shapes: list[Shape] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if inside_model.get():  # a part of a larger model: the larger one proves
+        if _inside.get():  # a part of a larger model: the larger one proves
             return super().__call__(*args, **kwargs)
         proving = not self.training and all(isinstance(argument, Tensor) for argument in args) and bool(args)
-        proved = proving and self._prove([tuple(argument.shape[1:]) for argument in args])
-        exact = exact_arithmetic(args[0].device) if proved else nullcontext()
-        token = inside_model.set(True)
+        holds = proving and self._prove([tuple(argument.shape[1:]) for argument in args])
+        exact = exact_arithmetic(args[0].device) if holds else nullcontext()
+        token, proof_token = _inside.set(True), proved.set(holds)
         try:
             with exact:
                 return super().__call__(*args, **kwargs)
         finally:
-            inside_model.reset(token)
+            _inside.reset(token)
+            proved.reset(proof_token)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The wrapped network; a subclass has a forward of its own."""

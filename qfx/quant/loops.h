@@ -7,8 +7,11 @@ static inline int NAME(integer_frac)(REAL frac) {
     return frac != frac ? 0 : nearest < -MOST_FRAC ? -MOST_FRAC : nearest > MOST_FRAC ? MOST_FRAC : (int)nearest;
 }
 
-/* floor(x + 1/2) is wrong: 0.49999997f + 0.5f is 1. floor(2x) is exact, and ceil(n / 2) rounds a half up. */
-static inline REAL NAME(half_up)(REAL x) { return CEIL(FLOOR(2 * x) * (REAL)0.5); }
+/* floor(x + 1/2) is wrong: 0.49999997f + 0.5f is 1. The difference below is exact where it decides. */
+static inline REAL NAME(half_up)(REAL x) {
+    const REAL below = FLOOR(x);
+    return below + (x - below >= (REAL)0.5 ? 1 : 0);
+}
 static inline REAL NAME(half_down)(REAL x) { return -NAME(half_up)(-x); }
 
 /* The signed power of two, exponent 0..most, or zero, that is nearest to x; 2**e * 1.5 goes up. */

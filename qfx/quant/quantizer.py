@@ -63,13 +63,15 @@ class Quantizer(nn.Module):
 
         In eval a quantizer of more than 24 bits gives float64. With `narrow` one of fewer gives float32, whatever x is.
         """
-        merged = relu and self.ready and merges_relu(self.spec)
+        ready = self.ready
+        merged = relu and ready and merges_relu(self.spec)
         x = x.relu() if relu and not merged else x
         if not self.enabled:
             return x
-        if not self.ready and (self.calibrating or self.training):
-            self.calibrate(x)
-        self._check_calibrated()
+        if not ready:
+            if self.calibrating or self.training:
+                self.calibrate(x)
+            self._check_calibrated()
         if not self.training and self.spec.width > FLOAT32_BITS:
             x = x.to(torch.float64)  # the ends of such a range are no float32 numbers
         return FixedPointCast.cast(x, self.point(), self.spec, merged, narrow and self.spec.width <= FLOAT32_BITS)

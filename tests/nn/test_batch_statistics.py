@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 import qfx.nn as qnn
+from qfx.conversion import calibrate
 from qfx.models import ResNet8
-from qfx.quant import FixedPointCast, QuantSpec, kernel
+from qfx.quant import FixedPointCast, QuantSpec, kernel, quantizers
 
 
 @pytest.fixture(params=[True, False], ids=["kernel", "eager"])
@@ -119,3 +120,20 @@ def test_a_layer_by_itself_and_a_hook_see_values() -> None:
         norm.register_forward_hook(lambda module, inputs, output: seen.append(output))
         assert torch.equal(model(x), wanted)
     assert isinstance(seen[0], Tensor)
+
+
+def test_a_proved_model_is_calibrated_anew() -> None:
+    """Nothing is deferred while binary points are looked for."""
+    torch.manual_seed(0)
+    model, x = ResNet8(), torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    calibrate(model, [x])
+    with torch.no_grad():
+        model.eval()(x)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    for quantizer in quantizers(model).values():
+        with torch.no_grad():
+            quantizer.frac.add_(3)
+    with torch.no_grad():
+        model(x)
+    calibrate(model, [x])
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())

@@ -57,12 +57,7 @@ class Layer(nn.Module):
     @property
     def exact(self) -> bool:
         """Whether the layer computes integers exactly: in eval, with its quantizers on."""
-        if self.training:
-            return False
-        for child in self._modules.values():
-            if isinstance(child, Quantizer) and not child.enabled:
-                return False
-        return True
+        return not self.training and all(not isinstance(c, Quantizer) or c.enabled for c in self._modules.values())
 
     def _quantizers(self) -> list[Quantizer]:
         return [child for child in self._modules.values() if isinstance(child, Quantizer)]

@@ -45,8 +45,10 @@ from qfx.export.passes import multiplier_free
 from qfx.fixed import IntArray
 from qfx.ir import Graph
 from qfx.models import CifarConfig
-from qfx.project import Project, write_project
-from qfx.sim.threaded import ThreadedSimulator
+from qfx.project import write_project
+from qfx.sim import Simulator
+from qfx.sim.threaded import ThreadedSimulator, live_depths
+from qfx.verify.comparison import compare_engines
 from qfx.verify.run import verify
 from tests.hls.iterations import COVERAGE, Counts, counted, stage_key
 
@@ -115,28 +117,26 @@ def judge(name: str, variant: str, folder: Path) -> Judged:
     found = fastest(graph, load_board(BOARD))
     project = write_project(graph, folder, images(IMAGES), folding=found.folding)
     seconds = time.monotonic() - start
-    reports = {
-        engine: verify(project, ["sim", engine], samples=samples)
-        for engine, samples in (("csim", IMAGES), ("threads", THREADED_IMAGES), ("live", THREADED_IMAGES))
-    }
+    reports = {"csim": verify(project, ["sim", "csim"], samples=IMAGES)}
+    threads = ThreadedSimulator(project.path, flags=COVERAGE)
+    codes, simulator = {found.design.inputs[0].wire.value.name: images(THREADED_IMAGES)}, Simulator(found.graph)
+    threads.run({name: array[:-1] for name, array in codes.items()})
+    before = counted(threads.compile())
+    reports["threads"] = compare_engines(found.graph, [simulator, threads], codes)
+    wrong = wrong_cycles(found.design, counted(threads.compile()) - before)
+    threads.depths = live_depths(threads.hls)
+    reports["live"] = compare_engines(found.graph, [simulator, threads], codes)
     mismatches = {engine: report.mismatches for engine, report in reports.items()}
     compared = {engine: report.values_compared for engine, report in reports.items()}
-    return Judged(name, variant, found, seconds, mismatches, compared, wrong_cycles(found.design, project))
+    return Judged(name, variant, found, seconds, mismatches, compared, wrong)
 
 
-def wrong_cycles(design: Design, project: Project) -> int:
-    """Stages whose iterations for one more frame, counted in the threaded build, are not those of the schedule."""
-    engine = ThreadedSimulator(project.path, flags=COVERAGE)
-    program = engine.compile()
-    counts: list[Counts] = []
-    for frames in (1, 2):
-        engine.run({design.inputs[0].wire.value.name: images(frames)})
-        counts.append(counted(program))
+def wrong_cycles(design: Design, counts: Counts) -> int:
+    """Stages whose iterations for one more frame, as counted in the threaded build, are not those of the schedule."""
     wanted = Counts()
     for stage, cycles in zip(design.stages, design.schedule.cycles.values(), strict=True):
         wanted[stage_key(stage)] += cycles
-    found = counts[1] - counts[0]
-    return sum(found[stage] != wanted[stage] for stage in found.keys() | wanted.keys())
+    return sum(counts[stage] != wanted[stage] for stage in counts.keys() | wanted.keys())
 
 
 def row(judged: Judged) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def expected(lines: dict[str, list[list[int]]], graph: Graph, reads: list[list[i
     ins, outs = [line[0] for line in lines["in"]], [line[0] for line in lines["out"]]
     firsts, lasts = ins[:: FRAMES * in_beats], [cycle for cycle, last in lines["out"] if last]
     starts = [max(first, last + 1) for first, last in zip(firsts, [-1, *lasts], strict=False)]
-    jumps = dict(lines["jump"])  # type: ignore[arg-type]
+    jumps = {line[0]: line[1] for line in lines["jump"]}
     cycles = [last - start + 1 + jumps.get(batch, 0) for batch, (start, last) in enumerate(zip(starts, lasts, strict=True))]
     value = design_hash(rendered(graph))
     held, answers = 0, list[int]()
@@ -120,7 +120,7 @@ def test_a_synthesis_tool_takes_it(tmp_path: Path) -> None:
     script = "read_verilog monitor.v; hierarchy -check -top net_monitor; proc; check -assert; stat"
     text = run([*yosys.command, "-p", script], tmp_path)
     assert "Warning" not in text and not re.search(r"\$_?d?latch", text, re.I)
-    assert "$adff" not in text and "$dff" in text + "$dff" * ("$sdff" in text)
+    assert "$adff" not in text and re.search(r"\$s?dff", text)
 
 
 def test_the_hash_is_that_of_the_files(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from qfx.export.hls.folding import Folding, check_folding, plain_folding
 from qfx.export.hls.folding_file import NAME as FOLDING
 from qfx.export.hls.folding_file import folding_text
 from qfx.export.hls.layers import Layer
+from qfx.export.hls.monitor import MAGIC, REGISTERS, design_hash
 from qfx.export.hls.patterns import stage_network, with_facts
 from qfx.export.hls.plan import STREAM_DEPTH, Port, Stage, Stream, Wire, Wiring, is_alias, wire_graph
 from qfx.export.hls.selfcheck import casts_of
@@ -203,6 +204,7 @@ def render(design: Design, board: Board, clock_ns: float, frames: int) -> dict[s
     """
     renderer = Renderer()
     values: dict[str, object] = {"design": design, "board": board, "clock_ns": clock_ns, "frames": frames}
+    values["registers"] = REGISTERS
     files = {f"kernels/{name}.hpp": with_facts(name, text) for name, text in sorted(renderer.kernels(design.kernels).items())}
     values["files"] = sorted([*files, f"{design.name}.hpp", "layers.hpp", "types.hpp", "weights.hpp"])
     values["casts"] = casts_of(design.wiring)
@@ -212,7 +214,9 @@ def render(design: Design, board: Board, clock_ns: float, frames: int) -> dict[s
         files[f"{design.name}{ending}"] = renderer.template(f"project/top{ending}", **values)
     files[FOLDING] = folding_text(design.wiring.folding, design.axi_bits)
     files["schedule.txt"] = design.schedule.text() + "\n"
-    files["layout.json"] = json.dumps(layout(design), indent=1) + "\n"
+    value = design_hash(files)
+    files["monitor.v"] = renderer.template("project/monitor.v", hash=value, magic=MAGIC, **values)
+    files["layout.json"] = json.dumps(layout(design) | {"hash": f"{value:016x}"}, indent=1) + "\n"
     return files
 
 

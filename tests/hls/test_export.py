@@ -62,6 +62,7 @@ def test_the_files_of_a_project(tmp_path: Path) -> None:
     assert {str(name) for name in names} == kernels | {
         *("net.cpp", "net.hpp", "layers.hpp", "types.hpp", "weights.hpp", "testbench.cpp", "data/input.dat", "data/output.dat"),
         *("hls.tcl", "hls_config.cfg", "Makefile", "README.md", "folding.json", "layout.json", "schedule.txt", "selfcheck.cfg"),
+        "monitor.v",
         *(f"selfcheck/{name}" for name in ("casts.cpp", "casts.hpp", "golden.hpp", "testbench.cpp")),
     }
     data = (tmp_path / "data/input.dat").read_text().split()

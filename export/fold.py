@@ -143,8 +143,10 @@ class Search:
             raise ExportError(
                 f"graph {self.graph.name!r} does not fit board {self.board.name!r} at any rate: {self._lack(intervals[-1])}"
             )
-        slower = [self._lack(intervals[place - 1])] if place else []
-        return self._folded(intervals[place], slower)
+        return self._folded(
+            intervals[place],
+            self._lack(intervals[place - 1]) if place else "every node that sets the rate has its fastest fold",
+        )
 
     def at(self, interval: int) -> Folded:
         """The cheapest design with at most so many cycles per frame.
@@ -161,13 +163,12 @@ class Search:
             raise ExportError(
                 f"graph {self.graph.name!r} does not fit board {self.board.name!r} at {interval:,} cycles: {self._lack(interval)}"
             )
-        return self._folded(interval, [])
+        return self._folded(interval, "nothing faster was asked for")
 
-    def _folded(self, interval: int, slower: list[str]) -> Folded:
+    def _folded(self, interval: int, relief: str) -> Folded:
         chosen = self._fitting(interval)
         assert chosen is not None
         bottleneck = max(chosen, key=lambda name: chosen[name].cycles)
-        relief = slower[0] if slower else "every node that sets the rate has its fastest fold"
         return Folded(
             {name: c.fold for name, c in chosen.items()},
             chosen[bottleneck].cycles,

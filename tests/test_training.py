@@ -225,3 +225,12 @@ def test_the_arms_of_the_experiment() -> None:
     fixed = {path: q.frac.item() for path, q in quantizers(arms["fixed-4"].model).items()}
     ptq = {path: q.frac.item() for path, q in quantizers(arms["ptq-4"].model).items()}
     assert fixed == ptq
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_learned_binary_points_beat_calibrated_ones(seed: int) -> None:
+    """At 2 bits; the arm with fixed binary points shows how much of it is training."""
+    arms = {arm.name: arm for arm in train_arms(seed, (2,))}
+    assert arms["learned-2"].accuracy > arms["ptq-2"].accuracy + 20
+    assert arms["fixed-2"].accuracy > arms["ptq-2"].accuracy

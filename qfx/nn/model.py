@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,8 @@ class Model(nn.Module):
 
     The first forward in eval lowers the model, proves in which dtype each step is exact (law 4), and lets the layers compute
     in it. The proof is made anew when a parameter, a buffer or the input's shape has changed. A model whose quantizers
-    are all off is a float model and needs no proof.
+    are all off is a float model and needs no proof. What `torch.compile` makes of the model serves training; eval runs
+    uncompiled, since a compiler may reorder and fuse what the proof is about.
 
     Args:
         module: the network to wrap; None for a subclass with a forward of its own.
@@ -47,6 +48,12 @@ class Model(nn.Module):
         self._shapes: list[Shape] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if torch.compiler.is_compiling() and not self.training:
+            uncompiled: Callable[..., Any] = torch.compiler.disable(self._call)
+            return uncompiled(*args, **kwargs)
+        return self._call(*args, **kwargs)
+
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
         if _inside.get():  # a part of a larger model: the larger one proves
             return super().__call__(*args, **kwargs)
         proving = not self.training and all(isinstance(argument, Tensor) for argument in args) and bool(args)

@@ -134,13 +134,20 @@ def compute(
 
 
 def gradients(grad: Tensor, saved: tuple[Tensor, ...], spec: QuantSpec, relu: bool = False) -> tuple[Tensor, Tensor]:
-    """Gradients of x and frac from that of the result, by the module's table.
+    """Gradients of x and frac from that of the result, by the module's table; with `spec.scale_gradient` frac's is divided.
 
     Args:
         saved: of `compute`.
     """
+    dx, dfrac = _gradients(grad.to(saved[0].dtype), saved, spec, relu)
+    if spec.scale_gradient:
+        values = saved[0].numel() // max(1, dfrac.numel())
+        dfrac = dfrac / math.sqrt(max(1, values * spec.type(0).max_int))
+    return dx, dfrac
+
+
+def _gradients(grad: Tensor, saved: tuple[Tensor, ...], spec: QuantSpec, relu: bool) -> tuple[Tensor, Tensor]:
     x, frac = saved[:2]
-    grad = grad.to(x.dtype)
     if len(saved) == 2:
         return kernel.cast_backward(kernel.like(grad, x), x, frac, spec, relu)
     q = saved[2]

@@ -27,6 +27,8 @@ class QuantSpec:
         k_hot: codes are sums of at most this many signed powers of two; None for all codes.
         rounding: which neighbour on the grid is taken. K-hot codes are nearest, ties away from zero.
         overflow: what becomes of values outside the range.
+        scale_gradient: whether the gradient of a binary point is divided by sqrt(n * largest code), n the values that share it, as
+            LSQ does for its step; for optimizers that do not normalise, such as plain SGD.
 
     Raises:
         QuantizationError: a field is out of its range.
@@ -40,6 +42,7 @@ class QuantSpec:
     k_hot: int | None = None
     rounding: Rounding = Rounding.RND
     overflow: Overflow = Overflow.SAT
+    scale_gradient: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= MAX_WIDTH:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from qfx.errors import QuantizationError
 from qfx.fixed import FixedType, Overflow, Rounding
-from qfx.quant import FixedPointCast, Quantizer, QuantSpec, best_frac, quantizers, set_enabled
+from qfx.quant import FixedPointCast, Quantizer, QuantSpec, best_frac, kernel, quantizers, set_enabled
 
 ROUNDING = [mode for mode in Rounding if mode.name.startswith("RND")]
 LN2 = math.log(2)
@@ -96,6 +97,27 @@ def test_gradient_per_channel() -> None:
     for channel in range(3):
         _, wanted = wanted_gradients(x[channel], fracs[channel], spec)
         torch.testing.assert_close(frac.grad[channel], wanted.sum())
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize(("width", "signed", "k_hot", "largest"), [(4, True, None, 7), (4, False, None, 15), (6, True, 2, 31)])
+@pytest.mark.parametrize("with_kernel", [False, True])
+def test_scaled_gradient(per_channel: bool, width: int, signed: bool, k_hot: int | None, largest: int, with_kernel: bool) -> None:
+    x = gaussian(60).view(3, 20)
+    plain = QuantSpec(width, signed, per_channel=per_channel, k_hot=k_hot)
+    found: list[tuple[Tensor, Tensor]] = []
+    for spec in (plain, dataclasses.replace(plain, scale_gradient=True)):
+        inputs, frac = (
+            x.clone().requires_grad_(),
+            torch.full((3,) if per_channel else (), 2.0, dtype=torch.float64).requires_grad_(),
+        )
+        with kernel.using(with_kernel):
+            FixedPointCast.cast(inputs, frac, spec).square().sum().backward()
+        assert inputs.grad is not None and frac.grad is not None
+        found.append((inputs.grad, frac.grad))
+    (dx, df), (scaled_dx, scaled_df) = found
+    assert torch.equal(scaled_dx, dx) and bool(df.all())
+    torch.testing.assert_close(scaled_df, df / math.sqrt((20 if per_channel else 60) * largest))
 
 
 def error_gradient(x: Tensor, frac: float, spec: QuantSpec) -> float:

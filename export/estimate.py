@@ -139,7 +139,7 @@ def stage_estimates(design: Design) -> list[StageEstimate]:
 def word_widths(design: Design) -> dict[str, int]:
     """C++ type of a stream's words -> bits."""
     values = {f"value::{wire.name}::word": wire.word_width for wire in design.wires}
-    windows = {f"layer::{layer.name}::window": layer.x.word_width * layer.fold.taps for layer in design.layers if layer.window}
+    windows = {f"layer::{layer.name}::window": code.width for layer in design.layers for code in layer.codes if code.name == "window"}
     return values | windows
 
 

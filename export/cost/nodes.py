@@ -11,7 +11,7 @@ from qfx.export.cost.shape import Fold as Lanes
 from qfx.export.cost.shape import StageShape, elementwise
 from qfx.export.cost.stage import cost
 from qfx.export.hls.cycles import image_shape
-from qfx.export.hls.folding import Fold, is_depthwise, is_grouped
+from qfx.export.hls.folding import Fold, is_depthwise
 from qfx.export.hls.geometry import plan_ring, window_of
 from qfx.export.hls.packed import node_packing
 from qfx.export.hls.tables import khot_forms
@@ -93,7 +93,13 @@ def shape_of(*ops: type[Op]) -> Callable[[Build], Build]:
 def _alone(kind: str, costs: NodeCosts, node: Node, fold: Fold, **more: Any) -> StageShape:
     """A stage that keeps channels and pixels apart."""
     channels, *size = image_shape(costs.operands(node)[1].shape)
-    return elementwise(node.name, kind, channels, (size[0], size[1]), fold.writes, **costs.formats(node), **more)  # type: ignore[arg-type]
+    lanes = _lanes(fold, channels)
+    return elementwise(node.name, kind, channels, (size[0], size[1]), lanes, **costs.formats(node), **more)  # type: ignore[arg-type]
+
+
+def _lanes(fold: Fold, channels: int, inputs: int = 1) -> Lanes:
+    """The fold as costs see it: channels and pixels apart."""
+    return Lanes(min(fold.writes, channels), inputs, fold.taps, max(1, fold.writes // channels))
 
 
 def _copy(costs: NodeCosts, node: Node, fold: Fold) -> StageShape:
@@ -107,8 +113,8 @@ def _plain(costs: NodeCosts, node: Node, fold: Fold) -> StageShape:
 
 @shape_of(Conv2d)
 def _conv2d(costs: NodeCosts, node: Node, fold: Fold) -> StageShape:
-    depthwise, grouped = is_depthwise(costs.graph, node), is_grouped(costs.graph, node)
-    lanes = Lanes(1 if grouped else fold.writes, 1 if depthwise or grouped else fold.reads[0], fold.taps)
+    weight = costs.graph.operands(node)[1]
+    lanes = _lanes(fold, weight.shape[0], 1 if is_depthwise(costs.graph, node) else min(fold.reads[0], weight.shape[1]))
     groups = int(node.op.groups)  # type: ignore[attr-defined]
     more = costs.product(node, fold)
     return _windowed(costs, node, lanes, groups, fold, **more, bias_width=costs.bias_width(node))
@@ -119,7 +125,7 @@ def _pool(costs: NodeCosts, node: Node, fold: Fold) -> StageShape:
     reciprocal: FixedType | None = getattr(node.op, "reciprocal", None)
     more: Fields = {"weight_width": reciprocal.width if reciprocal else 0}
     channels, *_ = costs.operands(node)[0].shape
-    return _windowed(costs, node, Lanes(fold.writes), int(channels), fold, **more)
+    return _windowed(costs, node, _lanes(fold, int(channels)), int(channels), fold, **more)
 
 
 def _windowed(costs: NodeCosts, node: Node, lanes: Lanes, groups: int, fold: Fold, **more: Any) -> StageShape:

@@ -67,7 +67,7 @@ class StageShape:
         multiplier, digits, shift_bits, packing: how it multiplies.
         storage, lines: where weights and lines of the image lie.
         fifo_depth: words of the FIFO behind the stage, and of the one behind its window; 0 for none.
-        input_lanes: channels in a word that comes; None for as many as a cycle uses.
+        input_lanes: codes in a word that comes; None for as many as a cycle uses.
         rows_kept: lines of the image that a window keeps; None for those under it and those that come meanwhile.
     """
 
@@ -146,14 +146,21 @@ class StageShape:
 
     @property
     def word_lanes(self) -> int:
-        """Channels in a word that comes."""
+        """Codes in a word that comes."""
         apart = self.groups > 1 and self.groups == self.in_channels
-        return self.input_lanes or (self.fold.outputs if apart else self.fold.channels)
+        return self.input_lanes or (self.fold.outputs if apart else self.fold.channels) * self.fold.pixels
 
     @property
     def row_words(self) -> int:
         """Words of an image row that comes."""
-        return math.ceil(self.in_size[1] / self.fold.pixels) * math.ceil(self.in_channels / self.word_lanes)
+        return math.ceil(self.in_size[1] * self.in_channels / self.word_lanes)
+
+    @property
+    def window_codes(self) -> int:
+        """Codes in a word of windows: those of neighbouring pixels share columns."""
+        if self.fold.pixels == 1:
+            return self.fold.taps * self.word_lanes
+        return self.kernel[0] * ((self.fold.pixels - 1) * self.stride[1] + self.kernel[1]) * self.in_channels
 
     @property
     def input_words(self) -> int:
@@ -175,6 +182,7 @@ class StageShape:
         return min(1.0, rows / self.in_size[0])
 
 
-def elementwise(name: str, kind: Kind, channels: int, size: Pair, outputs: int = 1, **more: object) -> StageShape:
-    """A stage that keeps channels and pixels apart, `outputs` channels at once; `more` are fields of `StageShape`."""
-    return StageShape(name, kind, channels, size, channels, size, Fold(outputs), groups=channels, **more)  # type: ignore[arg-type]
+def elementwise(name: str, kind: Kind, channels: int, size: Pair, lanes: Fold | int = 1, **more: object) -> StageShape:
+    """A stage that keeps channels and pixels apart; `lanes` is its fold, or channels at once, `more` are fields of `StageShape`."""
+    fold = Fold(lanes) if isinstance(lanes, int) else lanes
+    return StageShape(name, kind, channels, size, channels, size, fold, groups=channels, **more)  # type: ignore[arg-type]

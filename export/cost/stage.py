@@ -163,15 +163,16 @@ def _stored_bits(shape: StageShape) -> int:
 def _window(shape: StageShape) -> Resources:
     """Lines of the image, the choice among them or the registers of the taps, and the words kept for further outputs."""
     fold = shape.fold
-    word = shape.word_lanes * shape.x_width * fold.pixels
+    word = shape.word_lanes * shape.x_width
     lines = Resources()
     if shape.taps > 1:
         count = shape.rows_kept
         if count is None:  # rows of a window, and those that come meanwhile
             count = shape.kernel[0] + shape.stride[0] - 1 if shape.kernel[0] > 1 else 1
-        choice = Resources(lut=word * math.ceil((count - 1) / 3)) if fold.taps == 1 else Resources(ff=fold.taps * word)
+        one = Resources(lut=word * math.ceil((count - 1) / 3))  # of the lines, under a kernel row
+        choice = Resources(ff=shape.window_codes * shape.x_width) if fold.taps == shape.taps else one * fold.taps
         lines = buffer(word, shape.row_words, shape.lines) * count + choice
-    again = shape.output_folds > 1 and shape.groups == 1 and shape.kind in ("conv2d", "linear")
+    again = shape.output_folds > shape.groups and shape.kind in ("conv2d", "linear")
     kept = buffer(fold.taps * fold.channels * shape.x_width * fold.pixels, shape.sum_folds, shape.lines) if again else Resources()
     return lines + kept
 
@@ -191,4 +192,4 @@ def _fifo(shape: StageShape) -> Resources:
     behind = fifo(shape.fold.outputs * shape.fold.pixels * shape.result_width, shape.fifo_depth)
     if shape.taps == 1:
         return behind
-    return behind + fifo(shape.fold.taps * shape.word_lanes * shape.fold.pixels * shape.x_width, shape.fifo_depth)
+    return behind + fifo(shape.window_codes * shape.x_width, shape.fifo_depth)

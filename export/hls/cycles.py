@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TypeVar
 
-from qfx.export.hls.folding import Fold, is_depthwise, is_grouped, keeps_words
+from qfx.export.hls.folding import Fold, is_depthwise, keeps_words
 from qfx.export.hls.geometry import window_cycles, window_of
 from qfx.ir import Graph, Node
 from qfx.ops import ArgMax, AvgPool2d, Concat, Conv2d, Linear, MaxPool2d, Rearrange, Reshape, Slice
@@ -29,26 +29,26 @@ def node_cycles(graph: Graph, node: Node, fold: Fold) -> dict[str, int]:
     cycles = {"kernel": _kernel_cycles(graph, node, fold, x, out)}
     window = window_of(graph, node)
     if window is not None:
-        before = window_cycles(window, x, out, fold.reads[0], fold.taps)
+        before = window_cycles(window, x, out, fold.reads[0], fold.taps, max(1, fold.writes // out[0]))
         if before:
             cycles["window"] = before
     return cycles
 
 
 def _kernel_cycles(graph: Graph, node: Node, fold: Fold, x: Shape, out: Shape) -> int:
-    pixels, groups_in, groups_out = out[1] * out[2], x[0] // fold.reads[0], out[0] // fold.writes
+    words, groups_in = math.prod(out) // fold.writes, x[0] // fold.reads[0]
     op, window = node.op, window_of(graph, node)
+    if fold.writes > out[0]:  # several pixels
+        return words
     if isinstance(op, Conv2d):
         assert window is not None
-        if is_grouped(graph, node):
-            return pixels * window.taps * (x[0] + out[0] * x[0] // op.groups)
-        depthwise = is_depthwise(graph, node)
-        return pixels * (window.taps // fold.taps) * (groups_out if depthwise else groups_in * groups_out)
+        turns = window.taps // fold.taps
+        return words * turns if is_depthwise(graph, node) else words * turns * groups_in // op.groups
     if isinstance(op, (MaxPool2d, AvgPool2d)):
         assert window is not None
-        return pixels * groups_out * window.taps
+        return words * (window.taps // fold.taps)
     if isinstance(op, Linear):
-        return groups_in * groups_out
+        return groups_in * words
     if isinstance(op, Slice):
         return math.prod(x) // (fold.reads[0] if keeps_words(op, fold) else 1)
     return OTHERS.get(type(op), _words_out)(x, out, fold)

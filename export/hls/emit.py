@@ -26,7 +26,7 @@ from qfx.ir import Graph, HostStep, Node
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z0-9_]+)\.hpp"', re.MULTILINE)
 PRODUCTS = ("khot", "dsp", "lut", "packed")
 """Variants of the kernels that multiply by constants; the template variable `product` holds the ending."""
-VARIANTS = (*PRODUCTS, "taps", "wider", "narrower", "minus", "scaled", "places", "words", "zeros", "values", "channels", "table")
+VARIANTS = (*PRODUCTS, "taps", "columns", "pixels", "wider", "narrower", "minus", "scaled", "places", "words", "zeros", "values", "channels", "table")
 """Kernel files `<template>_<variant>` are variants of one template; the template variable of that name holds the ending."""
 COUNT = re.compile(r"\d+$")
 """Kernel files `<template><count>` have that many of something, such as inputs; the template variable `count` holds it."""
@@ -190,7 +190,7 @@ class Renderer:
         switches["product"] = "".join(switches[way] for way in PRODUCTS)
         base_file = COUNT.sub("", base)
         folders = ("units", "ops") if switches["product"] else ("ops", "units")  # both have a multiply
-        for path in (f"units/{name}.hpp", *(f"{folder}/{base_file}.hpp" for folder in folders), f"units/{base}.hpp"):
+        for path in (f"units/{name}.hpp", f"ops/{name}.hpp", *(f"{folder}/{base_file}.hpp" for folder in folders), f"units/{base}.hpp"):
             if (self._folder / f"{path}.j2").is_file():
                 return self.template(path, count=int(count[0]) if count else 0, **switches)
         raise ExportError(f"hls_templates/ has no kernel {name!r}")

@@ -6,10 +6,30 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from qfx.errors import ExportError
+from qfx.export.hls.geometry import Window, plan_span, window_of
 from qfx.export.hls.packed import node_packing
-from qfx.ir import Graph, Node
-from qfx.ops import Affine, ArgMax, Concat, Conv2d, Linear, PReLU, Rearrange, Reshape, Slice
+from qfx.ir import Graph, Node, Value
+from qfx.ops import (
+    Add,
+    Affine,
+    ArgMax,
+    AvgPool2d,
+    Clamp,
+    Concat,
+    Conv2d,
+    Linear,
+    Lookup,
+    Multiply,
+    PReLU,
+    Rearrange,
+    ReLU,
+    Requantize,
+    Reshape,
+    Slice,
+)
 
 MAX_LANES = 8
 """Codes per word where nothing else is asked for, at most."""
@@ -23,9 +43,10 @@ class Fold:
     """The parallelism of one stage.
 
     Attributes:
-        reads: codes per word of each operand that is a stream; of a convolution or a linear layer SIMD (per kernel position).
-        writes: codes per word of the result; of a convolution or a linear layer PE.
-        taps: kernel positions per cycle: 1, or all of them.
+        reads: codes per word of each operand that is a stream; of a convolution or a linear layer S, so SIMD = S * taps.
+        writes: codes per word of the result; of a convolution or a linear layer PE. More than a pixel has: P whole pixels, which
+            windows of all kernel positions and channels make at once.
+        taps: T, kernel positions per cycle: 1, those of a kernel column, or all of them.
         product: how `x * constant` is made where the constants are not K-hot: `dsp`; `packed`, where the constants of neighbouring
             outputs share a DSP; `lut`; or empty for what the tools choose.
         storage: where the weights of a convolution or a linear layer lie: `lut` or `bram`; empty for what the tools choose.
@@ -39,7 +60,7 @@ class Fold:
 
     @property
     def simd(self) -> int:
-        """Codes of the first operand that come in at once, over all kernel positions."""
+        """Codes of the first operand that come in at once, over all kernel positions; of a fold of at most one pixel."""
         return self.reads[0] * self.taps
 
 
@@ -64,16 +85,23 @@ def plain_folding(graph: Graph) -> dict[str, Fold]:
 
 def plain_fold(graph: Graph, node: Node) -> Fold:
     """The node's entry of `plain_folding`."""
-    return Fold(tuple(map(lanes, _channels_in(graph, node))), lanes(_channels(graph, node.name)))
+    apart = _apart(graph, node)
+    return Fold(tuple(lanes(count // apart) for count in _channels_in(graph, node)), lanes(_channels(graph, node.name) // apart))
 
 
 def choices(graph: Graph, node: Node) -> Iterator[Fold]:
     """Every fold that the node's kernel can have; words are no wider than MAX_WORD_BITS."""
-    ins, out = _channels_in(graph, node), _channels(graph, node.name)
+    yield from _up_to_a_pixel(graph, node)
+    yield from _several_pixels(graph, node)
+
+
+def _up_to_a_pixel(graph: Graph, node: Node) -> Iterator[Fold]:
+    ins, out, apart = _channels_in(graph, node), _channels(graph, node.name), _apart(graph, node)
     width_in = max(value.type.width for value in graph.operands(node) if value.constant is None)
     width_out = graph.values[node.name].type.width
     if isinstance(node.op, (Conv2d, Linear, ArgMax, Reshape, Rearrange, Slice)) and not is_depthwise(graph, node):
-        found = [Fold((simd,), pe, taps) for taps in tap_choices(graph, node) for simd in divisors(ins[0]) for pe in divisors(out)]
+        inputs, outputs = divisors(ins[0] // apart), divisors(out // apart)
+        found = [Fold((simd,), pe, taps) for taps in tap_choices(graph, node) for simd in inputs for pe in outputs]
     elif isinstance(node.op, Concat):
         found = [Fold((lane,) * len(ins), lane) for lane in divisors(math.gcd(*ins))]
         if node.op.axis == 0:  # code by code; along other axes whole words go on
@@ -89,11 +117,53 @@ def choices(graph: Graph, node: Node) -> Iterator[Fold]:
             yield from (replace(fold, product=product, storage=storage) for product in ways for storage in stores)
 
 
+ELEMENTWISE = (Add, Affine, Clamp, Lookup, Multiply, PReLU, ReLU, Requantize)
+"""Ops whose results depend on codes in the same place alone, where their operands have the shape of the result."""
+
+
+def _several_pixels(graph: Graph, node: Node) -> Iterator[Fold]:
+    """Folds of several pixels a word, which divide the columns of an image."""
+    out, streams = graph.values[node.name], [value for value in graph.operands(node) if value.constant is None]
+    channels, width = out.shape[0], out.shape[-1] if len(out.shape) > 1 else 1
+    window = window_of(graph, node)
+    for pixels in divisors(width)[1:]:
+        if pixels * channels * out.type.width > MAX_WORD_BITS:
+            return
+        if window is not None and not _lacks_kernel(graph, node):
+            fold = _windows_at_once(window, streams[0], pixels, channels)
+        elif isinstance(node.op, ELEMENTWISE) and all(value.shape == out.shape for value in streams):
+            most = max(value.type.width for value in streams)
+            fold = Fold((pixels * channels,) * len(streams), pixels * channels) if pixels * channels * most <= MAX_WORD_BITS else None
+        else:
+            return
+        if fold is not None:
+            yield from (replace(fold, product=product) for product in product_choices(node))
+
+
+def _lacks_kernel(graph: Graph, node: Node) -> bool:
+    """Whether a window stage for several pixels has no kernel behind it: groups of channels, areas per position."""
+    if isinstance(node.op, AvgPool2d):
+        _, height, width = graph.operands(node)[0].shape
+        return len(np.unique(node.op.multipliers((height, width)))) > 1
+    return _apart(graph, node) > 1
+
+
+def _windows_at_once(window: Window, x: Value, pixels: int, channels: int) -> Fold | None:
+    """All kernel positions and channels for several pixels; None where words of x do not fit rows or the tools' limit."""
+    span, width = plan_span(window, pixels), x.shape[-1] if len(x.shape) > 1 else 1
+    pixel = x.shape[0] * x.type.width
+    if width % span.word_columns or max(window.kernel[0] * span.columns, span.words * span.word_columns) * pixel > MAX_WORD_BITS:
+        return None
+    return Fold((span.word_columns * x.shape[0],), pixels * channels, window.taps)
+
+
 def weight_words(graph: Graph, node: Node, fold: Fold) -> int:
     """Words of the table of weights, one read a cycle; 1 for ops without one."""
-    if not isinstance(node.op, (Conv2d, Linear)) or is_grouped(graph, node):
+    if not isinstance(node.op, (Conv2d, Linear)):
         return 1
     weights = graph.operands(node)[1].size
+    if fold.writes > graph.values[node.name].shape[0]:
+        return 1
     return weights // (fold.writes * (fold.taps if is_depthwise(graph, node) else fold.simd))
 
 
@@ -105,10 +175,8 @@ def product_choices(node: Node) -> tuple[str, ...]:
 
 def tap_choices(graph: Graph, node: Node) -> list[int]:
     """Kernel positions per cycle that the node's kernel can have."""
-    if not isinstance(node.op, Conv2d) or is_grouped(graph, node):
-        return [1]
-    _, _, *kernel = graph.values[node.inputs[1]].shape
-    return sorted({1, math.prod(kernel)})
+    window = window_of(graph, node)
+    return [1] if window is None else sorted({1, window.kernel[0], window.taps})
 
 
 def is_depthwise(graph: Graph, node: Node) -> bool:
@@ -119,9 +187,9 @@ def is_depthwise(graph: Graph, node: Node) -> bool:
     return node.op.groups > 1 and group_channels == 1 and outputs == node.op.groups
 
 
-def is_grouped(graph: Graph, node: Node) -> bool:
-    """Whether the node is a convolution with groups of several channels or outputs."""
-    return isinstance(node.op, Conv2d) and node.op.groups > 1 and not is_depthwise(graph, node)
+def _apart(graph: Graph, node: Node) -> int:
+    """Groups of channels that no cycle may mix: those of a convolution that is not depthwise."""
+    return node.op.groups if isinstance(node.op, Conv2d) and not is_depthwise(graph, node) else 1
 
 
 def keeps_words(op: Slice, fold: Fold) -> bool:

@@ -97,36 +97,72 @@ class Turn:
     beats: int
 
 
-def plan_turn(window: Window, ring: Ring, groups: int, out_width: int, taps: int) -> Turn:
+@dataclass(frozen=True)
+class Span:
+    """The columns under the windows of `pixels` neighbouring outputs, and how units/sliding_window_pixels gets them.
+
+    Attributes:
+        word_columns: columns of a word that comes: those by which the windows move on.
+        columns: under all windows of a word of results.
+        words: that are held of each kernel row.
+        skip: columns of these before the first that is wanted.
+        fill: words of a row read before its first windows are complete.
+    """
+
+    pixels: int
+    word_columns: int
+    columns: int
+    words: int
+    skip: int
+    fill: int
+
+
+def plan_span(window: Window, pixels: int) -> Span:
+    """The newest word held ends with column (n + 1) * word_columns - 1; the windows after it begin `fill` words and the padding before."""
+    step, padding = pixels * window.stride[1], window.padding[1]
+    columns = (pixels - 1) * window.stride[1] + window.reach[1] + 1
+    fill = max(0, -(-(columns - padding - step) // step))
+    words = fill + 1 - (-padding // step)
+    return Span(pixels, step, columns, words, (words - fill - 1) * step - padding, fill)
+
+
+def plan_turn(window: Window, ring: Ring, groups: int, out_width: int, taps: int, pixels: int = 1) -> Turn:
     """Steps and reads, evenly spread.
 
     Args:
         groups: words of a pixel.
         taps: kernel positions per cycle.
+        pixels: output pixels per cycle.
     """
-    scan = out_width * window.taps * groups
-    if taps > 1:
+    scan = out_width * (window.taps // taps) * groups
+    if pixels > 1:
+        scan = out_width // pixels + plan_span(window, pixels).fill
+    elif 1 < taps == window.taps:
         scan = ((out_width - 1) * window.stride[1] + window.reach[1] + 1) * groups
     read_every, scan_every = max(1, scan // ring.reads), max(1, ring.reads // scan)
     return Turn(scan, scan_every, read_every, max(scan * scan_every, ring.reads * read_every))
 
 
-def window_kernel(window: Window, taps: int) -> str:
+def window_kernel(window: Window, taps: int, pixels: int = 1) -> str:
     """The stage before the kernel; empty if its windows are the words themselves."""
-    if window.taps == 1 and window.padding == window.extra == (0, 0):
+    if window.taps == 1 and window.padding == window.extra == (0, 0) and (pixels == 1 or window.stride == (1, 1)):
         return "" if window.stride == (1, 1) else "pick_pixels"
-    return "sliding_window_taps" if taps > 1 else "sliding_window"
+    if pixels > 1:
+        return "sliding_window_pixels"
+    if taps == 1:
+        return "sliding_window"
+    return "sliding_window_taps" if taps == window.taps else "sliding_window_columns"
 
 
-def window_cycles(window: Window, x_shape: Sequence[int], out_shape: Sequence[int], lanes: int, taps: int) -> int:
+def window_cycles(window: Window, x_shape: Sequence[int], out_shape: Sequence[int], lanes: int, taps: int, pixels: int) -> int:
     """Cycles per frame of the stage before the kernel; 0 if there is none.
 
     Args:
         x_shape, out_shape: (channels, height, width).
         lanes: codes per word of x.
     """
-    kernel, groups = window_kernel(window, taps), x_shape[0] // lanes
+    kernel, row_words = window_kernel(window, taps, pixels), x_shape[2] * x_shape[0] // lanes
     if kernel in ("", "pick_pixels"):
-        return x_shape[1] * x_shape[2] * groups if kernel else 0
-    ring = plan_ring(window, x_shape[1], x_shape[2] * groups, out_shape[1])
-    return out_shape[1] * plan_turn(window, ring, groups, out_shape[2], taps).beats
+        return x_shape[1] * row_words if kernel else 0
+    ring = plan_ring(window, x_shape[1], row_words, out_shape[1])
+    return out_shape[1] * plan_turn(window, ring, x_shape[0] // lanes, out_shape[2], taps, pixels).beats

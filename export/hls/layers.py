@@ -117,6 +117,11 @@ class Layer:
     def out(self) -> Wire:
         return self.wires["out"]
 
+    @property
+    def pixels(self) -> int:
+        """Whole pixels in a word of results; 1 where a pixel has several words."""
+        return max(1, self.out.lanes // self.out.channels)
+
     def constant(self, **values: int) -> None:
         """Add `static const` members; negative values are allowed."""
         self.constants += [(name.upper(), value) for name, value in values.items()]

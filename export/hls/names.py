@@ -23,23 +23,31 @@ MACROS = """
 
 PROJECT = """
     s_in m_out in out frames value layer port fork axi_in axi_out pack unpack multiply multiply_khot
-    sliding_window sliding_window_taps packed_word packed_multiply packed_lane pick_pixels convert_wider convert_narrower
+    sliding_window sliding_window_taps sliding_window_columns sliding_window_pixels packed_word packed_multiply packed_lane pick_pixels convert_wider convert_narrower
     matrix_vector matrix_vector_khot requantize_code conv2d conv2d_khot conv2d_depthwise conv2d_depthwise_khot
-    conv2d_grouped conv2d_grouped_khot linear linear_khot affine affine_khot prelu prelu_khot relu add add_minus
+    linear linear_khot affine affine_khot prelu prelu_khot relu add add_minus
     requantize max_pool2d avg_pool2d avg_pool2d_scaled avg_pool2d_places reshape clamp multiply_values multiply_channels
     pad upsample upsample_zeros rearrange_table slice slice_words lookup argmax input_beat output_beat hls std main testbench
     weights types layers kernels data selfcheck selfcheck_cast
 """
 """Names that the templates use themselves, and port names that become reserved words in Verilog or VHDL."""
 
+MEMBERS = """
+    fixed code word value beat bits valid window padding weight bias scale offset slope output address reciprocal_of
+    constant product shift source target sum wide packed reciprocal entry_bits constant_bits address_bits weight_bits bias_bits
+    offset_bits output_bits reciprocal_of_bits bias_code offset_code source_code held_row window_row lane_sum lowest_field upper_field
+    packed_entry packed_lanes packed_product packed_sum
+"""
+"""Of the structs that `types.hpp` and `layers.hpp` name after values: a member must not have the name of its struct."""
+
 VERILOG = """
     input output inout reg wire signal entity process module begin end always assign initial buffer block task
 """
 """Words that a generated netlist reserves."""
 
-RESERVED = frozenset((KEYWORDS + MACROS + PROJECT + VERILOG).split())
-COUNTED = re.compile(r"(?:concat\d+(?:_words)?|rearrange\d+|\w+_(?:dsp|lut|packed))$")
-"""Kernels whose names end in a number, or in the way they multiply."""
+RESERVED = frozenset((KEYWORDS + MACROS + PROJECT + MEMBERS + VERILOG).split())
+COUNTED = re.compile(r"(?:concat\d+(?:_words)?|rearrange\d+|in_\d+|\w+_(?:dsp|lut|packed|pixels|pixels_khot))$")
+"""Kernels and members of structs whose names end in a number, or in the way they multiply."""
 DERIVED = re.compile(r"_(?:windows|copy\d+|rest\d+|by\d+|table|v)$")
 """Endings that the exporter appends; a name that ends so gets another one, so that derived names never collide."""
 

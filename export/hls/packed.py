@@ -14,9 +14,11 @@ def node_packing(graph: Graph, node: Node, outputs: int) -> Packing | None:
     Args:
         outputs: at once (PE).
     """
-    if not isinstance(node.op, (Conv2d, Linear)) or node.op.digits is not None or getattr(node.op, "groups", 1) > 1:
+    if not isinstance(node.op, (Conv2d, Linear)) or node.op.digits is not None:
         return None
     x, weight = graph.operands(node)[:2]
+    if getattr(node.op, "groups", 1) == weight.shape[0]:  # no two outputs read the same channels
+        return None
     return weight_packing(x, weight, outputs)
 
 

@@ -200,6 +200,16 @@ def one_to_one_product(s: Settings) -> Touched:
     return one_to_one(s)
 
 
+@kernel(8, "conv2d_pixels", takes="RUN * PE * SIMD multiplications by constants and RUN * PE adder trees")
+@kernel(6, "conv2d_depthwise_pixels", takes="WORD_TAPS multiplications by constants and an adder tree per lane")
+@kernel(4, "max_pool2d_pixels", "avg_pool2d_pixels", takes="WORD_TAPS comparators or adders per lane")
+@kernel(6, "avg_pool2d_pixels_scaled", takes="WORD_TAPS adders and a multiplication per lane")
+def whole_windows(s: Settings) -> Touched:
+    """A word of windows for a word of results."""
+    at = every(s.out.words)
+    return Touched(s.out.words, {0: at}, {0: at})
+
+
 @kernel(3, "add", "add_minus", takes="an adder per lane")
 def add(s: Settings) -> Touched:
     at = every(s.out.words)
@@ -235,8 +245,14 @@ def window_rows(s: Settings, sent: IntArray) -> Touched:
 
 
 @kernel(3, "sliding_window", takes="LINES image rows of memory, a choice of one of them per word, counters")
+@kernel(3, "sliding_window_columns", takes="LINES image rows of memory, a choice of one of them per kernel row, counters")
 def sliding_window(s: Settings) -> Touched:
     return window_rows(s, every(s["SCAN"]))
+
+
+@kernel(3, "sliding_window_pixels", takes="LINES image rows of memory, words in registers per kernel row, counters")
+def sliding_window_pixels(s: Settings) -> Touched:
+    return window_rows(s, every(s["SCAN"] - s["FILL_WORDS"], 1, s["FILL_WORDS"]))
 
 
 @kernel(3, "sliding_window_taps", takes="LINES image rows of memory, a register per kernel position, counters")
@@ -271,41 +287,24 @@ def convert_narrower(s: Settings) -> Touched:
     takes="SIMD * PE multiplications, PE adder trees and accumulators, weights, a window's words",
 )
 def matrix_vector(s: Settings) -> Touched:
-    window, outputs = s["WINDOW_WORDS"], s.out.groups
-    starts = every(s.out.pixels, outputs * window)[:, None]
+    window, outputs = s["WINDOW_WORDS"], s["WINDOW_GROUPS"]
+    starts = every(s["WINDOWS"], outputs * window)[:, None]
     count = s.out.words * window
     return Touched(count, {0: (starts + every(window)).ravel()}, {0: every(s.out.words, window, window - 1)})
 
 
-@kernel(4, "max_pool2d", "avg_pool2d", takes="a comparator or an adder per lane")
-@kernel(6, "avg_pool2d_scaled", "avg_pool2d_places", takes="an adder and a multiplication per lane")
-def pool(s: Settings) -> Touched:
-    return word_by_word(s, s["TAPS"])
-
-
+@kernel(4, "max_pool2d", "avg_pool2d", takes="WORD_TAPS comparators or adders per lane")
+@kernel(6, "avg_pool2d_scaled", "avg_pool2d_places", takes="WORD_TAPS adders and a multiplication per lane")
 @kernel(
     6,
     "conv2d_depthwise",
     takes="per lane WORD_TAPS multiplications, an adder tree and an accumulator; weights",
 )
-def conv2d_depthwise(s: Settings) -> Touched:
-    return word_by_word(s, s["TAP_WORDS"])
-
-
-def word_by_word(s: Settings, words: int) -> Touched:
+def word_by_word(s: Settings) -> Touched:
     """A word of results for so many words of a window."""
+    words = s["TAP_WORDS"]
     count = s.out.words * words
     return Touched(count, {0: every(count)}, {0: every(s.out.words, words, words - 1)})
-
-
-@kernel(6, "conv2d_grouped", takes="a multiplication, an accumulator, the table of weights, the codes of a window")
-def conv2d_grouped(s: Settings) -> Touched:
-    window, turns = s["WINDOW_CODES"], s["WEIGHT_WORDS"]
-    word = turns // s.out.channels * s.out.lanes  # beats per word of outputs
-    starts = every(s.out.pixels, window + turns)[:, None]
-    read = starts + every(window // s.x.lanes, s.x.lanes)
-    sent = starts + window + every(s.out.groups, word, word - 1)
-    return Touched(s.out.pixels * (window + turns), {0: read.ravel()}, {0: sent.ravel()})
 
 
 @kernel(3, "argmax", takes="a comparator")

@@ -1,7 +1,7 @@
 """The accelerator as data: streams, stages and layer settings of a graph. `emit.py` prints it.
 
-One stage per node, one stream per value. A word of a stream carries the codes of `lanes` neighbouring channels of a pixel;
-words come in the order (row, column, channel group). A value with two readers passes a fork; a reader that wants other words than
+One stage per node, one stream per value. A word of a stream carries the codes of `lanes` neighbouring channels of a pixel, or of
+neighbouring pixels with all their channels; codes come in the order (row, column, channel). A value with two readers passes a fork; a reader that wants other words than
 the writer sends has a converter before it.
 """
 
@@ -71,13 +71,18 @@ class Wire:
 
     @property
     def groups(self) -> int:
-        """Words of a pixel."""
-        return self.channels // self.lanes
+        """Words of a pixel; 1 where a word holds one or several whole pixels."""
+        return max(1, self.channels // self.lanes)
 
     @property
     def words(self) -> int:
         """Words of a frame."""
-        return self.pixels * self.groups
+        return self.value.size // self.lanes
+
+    @property
+    def row_words(self) -> int:
+        """Words of a row."""
+        return self.width * self.channels // self.lanes
 
     @property
     def word_width(self) -> int:

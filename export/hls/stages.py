@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -74,7 +74,7 @@ def build_layer(node: Node, wiring: Wiring) -> Layer:
     streams = [name for name in node.inputs if name in wiring.wires]
     wires = [wiring.view(name, lanes) for name, lanes in zip(streams, fold.reads, strict=True)]
     named = {f"in_{i}" if i else "in": wire for i, wire in enumerate(wires)} | {"out": wiring.wires[node.name]}
-    layer = Layer(named["out"].name, node.op.kind, [node.op.kind], comment_of(node, named["out"], fold), named, fold)
+    layer = Layer(named["out"].name, node.op.kind, [node.op.kind], comment_of(node, named["in"], named["out"], fold), named, fold)
     build(node.op, node, layer, wiring.graph.operands(node))
     layer.tables = [replace(table, storage=fold.storage) if table.accessor == "weight" else table for table in layer.tables]
     for code in layer.codes:
@@ -88,12 +88,15 @@ def known_kinds() -> str:
     return ", ".join(sorted(op.kind for op in BUILDERS))
 
 
-def comment_of(node: Node, out: Wire, fold: Fold) -> str:
+def comment_of(node: Node, x: Wire, out: Wire, fold: Fold) -> str:
     """`layer1.conv: conv2d(stride=(2, 2)) -> ap_fixed<12, 7>, 8 x 16 x 16; SIMD 36, PE 4, products packed, weights in bram`."""
     folded = ""
     if isinstance(node.op, Conv2d | Linear):
         product = f", products {'packed' if fold.product == 'packed' else f'in {fold.product}s'}" if fold.product else ""
-        folded = f"; SIMD {fold.simd}, PE {fold.writes}{product}{fold.storage and f', weights in {fold.storage}'}"
+        pixels = max(1, fold.writes // out.channels)
+        simd = fold.simd if pixels == 1 else x.channels * fold.taps
+        together = f", {pixels} pixels" if pixels > 1 else ""
+        folded = f"; SIMD {simd}, PE {fold.writes // pixels}{together}{product}{fold.storage and f', weights in {fold.storage}'}"
     return f"{node.name}: {node.op.describe()} -> {out.type.ap_name}, {out.shape_text}{folded}"
 
 
@@ -109,40 +112,63 @@ def _suffix(layer: Layer, digits: int | None) -> None:
 def conv2d(op: Conv2d, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
     weight, bias = operands[1], operands[2] if len(operands) == 3 else None
     outputs, group_channels, *kernel = weight.shape
-    lanes, taps = layer.x.lanes, kernel[0] * kernel[1]
+    lanes, taps = layer.x.lanes, layer.fold.taps
     depthwise = op.groups > 1 and group_channels == 1 and outputs == op.groups
-    describe_window(layer, op_window(op, operands), per_channel=depthwise)
-    layer.constant(product_shift=layer.out.type.frac - layer.x.type.frac - weight.type.frac)
-    kind = describe_product(layer, weight, op.digits)
+    describe_window(layer, op_window(op, operands), layer.x.groups if depthwise else op.groups)
     if depthwise:
         layer.kernel = "conv2d_depthwise"
-        layer.constant(tap_words=taps // layer.fold.taps, word_taps=layer.fold.taps)
-        by_word = arranged(weight, (outputs // lanes, lanes, taps // layer.fold.taps, layer.fold.taps), (0, 2, 1, 3))
-        rows = [packed(row.tolist(), kind, 1) for row in by_word.reshape(-1, lanes * layer.fold.taps)]
-        _plain_table(layer, weight, rows, kind.bits, "[channel group, window word][lane, tap]")
-    elif op.groups > 1:
-        layer.kernel = "conv2d_grouped"
-        in_order = arranged(weight, (outputs, group_channels, taps), (0, 2, 1)).ravel()
-        layer.constant(window_codes=taps * layer.x.channels, group_channels=group_channels, group_outputs=outputs // op.groups)
-        rows = [[entry] for entry in packed(in_order.tolist(), kind, 1)]
-        _plain_table(layer, weight, rows, kind.bits, "[output, tap, channel of the group][0]")
+    layer.constant(product_shift=layer.out.type.frac - layer.x.type.frac - weight.type.frac)
+    kind = describe_product(layer, weight, op.digits)
+    if layer.pixels > 1:
+        _several_pixels(layer)
+        layer.constant(simd=taps * group_channels, weight_words=1)
+        entries = packed(np.moveaxis(weight.codes, 1, -1).ravel().tolist(), kind, 1)
+        comment = f"{weight.name}: {weight.type.ap_name}, [0][output, kernel row, kernel column, channel]"
+        layer.tables.append(Table("weight", f"{layer.name}_weight_table", [entries], kind.bits, "constant_bits", comment))
+    elif depthwise:
+        _tap_words(layer, kernel)
+        by_word = in_words(weight.codes, taps).reshape(outputs // lanes, lanes, -1, taps)  # [channel group, lane, word, tap]
+        rows = [packed(row.tolist(), kind, 1) for row in np.swapaxes(by_word, 1, 2).reshape(-1, lanes * taps)]
+        layer.constant(weight_words=len(rows))
+        comment = f"{weight.name}: {weight.type.ap_name}, [channel group, window word][lane, tap]"
+        layer.tables.append(Table("weight", f"{layer.name}_weight_table", rows, kind.bits, "constant_bits", comment))
     else:
-        by_lane = arranged(weight, (outputs, group_channels // lanes, lanes, taps), (0, 1, 3, 2))  # [output, group, tap, lane]
-        in_order = by_lane if layer.fold.taps == taps else np.swapaxes(by_lane, 1, 2)
+        by_word = in_words(weight.codes, taps).reshape(outputs, group_channels // lanes, lanes, -1, taps)
+        in_order = np.transpose(by_word, (0, 3, 1, 4, 2))  # [output, word of the kernel, channel group, tap, lane]
+        _windows(layer, op.groups)
         matrix_table(layer, weight, in_order.reshape(outputs, -1, layer.fold.simd), kind)
-    aligned_table(layer, "bias", bias, 1 if op.groups > 1 and not depthwise else layer.out.lanes)
+    aligned_table(layer, "bias", bias)
     _suffix(layer, op.digits)
 
 
-def arranged(weight: Value, shape: tuple[int, ...], axes: tuple[int, ...]) -> IntArray:
-    """The codes under another shape, with their axes in this order."""
-    return np.transpose(weight.codes.reshape(shape), axes)
+def in_words(codes: IntArray, taps: int) -> IntArray:
+    """Weights (output, channel, kernel row, kernel column) by the words of a window: (output, channel, word, tap).
+
+    A word holds one kernel position, those of a kernel column, or all of them.
+    """
+    outputs, channels, height, width = codes.shape
+    by_column = 1 < taps < height * width
+    return (np.swapaxes(codes, 2, 3) if by_column else codes).reshape(outputs, channels, -1, taps)
 
 
-def _plain_table(layer: Layer, weight: Value, rows: list[list[int]], bits: int, order: str) -> None:
-    layer.constant(weight_words=len(rows))
-    comment = f"{weight.name}: {weight.type.ap_name}, {order}"
-    layer.tables.append(Table("weight", f"{layer.name}_weight_table", rows, bits, "constant_bits", comment))
+def _several_pixels(layer: Layer) -> None:
+    """Take the kernel that makes several pixels a cycle."""
+    layer.kernel += "_pixels"
+    layer.headers[0] += "_pixels"
+
+
+def _tap_words(layer: Layer, kernel: Sequence[int]) -> None:
+    """How many words a window has, and kernel positions a word; or how many positions several windows at once have each."""
+    if layer.pixels > 1:
+        _several_pixels(layer)
+        layer.constant(word_taps=layer.fold.taps)
+        return
+    layer.constant(tap_words=math.prod(kernel) // layer.fold.taps, word_taps=layer.fold.taps)
+
+
+def _windows(layer: Layer, groups: int = 1) -> None:
+    """How many windows matrix_vector gets a frame, and words of results it makes of each."""
+    layer.constant(windows=layer.out.pixels * groups, window_groups=layer.out.groups // groups)
 
 
 @builder(Linear)
@@ -151,8 +177,9 @@ def linear(op: Linear, node: Node, layer: Layer, operands: tuple[Value, ...]) ->
     layer.codes.append(Code("window", False, layer.x.word_width))
     layer.constant(product_shift=layer.out.type.frac - layer.x.type.frac - weight.type.frac)
     kind = describe_product(layer, weight, op.digits)
+    _windows(layer)
     matrix_table(layer, weight, weight.codes.reshape(weight.shape[0], layer.x.groups, layer.x.lanes), kind)
-    aligned_table(layer, "bias", bias, layer.out.lanes)
+    aligned_table(layer, "bias", bias)
     _suffix(layer, op.digits)
 
 
@@ -161,7 +188,7 @@ def affine(op: Affine, node: Node, layer: Layer, operands: tuple[Value, ...]) ->
     _, scale, offset = operands
     layer.constant(product_shift=layer.out.type.frac - layer.x.type.frac - scale.type.frac)
     lane_table(layer, "scale", scale, describe_product(layer, scale, op.digits))
-    aligned_table(layer, "offset", offset, layer.out.lanes)
+    aligned_table(layer, "offset", offset)
     _suffix(layer, op.digits)
 
 
@@ -215,13 +242,15 @@ class _Widened(FixedType):
 
 @builder(MaxPool2d)
 def max_pool2d(op: MaxPool2d, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
-    describe_window(layer, op_window(op, operands), per_channel=True)
+    describe_window(layer, op_window(op, operands), layer.x.groups)
+    _tap_words(layer, op.kernel)
     layer.padding_lowest = layer.x.type.signed
 
 
 @builder(AvgPool2d)
 def avg_pool2d(op: AvgPool2d, node: Node, layer: Layer, operands: tuple[Value, ...]) -> None:
-    describe_window(layer, op_window(op, operands), per_channel=True)
+    describe_window(layer, op_window(op, operands), layer.x.groups)
+    _tap_words(layer, op.kernel)
     total = FixedType.for_range(layer.x.type.min_int * op.area, layer.x.type.max_int * op.area, layer.x.type.frac)
     layer.codes.append(Code("sum", total.signed, total.width))
     if op.reciprocal is not None:
@@ -233,7 +262,7 @@ def _reciprocals(op: AvgPool2d, layer: Layer, x: Value) -> None:
     width = max(codes).bit_length()
     layer.codes.append(Code("reciprocal", False, width))
     if len(set(codes)) == 1:
-        _rename(layer, "avg_pool2d_scaled")
+        _rename(layer, f"{layer.kernel}_scaled")
         layer.constant(reciprocal_code=codes[0])
         return
     _rename(layer, "avg_pool2d_places")

@@ -110,24 +110,21 @@ def per_entry(kind: Multiplicand, count: int) -> int:
 
 def lane_table(layer: Layer, accessor: str, value: Value, kind: Multiplicand) -> None:
     """Add a table with one entry per channel, [group][lane]."""
-    lanes = layer.out.lanes
-    rows = [packed(value.codes[i : i + lanes].tolist(), kind, 1) for i in range(0, value.size, lanes)]
+    lanes, codes = layer.out.lanes, np.tile(value.codes, layer.pixels)
+    rows = [packed(codes[i : i + lanes].tolist(), kind, 1) for i in range(0, codes.size, lanes)]
     comment = f"{value.name}: {value.type.ap_name}, [channel group][lane]"
     layer.tables.append(Table(accessor, f"{layer.name}_{accessor}_table", rows, kind.bits, "constant_bits", comment))
 
 
-def aligned_table(layer: Layer, accessor: str, value: Value | None, lanes: int) -> None:
-    """Add the table of a bias or offset on the grid of the result, [group][lane]; zeros, not stored, if there is none.
-
-    Args:
-        lanes: entries per word.
-    """
+def aligned_table(layer: Layer, accessor: str, value: Value | None) -> None:
+    """Add the table of a bias or offset on the grid of the result, [group][lane]; zeros, not stored, if there is none."""
     codes = [] if value is None else [int(code) << (layer.out.type.frac - value.type.frac) for code in value.codes]
     type = FixedType.for_range(min([0, *codes]), max([0, *codes]), layer.out.type.frac)
     name = "" if value is None else f"{layer.name}_{accessor}_table"
     comment = "" if value is None else f"{value.name}: {value.type.ap_name}, on the grid of the result, [channel group][lane]"
-    mask = (1 << type.width) - 1
-    rows = [[code & mask for code in codes[i : i + lanes]] for i in range(0, len(codes), lanes)]
+    lanes, mask = layer.out.lanes, (1 << type.width) - 1
+    bits = [code & mask for code in codes] * layer.pixels
+    rows = [bits[i : i + lanes] for i in range(0, len(bits), lanes)]
     layer.codes += [Code(f"{accessor}_code", type.signed, type.width), Code(f"{accessor}_bits", False, type.width)]
     layer.constants.append((f"{accessor.upper()}_WIDTH", type.width))
     layer.tables.append(Table(accessor, name, rows, type.width, f"{accessor}_bits", comment))

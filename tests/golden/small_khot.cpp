@@ -4,6 +4,8 @@
 #include "layers.hpp"
 #include "kernels/axi.hpp"
 #include "kernels/fork.hpp"
+#include "kernels/convert_wider.hpp"
+#include "kernels/convert_narrower.hpp"
 #include "kernels/sliding_window.hpp"
 #include "kernels/conv2d_khot.hpp"
 #include "kernels/affine_khot.hpp"
@@ -96,18 +98,24 @@ void small(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_ui
 #pragma HLS STREAM variable=pool depth=3
     max_pool2d<layer::pool>(pool_windows, pool, frames);
 
-    // group.conv: conv2d(stride=(1, 2), groups=2, digits=2) -> ap_fixed<10, 4>, 6 x 3 x 2; SIMD 4, PE 6
+    // group.conv: conv2d(stride=(1, 2), groups=2, digits=2) -> ap_fixed<10, 4>, 6 x 3 x 2; SIMD 2, PE 3
+    hls::stream<value::pool_by2::word> pool_by2("pool_by2");
+#pragma HLS STREAM variable=pool_by2 depth=3
+    convert_narrower<value::pool, value::pool_by2>(pool, pool_by2, frames);
     hls::stream<layer::group_conv::window> group_conv_windows("group_conv_windows");
 #pragma HLS STREAM variable=group_conv_windows depth=3
-    sliding_window<layer::group_conv>(pool, group_conv_windows, frames);
+    sliding_window<layer::group_conv>(pool_by2, group_conv_windows, frames);
     hls::stream<value::group_conv::word> group_conv("group_conv");
 #pragma HLS STREAM variable=group_conv depth=3
-    conv2d_grouped_khot<layer::group_conv>(group_conv_windows, group_conv, frames);
+    conv2d_khot<layer::group_conv>(group_conv_windows, group_conv, frames);
 
     // group.quant: requantize(type=ap_fixed<6, 3>) -> ap_fixed<6, 3>, 6 x 3 x 2
+    hls::stream<value::group_conv_by6::word> group_conv_by6("group_conv_by6");
+#pragma HLS STREAM variable=group_conv_by6 depth=3
+    convert_wider<value::group_conv, value::group_conv_by6>(group_conv, group_conv_by6, frames);
     hls::stream<value::group_quant::word> group_quant("group_quant");
 #pragma HLS STREAM variable=group_quant depth=3
-    requantize<layer::group_quant>(group_conv, group_quant, frames);
+    requantize<layer::group_quant>(group_conv_by6, group_quant, frames);
 
     // flat: reshape(shape=(36,)) -> ap_fixed<6, 3>, 36
     hls::stream<value::flat::word> flat("flat");

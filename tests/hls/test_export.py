@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from qfx.errors import ExportError
 from qfx.export.hls import write_hls
 from qfx.export.hls.board import load_board
-from qfx.export.hls.emit import Design, Renderer, design
+from qfx.export.hls.emit import Design, Renderer, design, render
 from qfx.export.hls.folding import lanes
 from qfx.export.hls.names import RESERVED, identifier, unique_identifiers
 from qfx.export.hls.stages import BUILDERS
@@ -25,7 +26,10 @@ from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder
 from qfx.ops import OPS, Add, Affine, Conv2d, PReLU, ReLU, Requantize, Reshape
 from qfx.ops.sampling import constant, khot_constant
-from tests.hls.build import S6, U4, chain, frames, image, small_network, write_project
+from tests.hls.build import S6, U4, chain, frames, image, several_ports, small_network, write_project
+from tests.hls.test_folding import convolutions, random_folding, several_pixels
+from tests.hls.test_new_kernels import joins, wide
+from tests.random_choices import Seeded
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -119,6 +123,19 @@ def test_network_and_layer_names_that_clash(tmp_path: Path) -> None:
     write(build.build(y), tmp_path)
     text = (tmp_path / "main_v.cpp").read_text()
     assert "void main_v(" in text and "relu<layer::relu_v>(in_v_copy0, relu_v, frames);" in text
+
+
+MEMBER = re.compile(r"^    (?:typedef .*|static .*?)\b(\w+)(?:;| = |\()", re.MULTILINE)
+
+
+@pytest.mark.parametrize("graph", [small_network(), small_network(2), several_ports(), joins(), wide(), convolutions(), several_pixels()])
+def test_no_layer_is_named_as_a_member_of_its_struct(graph: Graph) -> None:
+    """`struct scale { ... scale(...) }` would be a constructor."""
+    for seed in range(4):
+        files = render(design(graph, random_folding(graph, Seeded(seed))), load_board("ultra96"), 5.0, 1)
+        members = set(MEMBER.findall(files["types.hpp"] + files["layers.hpp"]))
+        assert len(members) > 20
+        assert [name for name in sorted(members) if identifier(name) == name] == []
 
 
 @given(st.integers(-(1 << 40), 1 << 40))

@@ -14,12 +14,12 @@ from qfx.export.hls.folding import Fold, choices, plain_folding, tap_choices
 from qfx.export.hls.geometry import Window, plan_ring
 from qfx.export.hls.validator import validate
 from qfx.fixed import FixedType
-from qfx.ir import Graph, GraphBuilder, save_graph
-from qfx.ops import Conv2d, Requantize
+from qfx.ir import Graph, GraphBuilder, Value, save_graph
+from qfx.ops import Add, Affine, AvgPool2d, Conv2d, MaxPool2d, PReLU, ReLU, Requantize
 from qfx.ops.sampling import random_codes
 from qfx.sim import Simulator
 from qfx.sim.csim import CSimulator
-from tests.hls.build import S6, assert_equal, frames, small_network
+from tests.hls.build import S6, U4, assert_equal, frames, small_network
 from tests.random_choices import Choices, Seeded
 from tests.random_networks import hls_kinds, random_graph
 
@@ -78,20 +78,68 @@ def convolutions() -> Graph:
         ((1, 1), Conv2d()),
         ((1, 1), Conv2d((2, 2))),
         ((1, 2), Conv2d(padding=(1, 1))),
+        ((3, 2), Conv2d((1, 1), (1, 1), groups=2)),
     ]
     for number, (kernel, op) in enumerate(kernels):
         weight = build.constant(f"w{number}", S6, random_codes(S6, (4, 4 // op.groups, *kernel), number))
         y = build.add(f"conv{number}", op, y, weight)
         y = build.add(f"cast{number}", Requantize(S6), y)
-    return build.build(y)
+    y = build.add("largest", MaxPool2d((3, 2), (1, 1), (1, 1)), y)
+    return build.build(build.add("mean", AvgPool2d((2, 3), (1, 1), (1, 1), reciprocal=FixedType(False, 8, 10)), y))
 
 
-@pytest.mark.parametrize("all_taps", [False, True])
-def test_windows_of_every_kind(all_taps: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("taps", [0, 1, -1], ids=["one", "column", "all"])
+def test_windows_of_every_kind(taps: int, tmp_path: Path) -> None:
     graph = convolutions()
-    folding = plain_folding(graph)
+    ways = {node.name: tap_choices(graph, node) for node in graph.nodes}
+    assert ways["conv0"] == [1, 3, 9] and ways["largest"] == [1, 3, 6] and ways["conv2"] == [1, 3] and ways["conv5"] == [1, 2]
+    check(graph, {name: Fold((2,), 2, few[min(taps, len(few) - 1)]) for name, few in ways.items()}, tmp_path)
+
+
+def several_pixels() -> Graph:
+    """Every kernel that makes several pixels a cycle: windows at all ends of rows, strides, dilation, element-wise ops."""
+    build = GraphBuilder("pixels")
+    x = build.input("x", U4, (2, 7, 12))
+
+    def conv(name: str, y: Value, kernel: tuple[int, int], op: Conv2d, outputs: int = 2) -> Value:
+        codes = random_codes(S6, (outputs, y.shape[0] // op.groups, *kernel), len(name))
+        y = build.add(name, op, y, build.constant(f"{name}.w", S6, codes), build.constant(f"{name}.b", S6, random_codes(S6, (outputs,), 3)))
+        return build.add(f"{name}.cast", Requantize(S6), y)
+
+    y = conv("same", x, (3, 3), Conv2d(padding=(1, 1)))
+    short = conv("point", y, (1, 1), Conv2d())
+    y = conv("apart", y, (3, 5), Conv2d(padding=(1, 2), groups=2))
+    y = build.add("slope", PReLU(), y, build.constant("slope.s", S6, random_codes(S6, (2,), 5)))
+    y = build.add("slope.cast", Requantize(S6), y)
+    y = build.add("join", Add(), y, short)
+    y = build.add("norm", Affine(), y, *(build.constant(f"norm.{what}", S6, random_codes(S6, (2,), 6)) for what in "so"))
+    y = build.add("act", Requantize(U4), build.add("relu", ReLU(), y))
+    y = conv("wide", y, (2, 3), Conv2d(padding=(0, 4), dilation=(1, 2)))  # 16 columns
+    y = conv("strided", y, (3, 3), Conv2d((2, 2), (1, 1)))
+    y = build.add("largest", MaxPool2d((2, 3), (1, 1), (0, 1)), y)
+    y = build.add("mean", AvgPool2d((1, 3), (1, 1), (0, 1), reciprocal=FixedType(False, 6, 7)), y)
+    y = build.add("sum", AvgPool2d((2, 2), (2, 2)), build.add("mean.cast", Requantize(U4), y))
+    y = build.add("sum.cast", Requantize(U4), y)
+    return build.build(conv("picked", y, (1, 1), Conv2d((1, 2)), 1))
+
+
+def pixel_folding(graph: Graph, pixels: int) -> dict[str, Fold]:
+    """Up to so many pixels a cycle in every stage, or one whole pixel."""
+    folding = dict[str, Fold]()
     for node in graph.nodes:
-        folding[node.name] = Fold((2,), 2, tap_choices(graph, node)[-1 if all_taps else 0])
+        channels = graph.values[node.name].shape[0]
+        found = {fold.writes // channels: fold for fold in choices(graph, node) if fold.writes >= channels}
+        folding[node.name] = found[max(count for count in found if count <= pixels)]
+    return folding
+
+
+@pytest.mark.parametrize("pixels", [2, 4])
+def test_several_pixels_at_once(pixels: int, tmp_path: Path) -> None:
+    graph = several_pixels()
+    folding = pixel_folding(graph, pixels)
+    assert [name for name, fold in folding.items() if fold.writes < pixels * graph.values[name].shape[0]] == (
+        [] if pixels == 2 else ["picked", "picked.cast"]  # 3 columns of 6
+    )
     check(graph, folding, tmp_path)
 
 

@@ -30,7 +30,7 @@ from qfx.verify import verify
 from tests.differential import network, together
 from tests.hls.build import S6, U4, assert_equal, chain, frames, gate, rows, several_ports, small_network, write_project
 from tests.hls.iterations import COVERAGE, Counts, counted, key, stage_key
-from tests.hls.test_folding import convolutions, folded_project, random_folding
+from tests.hls.test_folding import convolutions, folded_project, pixel_folding, random_folding, several_pixels
 from tests.hls.test_new_kernels import joins, unaligned, wide
 from tests.networks import residual_network
 from tests.random_branches import branching
@@ -39,7 +39,7 @@ from tests.random_networks import random_inputs
 from tests.test_models import ready
 
 FRAMES = 4
-GRAPHS = (small_network, joins, unaligned, wide, rows, several_ports, residual_network, convolutions)
+GRAPHS = (small_network, joins, unaligned, wide, rows, several_ports, residual_network, convolutions, several_pixels)
 
 
 def check(graph: Graph, folder: Path, seed: int = 0, folding: dict[str, Fold] | None = None) -> ThreadedSimulator:
@@ -134,6 +134,11 @@ def test_every_kernel_folded(tmp_path: Path) -> None:
 def test_windows_of_all_taps(tmp_path: Path) -> None:
     graph = convolutions()
     check(graph, tmp_path, folding=all_taps(graph))
+
+
+def test_several_pixels_at_once(tmp_path: Path) -> None:
+    graph = several_pixels()
+    check(graph, tmp_path, folding=pixel_folding(graph, 4))
 
 
 @pytest.mark.full

@@ -5,7 +5,8 @@
 Each network has random weights and calibrated formats, in three variants: 8-bit, 4-bit, and 4-bit with 2-hot constants and no
 multiplication at all. `qfx.export.accelerator.fastest` folds it for the board, the project is written, and its C++ has to agree
 with the simulator at every value of every layer: compiled, 100 images; with a thread per stage, 2 images, at the depths that the
-C++ states and at the least ones. The compiler's own counters give the cycles of every stage, which have to be those of the formula.
+C++ states and at the least ones. There the compiler's own counters
+give the cycles of every stage, which have to be those of the formula.
 Nothing here has run in a vendor's tool or on a board: frames per second are clock / interval, if timing closes. Published figures
 are those of arXiv 2309.15631 for 8 bits on this board, measured. The model's LUT error is measured with yosys on the sizes held
 out. Exit code 1 if a target is missed, 3 without yosys.
@@ -46,7 +47,7 @@ from qfx.fixed import IntArray
 from qfx.ir import Graph
 from qfx.models import CifarConfig
 from qfx.project import write_project
-from qfx.sim.csim import CSimulator
+from qfx.sim.threaded import ThreadedSimulator
 from qfx.verify.run import verify
 from tests.hls.iterations import COVERAGE, Counts, counted, stage_key
 
@@ -116,7 +117,7 @@ def judge(name: str, variant: str, folder: Path) -> Judged:
     project = write_project(graph, folder, images(IMAGES), folding=found.folding)
     seconds = time.monotonic() - start
     reports = {
-        engine: verify(project, ["sim", engine], samples=samples)
+        engine: verify(project, ["sim", engine], samples=samples, cache=folder.with_name("cache"))  # threads and live share one
         for engine, samples in (("csim", IMAGES), ("threads", THREADED_IMAGES), ("live", THREADED_IMAGES))
     }
     mismatches = {engine: report.mismatches for engine, report in reports.items()}
@@ -126,9 +127,8 @@ def judge(name: str, variant: str, folder: Path) -> Judged:
 
 
 def frame_counts(graph: Graph, project: Path) -> Counts:
-    """Iterations of every kernel's loops for one more frame. Counting slows threads down too much; the kernels
-    are the same without."""
-    engine = CSimulator(project, optimize="-O0", flags=COVERAGE, jobs=1)
+    """Iterations of every kernel's loops for one more frame, in the threaded build."""
+    engine = ThreadedSimulator(project, flags=COVERAGE)
     counts: list[Counts] = []
     for frames in (1, 2):
         engine.run({graph.inputs[0]: images(frames)}, frozenset(graph.outputs))

@@ -139,7 +139,8 @@ def stage_estimates(design: Design) -> list[StageEstimate]:
 def word_widths(design: Design) -> dict[str, int]:
     """C++ type of a stream's words -> bits."""
     values = {f"value::{wire.name}::word": wire.word_width for wire in design.wires}
-    windows = {f"layer::{layer.name}::window": code.width for layer in design.layers for code in layer.codes if code.name == "window"}
+    codes = [(layer.name, code) for layer in design.layers for code in layer.codes]
+    windows = {f"layer::{name}::window": code.width for name, code in codes if code.name == "window"}
     return values | windows
 
 

@@ -11,14 +11,20 @@ import bisect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from qfx.errors import ExportError
 from qfx.export.cost import Resources, total
 from qfx.export.hls.board import Board
+from qfx.export.hls.choices import choices
 from qfx.export.hls.cycles import node_cycles
-from qfx.export.hls.folding import Fold, choices
+from qfx.export.hls.folding import Fold
+from qfx.fixed import IntArray
 from qfx.ir import Graph, Node
 
 Cost = Callable[[Node, Fold], Resources]
+Floats = npt.NDArray[np.float64]
 
 LUT_ERROR = 0.04
 """Relative error of the model's LUTs on arrays of multipliers, which it has not been fitted to (docs/results.md)."""
@@ -66,8 +72,33 @@ class _Prices:
     dsp: float = 0.0
     bram18: float = 0.0
 
-    def of(self, cost: Resources) -> float:
-        return cost.lut + self.dsp * cost.dsp + max(LEAST_LUTS_PER_BRAM, self.bram18) * cost.bram18 + 0.05 * cost.ff
+    def of(self, takes: Floats) -> Floats:
+        """Args: takes: (candidate, lut, dsp, bram18, ff)."""
+        return takes @ np.array([1.0, self.dsp, max(LEAST_LUTS_PER_BRAM, self.bram18), 0.05])
+
+
+class _Candidates(list[_Candidate]):
+    """Those of a node of which none is as fast and takes no more of anything; the slowest first."""
+
+    def __init__(self, found: list[_Candidate]) -> None:
+        found = sorted(found, key=lambda c: (-c.cycles, c.cost.lut))
+        takes = np.array([(c.cost.lut, c.cost.dsp, c.cost.bram18, c.cost.ff) for c in found], np.float64)
+        cycles = np.array([c.cycles for c in found])
+        kept = [index for index in range(len(found)) if not _beaten(index, takes, cycles)]
+        super().__init__(found[index] for index in kept)
+        self._takes, self._slowness = takes[kept], -cycles[kept]
+
+    def cheapest(self, interval: int, prices: _Prices) -> _Candidate:
+        """Of those that are fast enough; the slowest of equals."""
+        start = int(np.searchsorted(self._slowness, -interval))
+        return self[start + int(prices.of(self._takes[start:]).argmin())]
+
+
+def _beaten(index: int, takes: Floats, cycles: IntArray) -> bool:
+    no_more = (takes <= takes[index]).all(axis=1) & (cycles <= cycles[index])
+    less = (takes < takes[index]).any(axis=1) | (cycles < cycles[index])
+    less[:index] = True  # of equals the first stays
+    return bool((no_more & less).any())
 
 
 @dataclass
@@ -111,7 +142,7 @@ class Search:
         """Take so much from the budget, instead of what was reserved before."""
         self._taken = reserved.rounded()
 
-    def _of(self, node: Node) -> list[_Candidate]:
+    def _of(self, node: Node) -> _Candidates:
         wanted = self.products.get(node.name)
         found = list(choices(self.graph, node))
         if wanted is not None:
@@ -124,7 +155,9 @@ class Search:
         if any(fold.storage for fold in found):
             stored = {(fold.reads, fold.writes, fold.taps) for fold in found if fold.storage}
             found = [fold for fold in found if fold.storage or (fold.reads, fold.writes, fold.taps) not in stored]
-        return [_Candidate(fold, max(node_cycles(self.graph, node, fold).values()), self.cost(node, fold)) for fold in found]
+        return _Candidates(
+            [_Candidate(fold, max(node_cycles(self.graph, node, fold).values()), self.cost(node, fold)) for fold in found]
+        )
 
     def intervals(self) -> list[int]:
         """Cycles per frame that some fold of some node has, from the least that all nodes can reach."""
@@ -213,10 +246,7 @@ class Search:
         return prices
 
     def _chosen(self, interval: int, prices: _Prices) -> dict[str, _Candidate]:
-        return {
-            name: min((c for c in found if c.cycles <= interval), key=lambda c: (prices.of(c.cost), -c.cycles))
-            for name, found in self._candidates.items()
-        }
+        return {name: found.cheapest(interval, prices) for name, found in self._candidates.items()}
 
     def _over(self, chosen: Mapping[str, _Candidate]) -> dict[str, tuple[int, int]]:
         return total(c.cost for c in chosen.values()).exceeds(self.budget)

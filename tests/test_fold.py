@@ -13,8 +13,8 @@ from qfx.export.cost import total
 from qfx.export.cost.nodes import NodeCosts
 from qfx.export.fold import SHARES, Search
 from qfx.export.hls.board import load_board
+from qfx.export.hls.choices import check_folding
 from qfx.export.hls.cycles import node_cycles
-from qfx.export.hls.folding import check_folding
 from qfx.ir import Graph
 from qfx.project import write_project
 from qfx.sim import Simulator

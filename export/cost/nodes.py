@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from qfx.export.cost.packing import Packing
@@ -35,10 +36,14 @@ class NodeCosts:
         self.graph = graph
         self._khot: dict[str, Fields] = {}
         self._packings: dict[tuple[str, int], Packing | None] = {}
+        self._known: dict[StageShape, Resources] = {}
 
     def __call__(self, node: Node, fold: Fold) -> Resources:
         """What the node's stages take, with a FIFO of two words behind them, by the model."""
-        return cost(self.shape(node, fold))
+        shape = replace(self.shape(node, fold), name="")  # equal layers of a network cost the same
+        if shape not in self._known:
+            self._known[shape] = cost(shape)
+        return self._known[shape]
 
     def shape(self, node: Node, fold: Fold) -> StageShape:
         """The node's stage; ops that only move words are a `copy`."""
@@ -57,7 +62,7 @@ class NodeCosts:
         """How the node multiplies by its constants."""
         weight = self.graph.operands(node)[1]
         storage: Fields = {"storage": fold.storage or "auto"}
-        if node.op.digits is not None:  # type: ignore[attr-defined]
+        if fold.product == "khot" or node.op.digits is not None:  # type: ignore[attr-defined]
             if weight.name not in self._khot:
                 _, digits, _, shift_bits = khot_forms(weight)
                 self._khot[weight.name] = {"multiplier": "khot", "digits": digits, "shift_bits": shift_bits}

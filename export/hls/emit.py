@@ -11,7 +11,8 @@ import jinja2
 
 from qfx.errors import ExportError
 from qfx.export.hls.board import Board
-from qfx.export.hls.folding import Folding, check_folding, plain_folding
+from qfx.export.hls.choices import check_folding
+from qfx.export.hls.folding import Folding, plain_folding
 from qfx.export.hls.folding_file import NAME as FOLDING
 from qfx.export.hls.folding_file import folding_text
 from qfx.export.hls.layers import Layer
@@ -26,7 +27,24 @@ from qfx.ir import Graph, HostStep, Node
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z0-9_]+)\.hpp"', re.MULTILINE)
 PRODUCTS = ("khot", "dsp", "lut", "packed")
 """Variants of the kernels that multiply by constants; the template variable `product` holds the ending."""
-VARIANTS = (*PRODUCTS, "taps", "columns", "pixels", "wider", "narrower", "minus", "scaled", "places", "words", "zeros", "values", "channels", "table")
+VARIANTS = (
+    *PRODUCTS,
+    *(
+        "taps",
+        "columns",
+        "pixels",
+        "wider",
+        "narrower",
+        "minus",
+        "scaled",
+        "places",
+        "words",
+        "zeros",
+        "values",
+        "channels",
+        "table",
+    ),
+)
 """Kernel files `<template>_<variant>` are variants of one template; the template variable of that name holds the ending."""
 COUNT = re.compile(r"\d+$")
 """Kernel files `<template><count>` have that many of something, such as inputs; the template variable `count` holds it."""
@@ -125,8 +143,9 @@ def design(graph: Graph, folding: Folding | None = None, axi_bits: int = 64) -> 
         stages += wiring.forks(layer.out)
     for port in wiring.outputs:
         result = port.wire
-        comment = f"{result.value.name} leaves"
-        stages.append(Stage(f"axi_out<port::{port.name}>", (wiring.take(result.value.name), port.name), (), comment))
+        stream, converters = wiring.read(result.value.name, result.lanes)
+        out = [*converters, Stage(f"axi_out<port::{port.name}>", (stream, port.name), ())]
+        stages += [replace(out[0], comment=f"{result.value.name} leaves"), *out[1:]]
     network = stage_network(wiring, layers, stages)
     found = schedule(network)
     return Design(wiring, layers, [_deepened(stage, found) for stage in stages], network, found)
@@ -190,7 +209,8 @@ class Renderer:
         switches["product"] = "".join(switches[way] for way in PRODUCTS)
         base_file = COUNT.sub("", base)
         folders = ("units", "ops") if switches["product"] else ("ops", "units")  # both have a multiply
-        for path in (f"units/{name}.hpp", f"ops/{name}.hpp", *(f"{folder}/{base_file}.hpp" for folder in folders), f"units/{base}.hpp"):
+        exact, general = (f"units/{name}", f"ops/{name}"), (*(f"{folder}/{base_file}" for folder in folders), f"units/{base}")
+        for path in (f"{file}.hpp" for file in (*exact, *general)):
             if (self._folder / f"{path}.j2").is_file():
                 return self.template(path, count=int(count[0]) if count else 0, **switches)
         raise ExportError(f"hls_templates/ has no kernel {name!r}")

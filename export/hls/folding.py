@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-import numpy as np
-
-from qfx.errors import ExportError
-from qfx.export.hls.geometry import Window, plan_span, window_of
-from qfx.export.hls.packed import node_packing
-from qfx.ir import Graph, Node, Value
-from qfx.ops import (
-    Add,
-    Affine,
-    ArgMax,
-    AvgPool2d,
-    Clamp,
-    Concat,
-    Conv2d,
-    Linear,
-    Lookup,
-    Multiply,
-    PReLU,
-    Rearrange,
-    ReLU,
-    Requantize,
-    Reshape,
-    Slice,
-)
+from qfx.ir import Graph, Node
+from qfx.ops import Conv2d, Slice
 
 MAX_LANES = 8
 """Codes per word where nothing else is asked for, at most."""
 
 MAX_WORD_BITS = 1024
 """AP_INT_MAX_W's default: the widest word."""
+
+
+PRODUCT_TEXTS = {"dsp": "in DSPs", "packed": "packed", "lut": "in LUTs", "khot": "by shifts"}
+"""Ways to multiply, in words."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +29,7 @@ class Fold:
             windows of all kernel positions and channels make at once.
         taps: T, kernel positions per cycle: 1, those of a kernel column, or all of them.
         product: how `x * constant` is made where the constants are not K-hot: `dsp`; `packed`, where the constants of neighbouring
-            outputs share a DSP; `lut`; or empty for what the tools choose.
+            outputs share a DSP; `lut`; `khot`, by shifts of the signed digits that the constants have; or empty for what the tools choose.
         storage: where the weights of a convolution or a linear layer lie: `lut` or `bram`; empty for what the tools choose.
     """
 
@@ -79,104 +60,15 @@ def divisors(count: int) -> list[int]:
 
 
 def plain_folding(graph: Graph) -> dict[str, Fold]:
-    """Up to MAX_LANES codes per word everywhere, one kernel position per cycle: no stream needs a converter."""
+    """Up to MAX_LANES codes per word everywhere, one kernel position per cycle: only groups of channels need converters."""
     return {node.name: plain_fold(graph, node) for node in graph.nodes}
 
 
 def plain_fold(graph: Graph, node: Node) -> Fold:
     """The node's entry of `plain_folding`."""
-    apart = _apart(graph, node)
-    return Fold(tuple(lanes(count // apart) for count in _channels_in(graph, node)), lanes(_channels(graph, node.name) // apart))
-
-
-def choices(graph: Graph, node: Node) -> Iterator[Fold]:
-    """Every fold that the node's kernel can have; words are no wider than MAX_WORD_BITS."""
-    yield from _up_to_a_pixel(graph, node)
-    yield from _several_pixels(graph, node)
-
-
-def _up_to_a_pixel(graph: Graph, node: Node) -> Iterator[Fold]:
-    ins, out, apart = _channels_in(graph, node), _channels(graph, node.name), _apart(graph, node)
-    width_in = max(value.type.width for value in graph.operands(node) if value.constant is None)
-    width_out = graph.values[node.name].type.width
-    if isinstance(node.op, (Conv2d, Linear, ArgMax, Reshape, Rearrange, Slice)) and not is_depthwise(graph, node):
-        inputs, outputs = divisors(ins[0] // apart), divisors(out // apart)
-        found = [Fold((simd,), pe, taps) for taps in tap_choices(graph, node) for simd in inputs for pe in outputs]
-    elif isinstance(node.op, Concat):
-        found = [Fold((lane,) * len(ins), lane) for lane in divisors(math.gcd(*ins))]
-        if node.op.axis == 0:  # code by code; along other axes whole words go on
-            found += [Fold((1,) * len(ins), pe) for pe in divisors(out)]
-    else:
-        found = [Fold((lane,) * len(ins), lane, taps) for taps in tap_choices(graph, node) for lane in divisors(out)]
-    products = product_choices(node)
-    packs = {pe: node_packing(graph, node, pe) is not None for pe in {fold.writes for fold in found}}
-    for fold in dict.fromkeys(found):
-        if fold.simd * width_in <= MAX_WORD_BITS and fold.writes * width_out <= MAX_WORD_BITS:
-            stores = ("", "lut", "bram") if weight_words(graph, node, fold) > 1 else ("",)
-            ways = (*products, "packed") if packs[fold.writes] else products
-            yield from (replace(fold, product=product, storage=storage) for product in ways for storage in stores)
-
-
-ELEMENTWISE = (Add, Affine, Clamp, Lookup, Multiply, PReLU, ReLU, Requantize)
-"""Ops whose results depend on codes in the same place alone, where their operands have the shape of the result."""
-
-
-def _several_pixels(graph: Graph, node: Node) -> Iterator[Fold]:
-    """Folds of several pixels a word, which divide the columns of an image."""
-    out, streams = graph.values[node.name], [value for value in graph.operands(node) if value.constant is None]
-    channels, width = out.shape[0], out.shape[-1] if len(out.shape) > 1 else 1
-    window = window_of(graph, node)
-    for pixels in divisors(width)[1:]:
-        if pixels * channels * out.type.width > MAX_WORD_BITS:
-            return
-        if window is not None and not _lacks_kernel(graph, node):
-            fold = _windows_at_once(window, streams[0], pixels, channels)
-        elif isinstance(node.op, ELEMENTWISE) and all(value.shape == out.shape for value in streams):
-            most = max(value.type.width for value in streams)
-            fold = Fold((pixels * channels,) * len(streams), pixels * channels) if pixels * channels * most <= MAX_WORD_BITS else None
-        else:
-            return
-        if fold is not None:
-            yield from (replace(fold, product=product) for product in product_choices(node))
-
-
-def _lacks_kernel(graph: Graph, node: Node) -> bool:
-    """Whether a window stage for several pixels has no kernel behind it: groups of channels, areas per position."""
-    if isinstance(node.op, AvgPool2d):
-        _, height, width = graph.operands(node)[0].shape
-        return len(np.unique(node.op.multipliers((height, width)))) > 1
-    return _apart(graph, node) > 1
-
-
-def _windows_at_once(window: Window, x: Value, pixels: int, channels: int) -> Fold | None:
-    """All kernel positions and channels for several pixels; None where words of x do not fit rows or the tools' limit."""
-    span, width = plan_span(window, pixels), x.shape[-1] if len(x.shape) > 1 else 1
-    pixel = x.shape[0] * x.type.width
-    if width % span.word_columns or max(window.kernel[0] * span.columns, span.words * span.word_columns) * pixel > MAX_WORD_BITS:
-        return None
-    return Fold((span.word_columns * x.shape[0],), pixels * channels, window.taps)
-
-
-def weight_words(graph: Graph, node: Node, fold: Fold) -> int:
-    """Words of the table of weights, one read a cycle; 1 for ops without one."""
-    if not isinstance(node.op, (Conv2d, Linear)):
-        return 1
-    weights = graph.operands(node)[1].size
-    if fold.writes > graph.values[node.name].shape[0]:
-        return 1
-    return weights // (fold.writes * (fold.taps if is_depthwise(graph, node) else fold.simd))
-
-
-def product_choices(node: Node) -> tuple[str, ...]:
-    """Ways to multiply: none to choose from where constants are K-hot or there is nothing to multiply."""
-    multiplies = isinstance(node.op, (Conv2d, Linear, Affine, PReLU)) and node.op.digits is None
-    return ("", "dsp", "lut") if multiplies else ("",)
-
-
-def tap_choices(graph: Graph, node: Node) -> list[int]:
-    """Kernel positions per cycle that the node's kernel can have."""
-    window = window_of(graph, node)
-    return [1] if window is None else sorted({1, window.kernel[0], window.taps})
+    groups = apart(graph, node)
+    out = graph.values[node.name].shape[0]
+    return Fold(tuple(lanes(count // groups) for count in channels_in(graph, node)), lanes(out // groups))
 
 
 def is_depthwise(graph: Graph, node: Node) -> bool:
@@ -187,7 +79,7 @@ def is_depthwise(graph: Graph, node: Node) -> bool:
     return node.op.groups > 1 and group_channels == 1 and outputs == node.op.groups
 
 
-def _apart(graph: Graph, node: Node) -> int:
+def apart(graph: Graph, node: Node) -> int:
     """Groups of channels that no cycle may mix: those of a convolution that is not depthwise."""
     return node.op.groups if isinstance(node.op, Conv2d) and not is_depthwise(graph, node) else 1
 
@@ -197,37 +89,6 @@ def keeps_words(op: Slice, fold: Fold) -> bool:
     return fold.reads[0] == fold.writes and op.steps[0] == 1 and op.starts[0] % fold.reads[0] == 0
 
 
-def check_folding(graph: Graph, folding: Folding) -> None:
-    """Whether every node has a fold that its kernel can have.
-
-    Raises:
-        ExportError: a node without one, or with one that does not fit; the message lists what fits.
-    """
-    for node in graph.nodes:
-        if node.name not in folding:
-            raise ExportError(f"the folding has no entry for node {node.name!r}")
-        if folding[node.name] == plain_fold(graph, node):
-            continue
-        fitting = list(choices(graph, node))
-        if folding[node.name] not in fitting:
-            raise ExportError(f"node {node.name!r} cannot fold as {_text(folding[node.name])}; it can as {_texts(fitting)}")
-
-
-def _texts(folds: list[Fold], most: int = 12) -> str:
-    more = f" and {len(folds) - most} more" if len(folds) > most else ""
-    return "; ".join(map(_text, folds[:most])) + more
-
-
-def _text(fold: Fold) -> str:
-    taps = f", taps {fold.taps}" if fold.taps > 1 else ""
-    product = f", products in {fold.product.upper()}s" if fold.product else ""
-    storage = f", weights in {fold.storage.upper()}" if fold.storage else ""
-    return f"reads {', '.join(map(str, fold.reads))}, writes {fold.writes}{taps}{product}{storage}"
-
-
-def _channels_in(graph: Graph, node: Node) -> list[int]:
+def channels_in(graph: Graph, node: Node) -> list[int]:
+    """Of each operand that is a stream."""
     return [value.shape[0] for value in graph.operands(node) if value.constant is None]
-
-
-def _channels(graph: Graph, name: str) -> int:
-    return graph.values[name].shape[0]

@@ -118,7 +118,7 @@ class Span:
 
 
 def plan_span(window: Window, pixels: int) -> Span:
-    """The newest word held ends with column (n + 1) * word_columns - 1; the windows after it begin `fill` words and the padding before."""
+    """Windows whose last column comes with word n begin `fill` words and the padding before that word."""
     step, padding = pixels * window.stride[1], window.padding[1]
     columns = (pixels - 1) * window.stride[1] + window.reach[1] + 1
     fill = max(0, -(-(columns - padding - step) // step))

@@ -22,21 +22,21 @@ MACROS = """
 """That headers define, or functions that a variable must not hide."""
 
 PROJECT = """
-    s_in m_out in out frames value layer port fork axi_in axi_out pack unpack multiply multiply_khot
-    sliding_window sliding_window_taps sliding_window_columns sliding_window_pixels packed_word packed_multiply packed_lane pick_pixels convert_wider convert_narrower
-    matrix_vector matrix_vector_khot requantize_code conv2d conv2d_khot conv2d_depthwise conv2d_depthwise_khot
-    linear linear_khot affine affine_khot prelu prelu_khot relu add add_minus
-    requantize max_pool2d avg_pool2d avg_pool2d_scaled avg_pool2d_places reshape clamp multiply_values multiply_channels
-    pad upsample upsample_zeros rearrange_table slice slice_words lookup argmax input_beat output_beat hls std main testbench
-    weights types layers kernels data selfcheck selfcheck_cast
+    s_in m_out in out frames value layer port fork axi_in axi_out pack unpack multiply multiply_khot sliding_window
+    sliding_window_taps sliding_window_columns sliding_window_pixels packed_word packed_multiply packed_lane pick_pixels
+    convert_wider convert_narrower matrix_vector matrix_vector_khot requantize_code conv2d conv2d_khot conv2d_depthwise
+    conv2d_depthwise_khot linear linear_khot affine affine_khot prelu prelu_khot relu add add_minus requantize
+    max_pool2d avg_pool2d avg_pool2d_scaled avg_pool2d_places avg_pool2d_pixels_scaled reshape clamp multiply_values
+    multiply_channels pad upsample upsample_zeros rearrange_table slice slice_words lookup argmax input_beat output_beat
+    hls std main testbench weights types layers kernels data selfcheck selfcheck_cast
 """
 """Names that the templates use themselves, and port names that become reserved words in Verilog or VHDL."""
 
 MEMBERS = """
     fixed code word value beat bits valid window padding weight bias scale offset slope output address reciprocal_of
-    constant product shift source target sum wide packed reciprocal entry_bits constant_bits address_bits weight_bits bias_bits
-    offset_bits output_bits reciprocal_of_bits bias_code offset_code source_code held_row window_row lane_sum lowest_field upper_field
-    packed_entry packed_lanes packed_product packed_sum
+    constant product shift source target sum wide packed reciprocal entry_bits constant_bits address_bits weight_bits
+    bias_bits offset_bits output_bits reciprocal_of_bits bias_code offset_code source_code held_row window_row lane_sum
+    lowest_field upper_field packed_entry packed_lanes packed_product packed_sum
 """
 """Of the structs that `types.hpp` and `layers.hpp` name after values: a member must not have the name of its struct."""
 

@@ -1,8 +1,8 @@
 """The accelerator as data: streams, stages and layer settings of a graph. `emit.py` prints it.
 
-One stage per node, one stream per value. A word of a stream carries the codes of `lanes` neighbouring channels of a pixel, or of
-neighbouring pixels with all their channels; codes come in the order (row, column, channel). A value with two readers passes a fork; a reader that wants other words than
-the writer sends has a converter before it.
+One stage per node, one stream per value. A word of a stream carries the codes of `lanes` neighbouring channels of a pixel, or
+of neighbouring pixels with all their channels; codes come in the order (row, column, channel). A value with two readers passes a
+fork; a reader that wants other words than the writer sends has a converter before it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import math
 from dataclasses import dataclass, field, replace
 
 from qfx.errors import ExportError
-from qfx.export.hls.folding import Folding
+from qfx.export.hls.cycles import node_cycles
+from qfx.export.hls.folding import MAX_WORD_BITS, Folding
 from qfx.export.hls.names import identifier, unique_identifiers
 from qfx.fixed import FixedType
 from qfx.ir import Graph, Value
@@ -220,8 +221,8 @@ class Wiring:
         wire = self.wires[value]
         if wire.lanes == lanes:
             return wire
-        name = f"{wire.name}_by{lanes}"
-        return self.views.setdefault(name, replace(wire, name=name, lanes=lanes))
+        found = _view(wire, lanes)
+        return self.views.setdefault(found.name, found)
 
     def read(self, value: str, lanes: int) -> tuple[str, list[Stage]]:
         """The stream that the next reader of `value` reads in words of so many codes, and the converters before it."""
@@ -264,14 +265,18 @@ def wire_graph(graph: Graph, folding: Folding, axi_bits: int) -> Wiring:
     top = identifier(graph.name)
     names = unique_identifiers(graph.activations(), {top})
     sources = {node.name: node.source for node in graph.nodes}
+    interval = max((cycles for node in graph.nodes for cycles in node_cycles(graph, node, folding[node.name]).values()), default=1)
     wires: dict[str, Wire] = {}
     for name in graph.activations():
         lanes = folding[name].writes if name in folding else _input_lanes(graph, name, folding)
         wires[name] = Wire(names[name], graph.values[name], names[name], lanes, sources.get(name, ""))
+        if name in graph.inputs:
+            wires[name] = _for_port(wires[name], axi_bits, interval)
         alias = _alias_of(graph, name)
         if alias is not None and _same_order(wires[alias], wires[name]):
             wires[name] = replace(wires[name], stream=wires[alias].stream, lanes=wires[alias].lanes)
     inputs, outputs = _ports(graph, wires, {top, *names.values()}, axi_bits)
+    outputs = [replace(port, wire=_view(port.wire, _for_port(port.wire, axi_bits, interval).lanes)) for port in outputs]
     return Wiring(graph, top, wires, inputs, outputs, _count_reads(graph, wires), folding, axi_bits)
 
 
@@ -282,6 +287,30 @@ def _input_lanes(graph: Graph, name: str, folding: Folding) -> int:
         if name in streams:
             return folding[node.name].reads[streams.index(name)]
     return 1
+
+
+def _view(wire: Wire, lanes: int) -> Wire:
+    """The wire in words of so many codes."""
+    return wire if wire.lanes == lanes else replace(wire, name=f"{wire.name}_by{lanes}", lanes=lanes)
+
+
+def _for_port(wire: Wire, axi_bits: int, interval: int) -> Wire:
+    """The wire in words of more codes, where its port would be the slowest stage otherwise.
+
+    A port moves as many codes a cycle as beat and word have in common: of beats of 8 and words of 3 codes one.
+    """
+    slots = max(1, axi_bits // slot_width(wire.type))
+
+    def cycles(lanes: int) -> int:
+        return wire.value.size // math.gcd(slots, lanes)
+
+    if cycles(wire.lanes) <= interval:
+        return wire
+    most = MAX_WORD_BITS // wire.type.width
+    fitting = [n for n in range(wire.lanes, most + 1, wire.lanes) if wire.value.size % n == 0]
+    whole = [n for n in fitting if n % wire.channels == 0 or wire.channels % n == 0]
+    enough = [n for n in whole if cycles(n) <= interval]
+    return replace(wire, lanes=enough[0] if enough else min(whole, key=lambda n: (cycles(n), n), default=wire.lanes))
 
 
 def check_ends(graph: Graph) -> None:

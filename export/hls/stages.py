@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from qfx.errors import ExportError
-from qfx.export.hls.folding import Fold, keeps_words
+from qfx.export.hls.folding import PRODUCT_TEXTS, Fold, keeps_words
 from qfx.export.hls.geometry import op_window
 from qfx.export.hls.layers import Code, Fixed, Layer, Table
 from qfx.export.hls.plan import Wire, Wiring
@@ -92,7 +92,7 @@ def comment_of(node: Node, x: Wire, out: Wire, fold: Fold) -> str:
     """`layer1.conv: conv2d(stride=(2, 2)) -> ap_fixed<12, 7>, 8 x 16 x 16; SIMD 36, PE 4, products packed, weights in bram`."""
     folded = ""
     if isinstance(node.op, Conv2d | Linear):
-        product = f", products {'packed' if fold.product == 'packed' else f'in {fold.product}s'}" if fold.product else ""
+        product = f", products {PRODUCT_TEXTS[fold.product]}" if fold.product else ""
         pixels = max(1, fold.writes // out.channels)
         simd = fold.simd if pixels == 1 else x.channels * fold.taps
         together = f", {pixels} pixels" if pixels > 1 else ""

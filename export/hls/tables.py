@@ -52,7 +52,7 @@ def describe_product(layer: Layer, weight: Value, digits: int | None) -> Multipl
         ExportError: a K-hot constant too wide for a table entry.
     """
     x = layer.x.type
-    if digits is None:
+    if digits is None and layer.fold.product != "khot":
         signed = x.signed or weight.type.signed
         layer.codes += [
             Code("constant", weight.type.signed, weight.type.width),
@@ -61,7 +61,7 @@ def describe_product(layer: Layer, weight: Value, digits: int | None) -> Multipl
         ]
         layer.constant(constant_width=weight.type.width, bits_width=weight.type.width)
         return Multiplicand(weight.type.width, lambda code: code & ((1 << weight.type.width) - 1))
-    return _describe_khot(layer, weight, digits)
+    return _describe_khot(layer, weight)
 
 
 def khot_forms(weight: Value) -> tuple[dict[int, list[tuple[int, bool]]], int, int, int]:
@@ -73,13 +73,13 @@ def khot_forms(weight: Value) -> tuple[dict[int, list[tuple[int, bool]]], int, i
     return forms, count, top, max(1, top.bit_length())
 
 
-def _describe_khot(layer: Layer, weight: Value, digits: int) -> Multiplicand:
+def _describe_khot(layer: Layer, weight: Value) -> Multiplicand:
     forms, count, top, shift_width = khot_forms(weight)
     digit_width = 2 + shift_width
     if count * digit_width > ENTRY_BITS:
         raise ExportError(
             f"constant {weight.name!r}: {count} digits of {digit_width} bits exceed the {ENTRY_BITS} bits of a table entry;"
-            f" use fewer than {digits} digits or a narrower format"
+            f" use fewer than {count} digits or a narrower format"
         )
     layer.codes += [
         Code("constant_bits", False, count * digit_width),

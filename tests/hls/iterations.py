@@ -11,8 +11,15 @@ from typing import Any
 
 from qfx.export.hls.plan import Stage
 
-COVERAGE = ("--coverage", "-fprofile-update=atomic")
-"""Compiler flags that count."""
+COVERAGE = (
+    *("--coverage", "-fprofile-update=atomic"),
+    *(
+        "-fno-early-inlining",
+        "-fdisable-tree-early_optimizations",
+    ),  # so that each line is counted
+    *("-fprofile-filter-files=kernels/", "-fprofile-exclude-files=/lanes.hpp;multiply(_khot|_dsp|_lut)?.hpp"),
+)
+"""Compiler flags that count, with any number of threads, in the kernels and not in what they call for every code."""
 PIPELINE = "#pragma HLS PIPELINE"
 INSTANCE = re.compile(r"(\w+)<((?:layer|value|port)::\w+)")
 SUMS = re.compile(r"^(?:matrix_vector|conv2d|linear)(?:_khot|_dsp|_lut|_packed)?$")

@@ -12,7 +12,7 @@ from qfx.export.hls.folding import Fold, plain_folding
 from qfx.export.hls.validator import validate
 from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder
-from qfx.ops import ReLU
+from qfx.ops import ReLU, Requantize
 from qfx.sim.csim import CSimulator
 from tests.hls.build import assert_equal, frames, write_project
 
@@ -44,6 +44,23 @@ def test_ports() -> None:
     assert (port.slot_width, port.slots, port.step, port.steps, port.frame_beats) == (16, 8, 4, 15, 8)
     (port,) = design(network(40, 3), axi_bits=32).outputs
     assert (port.beat_width, port.slots, port.frame_beats) == (64, 1, 45)
+
+
+def test_a_port_does_not_set_the_rate(tmp_path: Path) -> None:
+    """12 codes a word, where a word of three would let one code pass a cycle: 96 cycles; the slowest stage takes 32."""
+    build = GraphBuilder("rgb")
+    x = build.input("x", FixedType(False, 8, 3), (3, 4, 8))
+    graph = build.build(build.add("relu", ReLU(), x), build.add("cast", Requantize(FixedType(True, 4, 0)), x))
+    plan = design(graph)
+    assert [(port.wire.name, port.wire.lanes, port.step, port.steps) for port in (*plan.inputs, *plan.outputs)] == [
+        *(("x", 12, 4, 24), ("relu_v_by12", 12, 4, 24), ("cast_by12", 12, 4, 24))
+    ]
+    assert plan.schedule.interval == 32
+    project = write_project(graph, tmp_path)
+    assert [str(violation) for violation in validate(project / "hls")] == []
+    assert_equal(graph, CSimulator(project, optimize="-O0").run(frames(graph, 3)), frames(graph, 3))
+    slow = design(graph, {name: Fold((1,), 1) for name in ("relu", "cast")})
+    assert [port.wire.lanes for port in (*slow.inputs, *slow.outputs)] == [1, 1, 1]
 
 
 def test_other_beats_are_refused() -> None:

@@ -122,13 +122,15 @@ def test_network_and_layer_names_that_clash(tmp_path: Path) -> None:
     y = build.add("main", Add(), y, x)
     write(build.build(y), tmp_path)
     text = (tmp_path / "main_v.cpp").read_text()
-    assert "void main_v(" in text and "relu<layer::relu_v>(in_v_copy0, relu_v, frames);" in text
+    assert "void main_v(" in text and "relu<layer::relu_v>(in_v_copy0_by3, relu_v, frames);" in text
 
 
 MEMBER = re.compile(r"^    (?:typedef .*|static .*?)\b(\w+)(?:;| = |\()", re.MULTILINE)
 
 
-@pytest.mark.parametrize("graph", [small_network(), small_network(2), several_ports(), joins(), wide(), convolutions(), several_pixels()])
+@pytest.mark.parametrize(
+    "graph", [small_network(), small_network(2), several_ports(), joins(), wide(), convolutions(), several_pixels()]
+)
 def test_no_layer_is_named_as_a_member_of_its_struct(graph: Graph) -> None:
     """`struct scale { ... scale(...) }` would be a constructor."""
     for seed in range(4):

@@ -10,7 +10,8 @@ import pytest
 
 from qfx.errors import ExportError
 from qfx.export.hls import write_hls
-from qfx.export.hls.folding import Fold, choices, plain_folding, tap_choices
+from qfx.export.hls.choices import choices, tap_choices
+from qfx.export.hls.folding import Fold, plain_folding
 from qfx.export.hls.geometry import Window, plan_ring
 from qfx.export.hls.validator import validate
 from qfx.fixed import FixedType
@@ -103,7 +104,8 @@ def several_pixels() -> Graph:
 
     def conv(name: str, y: Value, kernel: tuple[int, int], op: Conv2d, outputs: int = 2) -> Value:
         codes = random_codes(S6, (outputs, y.shape[0] // op.groups, *kernel), len(name))
-        y = build.add(name, op, y, build.constant(f"{name}.w", S6, codes), build.constant(f"{name}.b", S6, random_codes(S6, (outputs,), 3)))
+        bias = build.constant(f"{name}.b", S6, random_codes(S6, (outputs,), 3))
+        y = build.add(name, op, y, build.constant(f"{name}.w", S6, codes), bias)
         return build.add(f"{name}.cast", Requantize(S6), y)
 
     y = conv("same", x, (3, 3), Conv2d(padding=(1, 1)))
@@ -198,3 +200,16 @@ def test_weights_share_dsps(width: int, pe: int, tmp_path: Path) -> None:
     graph = build.build(y)
     for number, fold in enumerate([Fold((2,), pe, 1, "packed"), Fold((4,), pe, 9, "packed")]):
         check(graph, {"conv": fold}, tmp_path / str(number))
+
+
+def test_products_by_shifts_where_constants_have_few_digits(tmp_path: Path) -> None:
+    """The codes are those of any other product."""
+    build = GraphBuilder("shifts")
+    x = build.input("x", U4, (2, 4, 4))
+    few, many = (np.resize(np.array(codes), (2, 2, 2, 2)) for codes in ([8, -4, 3, 6, 0, -9], [8, 11, 1]))
+    y = build.add("cast", Requantize(S6), build.add("few", Conv2d(), x, build.constant("few.w", S6, few)))
+    graph = build.build(build.add("many", Conv2d(), y, build.constant("many.w", S6, many)))
+    ways = {node.name: {fold.product for fold in choices(graph, node)} for node in graph.nodes}
+    assert ways["few"] == {"", "dsp", "lut", "khot", "packed"} and ways["many"] == {"", "dsp", "lut", "packed"}
+    check(graph, plain_folding(graph) | {"few": Fold((2,), 2, 2, "khot")}, tmp_path)
+    assert "conv2d_khot<layer::few>" in (tmp_path / "hls/shifts.cpp").read_text()

@@ -13,9 +13,10 @@ from qfx.errors import ProjectError
 from qfx.export.cost.nodes import NodeCosts
 from qfx.export.fold import Search
 from qfx.export.hls.board import load_board
+from qfx.export.hls.choices import tap_choices
 from qfx.export.hls.cycles import node_cycles
 from qfx.export.hls.emit import Design, design
-from qfx.export.hls.folding import Fold, tap_choices
+from qfx.export.hls.folding import Fold
 from qfx.export.hls.patterns import stage_name
 from qfx.export.hls.plan import is_alias
 from qfx.export.schedule import Network, deadlock

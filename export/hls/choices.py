@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from qfx.errors import ExportError
+from qfx.export.hls.cycles import image_shape
 from qfx.export.hls.folding import (
     MAX_WORD_BITS,
     PRODUCT_TEXTS,
@@ -79,7 +80,7 @@ ELEMENTWISE = (Add, Affine, Clamp, Lookup, Multiply, PReLU, ReLU, Requantize)
 def _several_pixels(graph: Graph, node: Node) -> Iterator[Fold]:
     """Folds of several pixels a word, which divide the columns of an image."""
     out, streams = graph.values[node.name], [value for value in graph.operands(node) if value.constant is None]
-    channels, width = out.shape[0], out.shape[-1] if len(out.shape) > 1 else 1
+    channels, _, width = image_shape(out.shape)
     window = window_of(graph, node)
     for pixels in divisors(width)[1:]:
         if pixels * channels * out.type.width > MAX_WORD_BITS:
@@ -107,11 +108,11 @@ def _lacks_kernel(graph: Graph, node: Node) -> bool:
 
 def _windows_at_once(window: Window, x: Value, pixels: int, channels: int) -> Fold | None:
     """All kernel positions and channels for several pixels; None where words of x do not fit rows or the tools' limit."""
-    span, width = plan_span(window, pixels), x.shape[-1] if len(x.shape) > 1 else 1
-    pixel = x.shape[0] * x.type.width
+    span, (depth, _, width) = plan_span(window, pixels), image_shape(x.shape)
+    pixel = depth * x.type.width
     if width % span.word_columns or max(window.kernel[0] * span.columns, span.words * span.word_columns) * pixel > MAX_WORD_BITS:
         return None
-    return Fold((span.word_columns * x.shape[0],), pixels * channels, window.taps)
+    return Fold((span.word_columns * depth,), pixels * channels, window.taps)
 
 
 def weight_words(graph: Graph, node: Node, fold: Fold) -> int:

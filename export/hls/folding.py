@@ -29,7 +29,7 @@ class Fold:
             windows of all kernel positions and channels make at once.
         taps: T, kernel positions per cycle: 1, those of a kernel column, or all of them.
         product: how `x * constant` is made where the constants are not K-hot: `dsp`; `packed`, where the constants of neighbouring
-            outputs share a DSP; `lut`; `khot`, by shifts of the signed digits that the constants have; or empty for what the tools choose.
+            outputs share a DSP; `lut`; `khot`, by shifts for the signed digits that they have; or empty for what the tools choose.
         storage: where the weights of a convolution or a linear layer lie: `lut` or `bram`; empty for what the tools choose.
     """
 

@@ -79,7 +79,7 @@ def _describe_khot(layer: Layer, weight: Value) -> Multiplicand:
     if count * digit_width > ENTRY_BITS:
         raise ExportError(
             f"constant {weight.name!r}: {count} digits of {digit_width} bits exceed the {ENTRY_BITS} bits of a table entry;"
-            f" use fewer than {count} digits or a narrower format"
+            f" use at most {ENTRY_BITS // digit_width} digits or a narrower format"
         )
     layer.codes += [
         Code("constant_bits", False, count * digit_width),

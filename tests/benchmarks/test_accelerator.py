@@ -10,12 +10,17 @@ import numpy as np
 import pytest
 
 from benchmarks import accelerator
-from benchmarks.accelerator import NETWORKS, VARIANTS, judge, main, row, targets, wrong_cycles
+from benchmarks._depths import depth_difference
+from benchmarks.accelerator import NETWORKS, VARIANTS, judge, main, random_row, row, targets, wrong_cycles
 from qfx.errors import EngineUnavailable
+from qfx.export.hls.folding import plain_folding
 from qfx.fixed import IntArray
 from qfx.ir import Graph
 from tests.hls.build import frames, small_network
 from tests.hls.iterations import Counts
+from tests.hls.test_folding import folded_project
+from tests.random_branches import branching
+from tests.random_networks import random_inputs
 
 CALIBRATION = [{"name": "held-out LUT error, median", "value": 0.03, "target": 0.15, "sense": "<="}]
 
@@ -51,6 +56,7 @@ def test_a_network_is_judged(line: dict[str, Any]) -> None:
     assert line["csim_mismatches"] == line["threads_mismatches"] == line["live_mismatches"] == line["stages_with_wrong_cycles"] == 0
     assert line["csim_values"] == 2 * line["threads_values"] == 2 * line["live_values"] > 0
     assert line["fps_250_mhz"] == pytest.approx(250e6 / line["cycles_per_frame"]) and line["published_fps"] == 3254
+    assert line["depth_difference"] == line["late_cycles"] == 0
     assert np.isclose(line["lut_share_with_error"], line["lut"] * 1.04 / 70_560) and line["bottleneck"]
 
 
@@ -60,8 +66,29 @@ def test_targets(line: dict[str, Any]) -> None:
     assert found["ResNet20, 8-bit: seconds to fold and export"]["target"] == 20
     assert found["held-out LUT error, median"]["value"] == 0.03
     assert all(entry["value"] <= entry["target"] for name, entry in found.items() if "seconds" not in name)
+    worse = {"network": "random 57", "depth_difference": 3, "late_cycles": 0.5}
+    missed = [entry["name"] for entry in targets([], [], [worse]) if entry["value"] > entry["target"]]
+    assert missed == [f"random 57: {what}" for what in (
+        "words between modelled and measured least depth", "cycles a frame above the interval at the emitted depths"
+    )]  # fmt: skip
     free = targets([line | {"variant": "4-bit, multiplier-free", "dsp": 3}], [])
     assert next(entry for entry in free if entry["name"].endswith(": DSPs"))["value"] == 3
+
+
+def test_a_random_network(tmp_path: Path) -> None:
+    found = random_row(100, tmp_path / "project", "-O0")
+    assert found == {"network": "random 100", "streams_deeper_than_1": 4, "depth_difference": 0, "late_cycles": 0}
+
+
+def test_a_stream_that_is_deeper_than_it_must_be(tmp_path: Path) -> None:
+    """The measured depth is smaller then, and the difference is told."""
+    graph = branching(57)
+    folded_project(graph, plain_folding(graph), tmp_path)
+    layout = json.loads((tmp_path / "hls/layout.json").read_text())
+    stream = max(layout["live_depths"], key=lambda name: int(layout["live_depths"][name]))
+    layout["live_depths"][stream] += 3
+    (tmp_path / "hls/layout.json").write_text(json.dumps(layout))
+    assert depth_difference(tmp_path, {graph.inputs[0]: random_inputs(graph, 2, 1)}, optimize="-O0") >= 3
 
 
 def test_every_network_and_variant_can_be_made() -> None:
@@ -82,6 +109,7 @@ def test_the_command(
         return CALIBRATION
 
     monkeypatch.setattr(accelerator, "held_out_error", calibrated)
+    monkeypatch.setattr(accelerator, "SEEDS", ())
     monkeypatch.setattr(accelerator, "judge", given)
     monkeypatch.setattr(accelerator, "row", given)
     assert main(["--networks", "ResNet20", "--json", str(tmp_path / "a.json")]) == 0

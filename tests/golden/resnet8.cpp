@@ -6,11 +6,12 @@
 #include "kernels/fork.hpp"
 #include "kernels/convert_wider.hpp"
 #include "kernels/convert_narrower.hpp"
-#include "kernels/sliding_window_taps.hpp"
+#include "kernels/sliding_window_columns.hpp"
 #include "kernels/conv2d_packed.hpp"
 #include "kernels/affine_dsp.hpp"
 #include "kernels/relu.hpp"
 #include "kernels/requantize.hpp"
+#include "kernels/sliding_window_taps.hpp"
 #include "kernels/add.hpp"
 #include "kernels/pick_pixels.hpp"
 #include "kernels/conv2d_lut.hpp"
@@ -33,7 +34,7 @@ void resnet8(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_
     // conv: conv2d(padding=(1, 1)) -> ap_fixed<20, 3>, 16 x 32 x 32; SIMD 9, PE 4, products packed, weights in bram
     hls::stream<layer::conv::window> conv_windows("conv_windows");
 #pragma HLS STREAM variable=conv_windows depth=3
-    sliding_window_taps<layer::conv>(x, conv_windows, frames);
+    sliding_window_columns<layer::conv>(x, conv_windows, frames);
     hls::stream<value::conv::word> conv("conv");
 #pragma HLS STREAM variable=conv depth=3
     conv2d_packed<layer::conv>(conv_windows, conv, frames);
@@ -223,7 +224,7 @@ void resnet8(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_
 #pragma HLS STREAM variable=stage2_act2_quant_copy1 depth=3792
     fork<value::stage2_act2_quant>(stage2_act2_quant, stage2_act2_quant_copy0, stage2_act2_quant_copy1, frames);
 
-    // stage3.conv1: conv2d(stride=(2, 2), padding=(1, 1)) -> ap_fixed<23, 3>, 64 x 8 x 8; SIMD 9, PE 8, products in luts, weights in bram
+    // stage3.conv1: conv2d(stride=(2, 2), padding=(1, 1)) -> ap_fixed<23, 3>, 64 x 8 x 8; SIMD 9, PE 8, products in LUTs, weights in bram
     hls::stream<layer::stage3_conv1::window> stage3_conv1_windows("stage3_conv1_windows");
 #pragma HLS STREAM variable=stage3_conv1_windows depth=66
     sliding_window_taps<layer::stage3_conv1>(stage2_act2_quant_copy0, stage3_conv1_windows, frames);
@@ -317,7 +318,7 @@ void resnet8(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_
 #pragma HLS STREAM variable=pool_quant depth=3
     requantize<layer::pool_quant>(pool, pool_quant, frames);
 
-    // fc: linear() -> ap_fixed<21, 2>, 10; SIMD 1, PE 1, products in dsps, weights in bram
+    // fc: linear() -> ap_fixed<21, 2>, 10; SIMD 1, PE 1, products in DSPs, weights in bram
     hls::stream<value::fc::word> fc("fc");
 #pragma HLS STREAM variable=fc depth=3
     linear_dsp<layer::fc>(pool_quant, fc, frames);

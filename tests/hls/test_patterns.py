@@ -11,7 +11,7 @@ from qfx.export.hls.emit import Design, design
 from qfx.export.hls.patterns import KERNELS, VARIANT, stage_name, stage_network
 from qfx.export.hls.plan import Stage
 from tests.hls.build import averaged, rows, several_ports, small_network
-from tests.hls.test_folding import convolutions, random_folding
+from tests.hls.test_folding import convolutions, pixel_folding, random_folding, several_pixels
 from tests.hls.test_new_kernels import joins, unaligned, wide
 from tests.networks import residual_network
 from tests.random_choices import Seeded
@@ -23,7 +23,8 @@ def plans() -> list[Design]:
     graphs = [small_network(), small_network(2), several_ports(), residual_network(), joins(), unaligned(), wide(), averaged(None)]
     graphs += [rows(), convolutions()]
     graphs += [random_graph(Seeded(seed), hls_kinds()) for seed in range(20)]
-    return [design(graph, folding) for graph in graphs for folding in (None, random_folding(graph, Seeded(1)))]
+    found = [design(graph, folding) for graph in graphs for folding in (None, random_folding(graph, Seeded(1)))]
+    return [*found, *(design(graph, pixel_folding(graph, 2)) for graph in (several_pixels(), averaged(None)))]
 
 
 def test_every_kernel_has_a_pattern() -> None:

@@ -87,26 +87,59 @@ void cast_narrowing(const double *x, float *q, const double *frac, int64_t count
     }
 }
 
-/* The steps of eval between a convolution and the next in one: the affine step and, with relu, max(., 0) in float64, the cast, and
- * the result in float32.
+/* One operand of `sum_cast`: x, or scale[c] * x + offset[c], cast where `to` is given. */
+typedef struct {
+    const float *x;
+    const double *scale, *offset; /* both null: x itself */
+    const double *frac;
+    const format *to; /* null: no cast */
+} operand;
+
+static void operand_run(const operand *from, double *value, int64_t start, int64_t channel, int64_t count) {
+    const float *x = from->x + start;
+    if (from->scale) {
+        const double a = from->scale[channel], b = from->offset[channel];
+        for (int64_t i = 0; i < count; i++)
+            value[i] = (double)x[i] * a + b;
+    } else {
+        for (int64_t i = 0; i < count; i++)
+            value[i] = (double)x[i];
+    }
+    if (from->to)
+        cast_block_f64(value, value, count, *from->frac, from->to);
+}
+
+/* The element-wise steps of eval between a convolution and the next in one: the sum of the operands (samples, channels, image) and,
+ * with relu, max(., 0) in float64, the cast, and the result in float32.
  */
-void affine_cast(const float *x, float *q, const double *scale, const double *offset, const double *frac, int64_t samples,
-                 int64_t channels, int64_t image, int32_t relu, const format *to, int32_t threads) {
+void sum_cast(const operand *operands, int32_t number, float *q, const double *frac, int64_t samples, int64_t channels,
+              int64_t image, int32_t relu, const format *to, int32_t threads) {
 #pragma omp parallel for num_threads(threads) if (samples * channels * image > SMALL)
     for (int64_t plane = 0; plane < samples * channels; plane++) {
-        const double a = scale[plane % channels], b = offset[plane % channels];
-        for (int64_t start = 0; start < image; start += RUN) {
-            const int64_t length = image - start < RUN ? image - start : RUN;
-            const float *from = x + plane * image + start;
-            float *result = q + plane * image + start;
-            double wide[RUN], cast[RUN];
-            for (int64_t i = 0; i < length; i++) {
-                const double value = (double)from[i] * a + b;
-                wide[i] = relu && value < 0 ? 0 : value;
+        const int64_t channel = plane % channels, end = (plane + 1) * image;
+        for (int64_t start = plane * image; start < end; start += RUN) {
+            const int64_t count = end - start < RUN ? end - start : RUN;
+            double sum[RUN], other[RUN];
+            operand_run(operands, sum, start, channel, count);
+            for (int32_t which = 1; which < number; which++) {
+                operand_run(operands + which, other, start, channel, count);
+                for (int64_t i = 0; i < count; i++)
+                    sum[i] += other[i];
             }
-            cast_block_f64(wide, cast, length, *frac, to);
-            for (int64_t i = 0; i < length; i++)
-                result[i] = (float)cast[i];
+            if (relu)
+                for (int64_t i = 0; i < count; i++)
+                    sum[i] = sum[i] < 0 ? 0 : sum[i];
+            cast_block_f64(sum, sum, count, *frac, to);
+            for (int64_t i = 0; i < count; i++)
+                q[start + i] = (float)sum[i];
         }
     }
+}
+
+/* Whether `number` pieces of memory hold the same bytes as their copies. */
+int32_t same_bytes(const int64_t *addresses, const int64_t *copies, const int64_t *sizes, int64_t number) {
+    for (int64_t i = 0; i < number; i++)
+        if (memcmp((const void *)(intptr_t)addresses[i], (const void *)(intptr_t)copies[i], (size_t)sizes[i]))
+            return 0;
+    return 1;
 }

@@ -16,8 +16,9 @@ import secrets
 import shlex
 import shutil
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -49,6 +50,27 @@ class _Format(ctypes.Structure):
         ("inside_low", ctypes.c_double),
         ("inside_high", ctypes.c_double),
     )
+
+
+class _Operand(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_void_p) for name in ("x", "scale", "offset", "frac", "to"))
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What `sum_cast` adds: x, or scale[c] * x + offset[c], cast to `spec` at the real binary point `frac` where there is one.
+
+    Attributes:
+        x: (batch, channel, ...), float32.
+        scale, offset: (channel,), float64; both or neither.
+        frac: float64, a scalar; with `spec` or not at all.
+    """
+
+    x: Tensor
+    scale: Tensor | None = None
+    offset: Tensor | None = None
+    frac: Tensor | None = None
+    spec: QuantSpec | None = None
 
 
 class _State:
@@ -179,13 +201,26 @@ def affine_widening(x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
     return y
 
 
-def affine_cast(x: Tensor, scale: Tensor, offset: Tensor, frac: Tensor, spec: QuantSpec, relu: bool) -> Tensor:
-    """The float32 cast of scale[c] * x + offset[c], of its positive part with `relu`; x float32, the others float64; contiguous."""
+def sum_cast(operands: Sequence[Operand], frac: Tensor, spec: QuantSpec, relu: bool) -> Tensor:
+    """The float32 cast of the operands' sum, of its positive part with `relu`; all tensors contiguous, of one shape."""
+    x = operands[0].x
     q = torch.empty_like(x)
-    pointers = [tensor.data_ptr() for tensor in (x, q, scale, offset, frac)]
+    table = (_Operand * len(operands))(*map(_pointers, operands))
     sizes = (x.shape[0], x.shape[1], _image(x))
-    _loaded().affine_cast(*pointers, *sizes, relu, ctypes.byref(_format(spec, False)), torch.get_num_threads())
+    to = ctypes.byref(_format(spec, False))
+    _loaded().sum_cast(table, len(table), q.data_ptr(), frac.data_ptr(), *sizes, relu, to, torch.get_num_threads())
     return q
+
+
+def _pointers(operand: Operand) -> tuple[int | None, ...]:
+    tensors = (operand.x, operand.scale, operand.offset, operand.frac)
+    to = None if operand.spec is None else ctypes.addressof(_format(operand.spec, False))
+    return *(None if tensor is None else tensor.data_ptr() for tensor in tensors), to
+
+
+def same_bytes(addresses: Tensor, copies: Tensor, sizes: Tensor) -> bool:
+    """Whether the memory at `addresses` holds what that at `copies` does; int64, sizes in bytes."""
+    return bool(_loaded().same_bytes(addresses.data_ptr(), copies.data_ptr(), sizes.data_ptr(), len(sizes)))
 
 
 def _image(x: Tensor) -> int:
@@ -227,11 +262,13 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     single = {
         "affine_widening": [*[pointer] * 4, *[count] * 3, threads],
         "cast_narrowing": [*[pointer] * 3, count, pointer, threads],
-        "affine_cast": [*[pointer] * 5, *[count] * 3, ctypes.c_int32, pointer, threads],
+        "sum_cast": [pointer, ctypes.c_int32, *[pointer] * 2, *[count] * 3, ctypes.c_int32, pointer, threads],
+        "same_bytes": [*[pointer] * 3, count],
     }
     for name, types in {**both, **single}.items():
         function = getattr(library, name)
         function.argtypes, function.restype = types, None
+    library.same_bytes.restype = ctypes.c_int32
     return library
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from qfx import ops
@@ -10,7 +11,7 @@ from qfx.ir import Value
 from qfx.nn.deferred import Deferred, summand
 from qfx.nn.layer import Layer, lower_cast
 from qfx.nn.scope import Scope
-from qfx.quant import Quantizer, QuantSpec
+from qfx.quant import Quantizer, QuantSpec, kernel
 
 DEFAULT_BRANCH = QuantSpec.activations(9, signed=True)
 
@@ -45,9 +46,11 @@ class Add(Layer):
 
     def _together(self, a: Tensor | Deferred, b: Tensor | Deferred) -> Deferred | None:
         """The sum for the consumer to compute; None where the steps are taken one by one."""
-        first, second = summand(a, self.a), summand(b, self.b)
-        if first is None or second is None or first.x.shape != second.x.shape:
+        if self.carriers.get("") != torch.float32:
             return None
+        first, second = summand(a, self.a), summand(b, self.b)
+        if first is None or second is None or first.x.shape != second.x.shape or not kernel.serves(first.x, second.x):
+            return None  # torch by itself is faster step by step
         return Deferred((first, second))
 
     def _branch(self, suffix: str, quantizer: Quantizer | None, x: Tensor | Deferred) -> Tensor:

@@ -22,6 +22,7 @@ from qfx.nn.layer import per_channel
 from qfx.quant import Quantizer, kernel
 from qfx.quant.cast import compute
 from qfx.quant.kernel import Operand
+from qfx.quant.quantizer import FLOAT32_BITS
 
 BLOCK = 1 << 16
 """Elements, about, that stay in a processor's cache while torch computes the steps one after the other."""
@@ -36,7 +37,7 @@ class Deferred:
     @classmethod
     def affine(cls, x: Tensor, scale: Tensor, offset: Tensor) -> Deferred:
         """scale[c] * x + offset[c], of a float32 x (batch, channel, ...)."""
-        return cls((Operand(x.contiguous(), scale.to(torch.float64), offset.to(torch.float64)),))
+        return cls((Operand(x.contiguous(), (scale.to(torch.float64), offset.to(torch.float64))),))
 
     def value(self) -> Tensor:
         """The step by itself, in float64."""
@@ -44,8 +45,8 @@ class Deferred:
 
     def cast(self, quantizer: Quantizer, relu: bool) -> Tensor:
         """The quantized value, or that of its positive part; float32, the quantizer has at most 24 bits."""
-        first, spec, point = self.operands[0].x, quantizer.spec, quantizer.point().to(torch.float64)
-        known = all(operand.spec is None or kernel.serves_spec(operand.spec) for operand in self.operands)
+        first, spec, point = self.operands[0].x, quantizer.spec, _point(quantizer)
+        known = all(operand.cast is None or kernel.serves_spec(operand.cast[1]) for operand in self.operands)
         if known and kernel.serves_spec(spec) and kernel.serves(*(operand.x for operand in self.operands)):
             return kernel.sum_cast(self.operands, point, spec, relu)
         result = torch.empty_like(first)
@@ -59,32 +60,37 @@ class Deferred:
 
 
 def summand(x: Tensor | Deferred, quantizer: Quantizer | None) -> Operand | None:
-    """`x`, cast by `quantizer` where there is one, as an operand; None if it cannot be one."""
-    if quantizer is None:
-        return Operand(x.contiguous()) if isinstance(x, Tensor) and x.dtype == torch.float32 else None
-    if isinstance(x, Deferred) and len(x.operands) > 1:
-        return Operand(x.cast(quantizer, relu=False))
+    """`x`, cast by `quantizer` where there is one, as an operand of a sum in float32; None if it cannot be one."""
     if isinstance(x, Tensor) and x.dtype != torch.float32:
         return None
-    operand = Operand(x.contiguous()) if isinstance(x, Tensor) else x.operands[0]
-    return dataclasses.replace(operand, frac=quantizer.point().to(torch.float64), spec=quantizer.spec)
+    if quantizer is None:
+        return Operand(x.contiguous()) if isinstance(x, Tensor) else None
+    if quantizer.spec.width > FLOAT32_BITS:
+        return None
+    first, *others = (Operand(x.contiguous()),) if isinstance(x, Tensor) else x.operands
+    if others and isinstance(x, Deferred):
+        return Operand(x.cast(quantizer, relu=False))
+    return dataclasses.replace(first, cast=(_point(quantizer), quantizer.spec))
+
+
+def _point(quantizer: Quantizer) -> Tensor:
+    return quantizer.frac.detach().to(torch.float32)
 
 
 def _sum(operands: tuple[Operand, ...], part: slice) -> Tensor:
     """The sum of some samples in float64, a new tensor."""
-    first, *others = (_value(operand, part) for operand in operands)
-    for other in others:
-        first = first.add_(other)
-    return first
+    total = _value(operands[0], part)
+    for operand in operands[1:]:
+        total += _value(operand, part)
+    return total
 
 
 def _value(operand: Operand, part: slice) -> Tensor:
     """An operand in float64, a new tensor."""
-    x, scale, offset = operand.x[part], operand.scale, operand.offset
-    if scale is None or offset is None:
+    x = operand.x[part]
+    if operand.affine is None:
         real = x.to(torch.float64)
     else:
-        real = (x * per_channel(scale, x)).add_(per_channel(offset, x))
-    if operand.spec is None or operand.frac is None:
-        return real
-    return compute(real, operand.frac, operand.spec)[0]
+        scale, offset = (per_channel(factor, x) for factor in operand.affine)
+        real = (x * scale).add_(offset)
+    return real if operand.cast is None else compute(real, *operand.cast)[0]

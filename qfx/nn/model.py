@@ -138,5 +138,5 @@ def _modules(model: nn.Module) -> list[nn.Module]:
         module = waiting.pop()
         if id(module) not in found:
             found[id(module)] = module
-            waiting += [child for child in module._modules.values() if child is not None]
+            waiting += [child for child in module._modules.values() if child is not None]  # pyright: ignore[reportPrivateUsage]
     return list(found.values())

@@ -58,19 +58,17 @@ class _Operand(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Operand:
-    """What `sum_cast` adds: x, or scale[c] * x + offset[c], cast to `spec` at the real binary point `frac` where there is one.
+    """What `sum_cast` adds: x, or scale[c] * x + offset[c], cast where there is a format.
 
     Attributes:
         x: (batch, channel, ...), float32.
-        scale, offset: (channel,), float64; both or neither.
-        frac: float64, a scalar; with `spec` or not at all.
+        affine: scale and offset (channel,), float64.
+        cast: real binary point (), float32, and format.
     """
 
     x: Tensor
-    scale: Tensor | None = None
-    offset: Tensor | None = None
-    frac: Tensor | None = None
-    spec: QuantSpec | None = None
+    affine: tuple[Tensor, Tensor] | None = None
+    cast: tuple[Tensor, QuantSpec] | None = None
 
 
 class _State:
@@ -202,19 +200,30 @@ def affine_widening(x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
 
 
 def sum_cast(operands: Sequence[Operand], frac: Tensor, spec: QuantSpec, relu: bool) -> Tensor:
-    """The float32 cast of the operands' sum, of its positive part with `relu`; all tensors contiguous, of one shape."""
-    x = operands[0].x
-    q = torch.empty_like(x)
+    """The cast of the operands' sum, of its positive part with `relu`, to at most 24 bits; float32.
+
+    One operand, or several that are cast themselves or not scaled. Only where every step before a cast is proved exact in float64,
+    and the sum in float32.
+
+    Args:
+        operands: contiguous, of one shape (batch, channel, ...).
+        frac: float32, a scalar.
+    """
+    x, to = operands[0].x, _above_zero(spec) if relu else _format(spec, False)
+    last: tuple[int | None, int | None] = (frac.data_ptr(), ctypes.addressof(to))
     table = (_Operand * len(operands))(*map(_pointers, operands))
-    sizes = (x.shape[0], x.shape[1], _image(x))
-    to = ctypes.byref(_format(spec, False))
-    _loaded().sum_cast(table, len(table), q.data_ptr(), frac.data_ptr(), *sizes, relu, to, torch.get_num_threads())
+    if operands[0].cast is None and operands[0].affine is not None:  # the last cast is its own
+        (table[0].frac, table[0].to), last = last, (None, None)
+    q = torch.empty_like(x)
+    _loaded().sum_cast(table, len(table), q.data_ptr(), *last, x.shape[0], x.shape[1], _image(x), torch.get_num_threads())
     return q
 
 
 def _pointers(operand: Operand) -> tuple[int | None, ...]:
-    tensors = (operand.x, operand.scale, operand.offset, operand.frac)
-    to = None if operand.spec is None else ctypes.addressof(_format(operand.spec, False))
+    scale, offset = operand.affine or (None, None)
+    frac, spec = operand.cast or (None, None)
+    tensors = (operand.x, scale, offset, frac)
+    to = None if spec is None else ctypes.addressof(_format(spec, False))
     return *(None if tensor is None else tensor.data_ptr() for tensor in tensors), to
 
 
@@ -237,6 +246,13 @@ def _format(spec: QuantSpec, relu: bool) -> _Format:
         high = 2 ** (most - 1) if most else 0
     rounding = K_HOT if spec.k_hot is not None else ROUNDINGS.index(spec.rounding.name)
     return _Format(rounding, spec.k_hot or 0, most, relu, low, high, type.min_int - 1, type.max_int + 1)
+
+
+@cache
+def _above_zero(spec: QuantSpec) -> _Format:
+    """The format of max(x, 0): zero is a code, and no mode swaps two values."""
+    wanted = _format(spec, False)
+    return _Format(wanted.rounding, wanted.digits, wanted.most, 0, max(wanted.low, 0.0), wanted.high)
 
 
 def _function(name: str, x: Tensor) -> ctypes._NamedFuncPointer:  # pyright: ignore[reportPrivateUsage]
@@ -262,7 +278,7 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     single = {
         "affine_widening": [*[pointer] * 4, *[count] * 3, threads],
         "cast_narrowing": [*[pointer] * 3, count, pointer, threads],
-        "sum_cast": [pointer, ctypes.c_int32, *[pointer] * 2, *[count] * 3, ctypes.c_int32, pointer, threads],
+        "sum_cast": [pointer, ctypes.c_int32, *[pointer] * 3, *[count] * 3, threads],
         "same_bytes": [*[pointer] * 3, count],
     }
     for name, types in {**both, **single}.items():

@@ -84,7 +84,8 @@ class Quantizer(nn.Module):
     @property
     def watched(self) -> bool:
         """Whether a hook wants to see the forward, so that nothing may be computed in its place."""
-        return bool(self._forward_hooks or self._forward_pre_hooks)
+        hooks: list[object] = [*self._forward_hooks, *self._forward_pre_hooks]
+        return bool(hooks)
 
     def point(self) -> Tensor:
         """The real binary point for the forward; without a gradient if training no longer moves it."""

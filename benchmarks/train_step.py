@@ -178,7 +178,8 @@ def targets(network: str, found: Mapping[tuple[str, str], float]) -> list[dict[s
         more = found[TWO_HOT, engine] - found[ALL, engine]
         entries.append((f"{network}: what K=2 adds, {engine}", more, TWO_HOT_LIMIT, "<="))
         entries.append((f"{network}: exact eval, {engine}, of float", found["eval", engine], EVAL_LIMITS[engine], "<="))
-        entries.append((f"{network}: Brevitas over {PARTLY}, {engine}", found["Brevitas", ""] / found[PARTLY, engine], 1.0, ">="))
+        for name in (PARTLY, ALL):
+            entries.append((f"{network}: Brevitas over {name}, {engine}", found["Brevitas", ""] / found[name, engine], 1.0, ">="))
     return [{"name": name, "value": value, "target": target, "sense": sense} for name, value, target, sense in entries]
 
 

@@ -97,6 +97,29 @@ def test_oscillating_weights_are_frozen_where_they_were_most() -> None:
     assert layer.weight[0].tolist() == [pytest.approx(0.1), pytest.approx(0.1), 0.25]
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_binary_point_that_flips_is_no_oscillation_of_weights(per_channel: bool) -> None:
+    """All codes double and halve with it; a frozen weight keeps its value."""
+    layer = qnn.Linear(2, 2, bias=False, weight_spec=QuantSpec(4, frac=2, per_channel=per_channel))
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.5, 0.25], [-0.75, 0.5]]))
+    freezer = OscillationFreezer(layer, threshold=0.3, momentum=0.1)
+    for step in range(20):
+        layer.weight_quant.frac.data.fill_(2 + step % 2)
+        freezer.step()
+    assert freezer.frozen() == 0
+    for step in range(20):
+        layer.weight.data[0, 0] = 0.5 if step % 2 else 0.375
+        freezer.step()
+    held = float(layer.weight.detach()[0, 0])
+    assert freezer.frozen() == 1 and held in (0.375, 0.5)
+    layer.weight_quant.frac.data.add_(-1)
+    freezer.step()
+    layer.weight_quant.frac.data.add_(1)
+    freezer.step()
+    assert float(layer.weight.detach()[0, 0]) == held
+
+
 def test_below_the_threshold_nothing_is_frozen() -> None:
     assert oscillating(20, threshold=0.99)[1].frozen() == 0
 

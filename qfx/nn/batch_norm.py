@@ -113,9 +113,10 @@ class _BatchNorm(Layer):
         """Move the running statistics towards those of the batch, of `count` values per channel."""
         with torch.no_grad():
             self.num_batches_tracked += 1
-            weight = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)
-            self.running_var.lerp_((var * (count / (count - 1))).to(self.running_var.dtype), weight)
+            kept = self.running_mean.dtype
+            weight = self.num_batches_tracked.to(kept).reciprocal() if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean.to(kept), weight)
+            self.running_var.lerp_((var * (count / (count - 1))).to(kept), weight)
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs

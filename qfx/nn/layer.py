@@ -58,8 +58,9 @@ class Layer(nn.Module):
 
     def held_constants(self) -> Constants:
         """`constants()`; while a proof holds they are computed once, unless a gradient or a hook wants to see how."""
-        proven = current.get()
-        if proven is None or torch.is_grad_enabled() or self._forward_pre_hooks or not self.exact or self.watched:
+        seen = not self.exact or torch.is_grad_enabled() or self._forward_pre_hooks or self.watched
+        proven = None if seen else current.get()
+        if proven is None:
             return self.constants()
         found = proven.constants(self)
         if found is None:
@@ -70,7 +71,7 @@ class Layer(nn.Module):
     def may_defer(self) -> bool:
         """Whether the consumer can take the layer's last step along, and nobody asks for its value."""
         alone = self.observer is None and not self._forward_hooks and not torch.is_grad_enabled()
-        return self.defers and alone and current.get() is not None and self.exact and not self.watched
+        return self.defers and self.exact and alone and not self.watched and current.get() is not None
 
     @property
     def watched(self) -> bool:

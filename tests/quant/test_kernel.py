@@ -216,6 +216,7 @@ def test_compiled_once_and_kept(tmp_path: Path) -> None:
     [
         ({"CC": "no-such-compiler"}, "torch computes the casts, since the kernel cannot be made: .*no-such-compiler"),
         ({"CC": "false"}, "the kernel cannot be made: .*false"),
+        ({"CC": "", "PATH": "/nowhere"}, r"the kernel cannot be made: no C compiler \(cc, gcc or clang\) was found"),
         ({"QFX_KERNEL": "0"}, "the kernel is switched off"),
     ],
 )

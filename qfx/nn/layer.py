@@ -58,8 +58,8 @@ class Layer(nn.Module):
 
     def held_constants(self) -> Constants:
         """`constants()`; while a proof holds they are computed once, unless a gradient or a hook wants to see how."""
-        seen = not self.exact or torch.is_grad_enabled() or self._forward_pre_hooks or self.watched
-        proven = None if seen else current.get()
+        hooks: list[object] = [*self._forward_pre_hooks]
+        proven = current.get() if self.exact and not (torch.is_grad_enabled() or hooks or self.watched) else None
         if proven is None:
             return self.constants()
         found = proven.constants(self)

@@ -69,7 +69,7 @@ def _quantize(x: Tensor, scale: Factor, step: Factor, spec: QuantSpec) -> tuple[
     scaled = x * scale
     type = spec.type(0)
     if spec.k_hot is not None:
-        codes, inside = project_k_hot(scaled, spec.k_hot, type)
+        codes, inside = project_k_hot(scaled, spec.k_hot, type, spec.max_exponent)
     else:
         rounded = round_to_integer(scaled, spec.rounding)
         codes = handle_overflow(rounded, scaled, type, spec.overflow)
@@ -142,7 +142,7 @@ def gradients(grad: Tensor, saved: tuple[Tensor, ...], spec: QuantSpec, relu: bo
     dx, dfrac = _gradients(grad.to(saved[0].dtype), saved, spec, relu)
     if spec.scale_gradient:
         values = saved[0].numel() // max(1, dfrac.numel())
-        dfrac = dfrac / math.sqrt(max(1, values * spec.type(0).max_int))
+        dfrac = dfrac / math.sqrt(max(1, values * spec.largest))
     return dx, dfrac
 
 

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from qfx.fixed import Overflow, Rounding
+from qfx.quant.khot import limits
 from qfx.quant.spec import QuantSpec
 
 SOURCES = ("kernel.c", "loops.h")
@@ -239,13 +240,13 @@ def _image(x: Tensor) -> int:
 @cache
 def _format(spec: QuantSpec, relu: bool) -> _Format:
     type = spec.type(0)
-    low, high, most = type.min_int, type.max_int, type.width - int(type.signed)
+    if spec.k_hot is not None:
+        low, high, (least, largest), most = limits(spec.k_hot, type, spec.max_exponent)
+        return _Format(K_HOT, spec.k_hot, most, relu, low, high, least - 1, largest + 1)
+    low = type.min_int
     if spec.overflow is Overflow.SAT_SYM and type.signed:
         low = -type.max_int if type.width > 1 else -1
-    if spec.k_hot == 1:
-        high = 2 ** (most - 1) if most else 0
-    rounding = K_HOT if spec.k_hot is not None else ROUNDINGS.index(spec.rounding.name)
-    return _Format(rounding, spec.k_hot or 0, most, relu, low, high, type.min_int - 1, type.max_int + 1)
+    return _Format(ROUNDINGS.index(spec.rounding.name), 0, 0, relu, low, type.max_int)
 
 
 @cache

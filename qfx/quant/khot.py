@@ -8,6 +8,8 @@ The digits have exponents 0..M, where M = width - 1 (signed) or width (unsigned)
 
     K >= 2: to the ends of the range. 2**M - 1 has two digits, so K is kept.
     K == 1: to 2**(M-1) on the positive side, since 2**M - 1 would have two digits.
+
+A smaller M may be asked for, if K * 2**M is still a code: those are the ends then, and nothing is clipped to fewer digits.
 """
 
 from __future__ import annotations
@@ -19,26 +21,37 @@ from qfx.fixed import FixedType
 from qfx.quant.rounding import wrong_dtype
 
 
-def project_k_hot(x: Tensor, k: int, type: FixedType) -> tuple[Tensor, Tensor]:
+def project_k_hot(x: Tensor, k: int, type: FixedType, most: int | None = None) -> tuple[Tensor, Tensor]:
     """The K-hot code nearest to each element, ties away from zero.
 
     Args:
         x: values in units of one code step, float32 or float64, any shape.
         k: most signed digits of a code.
         type: width and sign of the codes.
+        most: largest exponent of a digit; None for what the width holds.
 
     Returns:
         the codes (integer-valued, dtype of x), and where the value lay inside the range, so that no clipping took place.
     """
-    magnitude_bits = type.width - 1 if type.signed else type.width
+    low, high, (least, largest), exponent = limits(k, type, most)
     codes, residual = torch.zeros_like(x), x
     for _ in range(k):
-        digit = _nearest_power(residual, magnitude_bits)
+        digit = _nearest_power(residual, exponent)
         codes, residual = codes + digit, residual - digit
-    high = type.max_int if k > 1 else 2 ** (magnitude_bits - 1) if magnitude_bits else 0
-    clipped = codes.clamp(type.min_int, high)
+    clipped = codes.clamp(low, high)
     # Values beyond the largest power take it without clipping; their distance, not the clip, says that they are outside.
-    return clipped, (clipped == codes) & (x > type.min_int - 1) & (x < type.max_int + 1)
+    return clipped, (clipped == codes) & (x > least - 1) & (x < largest + 1)
+
+
+def limits(k: int, type: FixedType, most: int | None) -> tuple[int, int, tuple[int, int], int]:
+    """The ends of the codes, those of the values that count as inside, and the largest exponent of a digit."""
+    if most is not None:
+        reach = k * 2**most
+        ends = (-reach if type.signed else 0, reach)
+        return *ends, ends, most
+    magnitude_bits = type.width - 1 if type.signed else type.width
+    high = type.max_int if k > 1 else 2 ** (magnitude_bits - 1) if magnitude_bits else 0
+    return type.min_int, high, (type.min_int, type.max_int), magnitude_bits
 
 
 def _nearest_power(x: Tensor, most: int) -> Tensor:

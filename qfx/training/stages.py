@@ -60,10 +60,12 @@ def fit_stages(model: nn.Module, data: Batches, stages: Sequence[Stage], progres
 def relaxed(spec: QuantSpec, stage: Stage) -> QuantSpec:
     """The format in place of `spec` during a stage."""
     if spec.frac is None and spec.width <= FEW_BITS:
-        spec = dataclasses.replace(spec, width=min(spec.width + stage.extra_bits, MAX_WIDTH))
+        width = min(spec.width + stage.extra_bits, MAX_WIDTH)
+        exponent = None if spec.max_exponent is None else spec.max_exponent + width - spec.width
+        spec = dataclasses.replace(spec, width=width, max_exponent=exponent)
     if spec.k_hot is not None:
         digits = None if stage.extra_digits is None else spec.k_hot + stage.extra_digits
-        spec = dataclasses.replace(spec, k_hot=digits)
+        spec = spec.with_digits(digits)
     return spec
 
 

@@ -26,6 +26,7 @@ SPECS = [
     *[QuantSpec(width, signed, rounding=r, overflow=o) for width in (1, 2, 5, 8, 16) for signed in (True, False)
       for r in Rounding for o in SATURATING],
     *[QuantSpec(width, signed, k_hot=k) for width in (1, 2, 4, 8, 12) for signed in (True, False) for k in (1, 2, 3, 4, 5)],
+    *[QuantSpec(8, signed, k_hot=k, max_exponent=e) for e in (0, 3, 5) for signed in (True, False) for k in (1, 2, 3)],
 ]  # fmt: skip
 
 

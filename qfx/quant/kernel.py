@@ -91,6 +91,11 @@ def using(kernel: bool) -> Generator[None]:
         _State.enabled = before
 
 
+def enabled() -> bool:
+    """Whether kernels are wanted at all, this one and those of a GPU."""
+    return _State.enabled
+
+
 def status() -> str:
     """What is used: the compiled file, or why there is none."""
     if not _State.enabled:

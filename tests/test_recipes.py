@@ -23,6 +23,7 @@ from qfx.training import (
     mean_digits,
     reestimate_statistics,
 )
+from qfx.training.stages import change_spec, relaxed
 from tests.test_training import Blobs, small
 
 
@@ -150,6 +151,20 @@ def test_stages_end_with_the_formats_wanted() -> None:
     assert accuracy(model, data.x, data.y) > 90
     graph = model.lower((6,))
     assert int(signed_digits(graph.values["1.weight"].codes).max()) <= 2
+
+
+def test_stages_of_digits_with_a_largest_exponent() -> None:
+    """More bits raise it, dense codes have none; the range stays, within the factor of 2 that a binary point can tell."""
+    spec, recipe = QuantSpec(4, k_hot=1, max_exponent=1), Recipe(1)
+    assert relaxed(spec, Stage(recipe, extra_bits=2)) == QuantSpec(6, k_hot=1, max_exponent=3)
+    assert relaxed(spec, Stage(recipe, extra_digits=1)) == QuantSpec(4, k_hot=2, max_exponent=1)
+    dense = relaxed(spec, Stage(recipe, extra_digits=None))
+    assert dense == QuantSpec(4)
+    quantizer = Quantizer(dense)
+    quantizer.calibrate(torch.tensor([-1.5, 0.25, 1.75]))
+    reach = dense.largest * 2.0 ** -float(quantizer.fracs)
+    change_spec(quantizer, spec)
+    assert reach / 2 <= spec.largest * 2.0 ** -float(quantizer.fracs) <= reach * 2
 
 
 def test_a_narrower_stage_keeps_the_range() -> None:

@@ -1,7 +1,7 @@
 """Training in stages: from wider codes to narrower ones, from dense codes to K-hot ones.
 
 Each stage is a `fit` with its recipe. A stage may give quantizers more bits or digits than they are to end with; the last gives
-none more. Binary points move with the width, so that the range stays.
+none more. Binary points move with the largest code, so that the range stays.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def relaxed(spec: QuantSpec, stage: Stage) -> QuantSpec:
 
 
 def change_spec(quantizer: Quantizer, spec: QuantSpec) -> None:
-    """Give a calibrated quantizer another format; its range stays as far as the width allows, and it learns again."""
+    """Give a calibrated quantizer another format; its range stays as far as the codes allow, and it learns again."""
     with torch.no_grad():
-        quantizer.frac.add_(spec.width - quantizer.spec.width)
+        quantizer.frac.add_(spec.largest.bit_length() - quantizer.spec.largest.bit_length())
     quantizer.spec = spec
     quantizer.frozen.fill_(False)

@@ -14,11 +14,16 @@ A smaller M may be asked for, if K * 2**M is still a code: those are the ends th
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
 from qfx.fixed import FixedType
 from qfx.quant.rounding import wrong_dtype
+
+TABLE_WIDTH = 10
+"""Codes of up to this many bits are looked up in a table of all results, in fewer passes than one digit takes."""
 
 
 def project_k_hot(x: Tensor, k: int, type: FixedType, most: int | None = None) -> tuple[Tensor, Tensor]:
@@ -33,6 +38,15 @@ def project_k_hot(x: Tensor, k: int, type: FixedType, most: int | None = None) -
     Returns:
         the codes (integer-valued, dtype of x), and where the value lay inside the range, so that no clipping took place.
     """
+    if type.width > TABLE_WIDTH or torch.compiler.is_compiling():
+        return _greedy(x, k, type, most)
+    doubled = (x * 2).nan_to_num_(0).clamp_(2 * type.min_int - 4, 2 * type.max_int + 4)
+    index = doubled.floor().add_(doubled.ceil_()).to(torch.int64).sub_(4 * type.min_int - 8)
+    codes, inside = _table(k, type, most, x.dtype, x.device)
+    return codes[index], inside[index]
+
+
+def _greedy(x: Tensor, k: int, type: FixedType, most: int | None) -> tuple[Tensor, Tensor]:
     low, high, (least, largest), exponent = limits(k, type, most)
     codes, residual = torch.zeros_like(x), x
     for _ in range(k):
@@ -41,6 +55,18 @@ def project_k_hot(x: Tensor, k: int, type: FixedType, most: int | None = None) -
     clipped = codes.clamp(low, high)
     # Values beyond the largest power take it without clipping; their distance, not the clip, says that they are outside.
     return clipped, (clipped == codes) & (x > least - 1) & (x < largest + 1)
+
+
+@cache
+def _table(k: int, type: FixedType, most: int | None, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """`_greedy` of every quarter from two steps below the range to two above.
+
+    All its comparisons are with multiples of a half, so between two of these it gives one result, that of the quarter there. x belongs
+    to the quarter number floor(2 x) + ceil(2 x).
+    """
+    with torch.inference_mode(False):
+        quarters = torch.arange(4 * type.min_int - 8, 4 * type.max_int + 9, dtype=dtype, device=device) / 4
+        return _greedy(quarters, k, type, most)
 
 
 def limits(k: int, type: FixedType, most: int | None) -> tuple[int, int, tuple[int, int], int]:

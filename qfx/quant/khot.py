@@ -61,8 +61,8 @@ def _greedy(x: Tensor, k: int, type: FixedType, most: int | None) -> tuple[Tenso
 def _table(k: int, type: FixedType, most: int | None, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """`_greedy` of every quarter from two steps below the range to two above.
 
-    All its comparisons are with multiples of a half, so between two of these it gives one result, that of the quarter there. x belongs
-    to the quarter number floor(2 x) + ceil(2 x).
+    All its comparisons are with multiples of a half, so between two of these it gives one result, that of the quarter there. x
+    belongs to the quarter number floor(2 x) + ceil(2 x).
     """
     with torch.inference_mode(False):
         quarters = torch.arange(4 * type.min_int - 8, 4 * type.max_int + 9, dtype=dtype, device=device) / 4

@@ -1,6 +1,6 @@
 """Time of a training step and of a forward in eval, as ratios to the same network in plain float torch.
 
-    python benchmarks/train_step.py [--rounds 12] [--threads 1] [--json FILE]
+    python benchmarks/train_step.py [--rounds 40] [--threads 1] [--json FILE]
 
 Two networks of qfx.models, 8 bits: cifar-small with batches of 128 and ResNet-20 with batches of 32. Arms:
 
@@ -11,9 +11,9 @@ Two networks of qfx.models, 8 bits: cifar-small with batches of 128 and ResNet-2
     eval                 everything, the exact forward of `model.eval()`, against the float network's
 
 QFX's arms are measured with the C kernel and eagerly. A step is forward, cross-entropy, backward and a fused AdamW. All arms
-run once per round, one after the other; a ratio is the median over the rounds of the ratio within a round. One thread unless
-told otherwise: with more, a step waits for whatever else runs on the machine. Exit code 1 if a target is missed, 3 without a
-peer or without the kernel.
+run once per round, one after the other; a ratio is the median over the rounds of the ratio within a round, and what K=2 adds is
+that of the difference within a round, in units of the float step. One thread unless told otherwise: with more, a step waits for
+whatever else runs on the machine. Exit code 1 if a target is missed, 3 without a peer or without the kernel.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from qfx.quant import kernel
 WARM_UP = 4
 """Rounds that do not count: quantizers find their formats, Brevitas collects its statistics."""
 FLOAT = "float"
+ADDED = "what K=2 adds"
 PARTLY, ALL, TWO_HOT = "weights+activations", "everything", "everything, K=2"
 ENGINES = {"kernel": True, "eager": False}
 LIMITS = {("kernel", PARTLY): 1.35, ("kernel", ALL): 1.4, ("eager", PARTLY): 1.6, ("eager", ALL): 1.85}
@@ -169,16 +170,23 @@ def measure(arms: Sequence[Arm], rounds: int) -> dict[tuple[str, str], float]:
     }
 
 
+def added(arms: Sequence[Arm]) -> dict[tuple[str, str], float]:
+    """What 2-hot weights add to a step in units of the float step, per (`ADDED`, engine)."""
+    seconds = {(arm.name, arm.engine): arm.seconds for arm in arms}
+    rounds = {engine: zip(seconds[TWO_HOT, engine], seconds[ALL, engine], seconds[FLOAT, ""], strict=True) for engine in ENGINES}
+    return {(ADDED, engine): statistics.median((more - less) / unit for more, less, unit in rounds[engine]) for engine in ENGINES}
+
+
 def targets(network: str, found: Mapping[tuple[str, str], float]) -> list[dict[str, object]]:
     """What is promised, with the value found."""
     entries = [
         (f"{network}: {name}, {engine}, of float", found[name, engine], limit, "<=") for (engine, name), limit in LIMITS.items()
     ]
     for engine in ENGINES:
-        more = found[TWO_HOT, engine] - found[ALL, engine]
-        entries.append((f"{network}: what K=2 adds, {engine}", more, TWO_HOT_LIMIT, "<="))
+        entries.append((f"{network}: {ADDED}, {engine}", found[ADDED, engine], TWO_HOT_LIMIT, "<="))
         entries.append((f"{network}: exact eval, {engine}, of float", found["eval", engine], EVAL_LIMITS[engine], "<="))
-        entries.append((f"{network}: Brevitas over {PARTLY}, {engine}", found["Brevitas", ""] / found[PARTLY, engine], 1.0, ">="))
+        for name in (PARTLY, ALL):
+            entries.append((f"{network}: Brevitas over {name}, {engine}", found["Brevitas", ""] / found[name, engine], 1.0, ">="))
     return [{"name": name, "value": value, "target": target, "sense": sense} for name, value, target, sense in entries]
 
 
@@ -218,7 +226,7 @@ def run(network: Network, rounds: int) -> tuple[list[dict[str, object]], list[di
     training, evaluation = training_arms(network, raw, real, y), eval_arms(network, raw, real)
     steps, forwards = measure(training, rounds), measure(evaluation, rounds)
     table = [*rows(network, training, steps, "step"), *rows(network, evaluation, forwards, "eval")]
-    return table, targets(network.name, {**steps, **forwards})
+    return table, targets(network.name, {**steps, **forwards, **added(training)})
 
 
 def show(table: Sequence[Mapping[str, object]], found: Sequence[Mapping[str, object]], console: Console) -> None:
@@ -237,7 +245,7 @@ def show(table: Sequence[Mapping[str, object]], found: Sequence[Mapping[str, obj
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit code."""
     parser = argparse.ArgumentParser(description="Time of a training step as a ratio to float torch.")
-    parser.add_argument("--rounds", type=int, default=12, help="how often each arm runs; at least 10 count")
+    parser.add_argument("--rounds", type=int, default=40, help="how often each arm runs; at least 10 count")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch and the kernel")
     parser.add_argument("--json", type=Path, help="also write the rows and targets here")
     options = parser.parse_args(arguments)

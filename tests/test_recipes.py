@@ -23,6 +23,7 @@ from qfx.training import (
     mean_digits,
     reestimate_statistics,
 )
+from qfx.training.stages import change_spec, relaxed
 from tests.test_training import Blobs, small
 
 
@@ -97,6 +98,29 @@ def test_oscillating_weights_are_frozen_where_they_were_most() -> None:
     assert layer.weight[0].tolist() == [pytest.approx(0.1), pytest.approx(0.1), 0.25]
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_binary_point_that_flips_is_no_oscillation_of_weights(per_channel: bool) -> None:
+    """All codes double and halve with it; a frozen weight keeps its value."""
+    layer = qnn.Linear(2, 2, bias=False, weight_spec=QuantSpec(4, frac=2, per_channel=per_channel))
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.5, 0.25], [-0.75, 0.5]]))
+    freezer = OscillationFreezer(layer, threshold=0.3, momentum=0.1)
+    for step in range(20):
+        layer.weight_quant.frac.data.fill_(2 + step % 2)
+        freezer.step()
+    assert freezer.frozen() == 0
+    for step in range(20):
+        layer.weight.data[0, 0] = 0.5 if step % 2 else 0.375
+        freezer.step()
+    held = float(layer.weight.detach()[0, 0])
+    assert freezer.frozen() == 1 and held in (0.375, 0.5)
+    layer.weight_quant.frac.data.add_(-1)
+    freezer.step()
+    layer.weight_quant.frac.data.add_(1)
+    freezer.step()
+    assert float(layer.weight.detach()[0, 0]) == held
+
+
 def test_below_the_threshold_nothing_is_frozen() -> None:
     assert oscillating(20, threshold=0.99)[1].frozen() == 0
 
@@ -127,6 +151,20 @@ def test_stages_end_with_the_formats_wanted() -> None:
     assert accuracy(model, data.x, data.y) > 90
     graph = model.lower((6,))
     assert int(signed_digits(graph.values["1.weight"].codes).max()) <= 2
+
+
+def test_stages_of_digits_with_a_largest_exponent() -> None:
+    """More bits raise it, dense codes have none; the range stays, within the factor of 2 that a binary point can tell."""
+    spec, recipe = QuantSpec(4, k_hot=1, max_exponent=1), Recipe(1)
+    assert relaxed(spec, Stage(recipe, extra_bits=2)) == QuantSpec(6, k_hot=1, max_exponent=3)
+    assert relaxed(spec, Stage(recipe, extra_digits=1)) == QuantSpec(4, k_hot=2, max_exponent=1)
+    dense = relaxed(spec, Stage(recipe, extra_digits=None))
+    assert dense == QuantSpec(4)
+    quantizer = Quantizer(dense)
+    quantizer.calibrate(torch.tensor([-1.5, 0.25, 1.75]))
+    reach = dense.largest * 2.0 ** -float(quantizer.fracs)
+    change_spec(quantizer, spec)
+    assert reach / 2 <= spec.largest * 2.0 ** -float(quantizer.fracs) <= reach * 2
 
 
 def test_a_narrower_stage_keeps_the_range() -> None:

@@ -14,12 +14,14 @@ import qfx.nn as qnn
 from qfx.conversion import calibrate
 from qfx.errors import EngineUnavailable, UsageError
 from qfx.fixed import FixedType
-from qfx.models import DigitsConfig, DigitsNet
+from qfx.models import DigitsConfig, DigitsNet, ResNet8
+from qfx.models.cifar import CifarConfig
 from qfx.ops.base import signed_digits
 from qfx.quant import Quantizer, QuantSpec, best_frac, quantizers, set_enabled
 from qfx.sim.engine import Simulator
-from qfx.training import BinaryPointFreezer, Recipe, accuracy, fit, parameter_groups
+from qfx.training import BinaryPointFreezer, OscillationFreezer, Recipe, accuracy, fit, parameter_groups
 from qfx.training.digits import ShiftedBatches, load_digits, train_arms
+from qfx.training.loop import train_step
 from qfx.verify.torch_engine import TorchEngine
 
 S8 = FixedType(True, 8, 5)
@@ -234,3 +236,40 @@ def test_learned_binary_points_beat_calibrated_ones(seed: int) -> None:
     arms = {arm.name: arm for arm in train_arms(seed, (2,))}
     assert arms["learned-2"].accuracy > arms["ptq-2"].accuracy + 20
     assert arms["fixed-2"].accuracy > arms["ptq-2"].accuracy
+
+
+def meta_statistics(x: Tensor, *rest: object) -> tuple[Tensor, Tensor]:
+    """In the place of torch's, which the meta device lacks."""
+    return x.mean((0, 2, 3)), x.var((0, 2, 3))
+
+
+def calibrated_flag(quantizer: Quantizer, name: str) -> bool:
+    """In the place of the buffers."""
+    return name == "calibrated"
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_a_step_reads_nothing_from_the_device(monkeypatch: pytest.MonkeyPatch, momentum: float | None) -> None:
+    """Tensors of the meta device have no values: an `item`, a `bool` or a copy to the host is an error there.
+
+    The flags of a quantizer are read when they change only; another test counts that.
+    """
+    model = ResNet8(CifarConfig(weights=4, weights_k_hot=2))
+    calibrate(model, [torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)])
+    for module in model.modules():
+        if isinstance(module, qnn.BatchNorm2d):
+            module.momentum = momentum
+    model.to("meta")
+    monkeypatch.setattr(Quantizer, "_flag", calibrated_flag)
+    monkeypatch.setattr(torch, "batch_norm_update_stats", meta_statistics)
+    freezer, weights = BinaryPointFreezer(model, 10, hysteresis=0.1), OscillationFreezer(model)
+    optimizer = torch.optim.AdamW(parameter_groups(model))
+    x = torch.empty(4, 3, 32, 32, dtype=torch.uint8, device="meta")
+    with pytest.raises(RuntimeError, match="meta"):
+        bool(x.any())
+    y, losses = torch.empty(4, dtype=torch.int64, device="meta"), list[Tensor]()
+    for _ in range(3):
+        losses.append(train_step(model.train(), optimizer, x, y, Recipe(1, digit_penalty=0.1)))
+        freezer.step()
+        weights.step()
+    assert losses[-1].is_meta and all(p.grad is not None for p in model.parameters() if p.requires_grad)

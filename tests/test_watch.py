@@ -221,3 +221,45 @@ def test_only_a_calibrated_network_can_be_watched() -> None:
     set_enabled(model, False)
     with pytest.raises(QuantizationError, match="no quantizer is switched on"):
         Watcher(model)
+
+
+class Residual(qnn.Model):
+    """Batch normalisation, a sum and ReLUs: layers that are computed together where nobody watches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input, self.conv = qnn.QuantInput(type=FixedType(False, 8, 8)), qnn.Conv2d(1, 2, 1, bias=False)
+        self.bn, self.act = qnn.BatchNorm2d(2), qnn.ReLU(quant=QuantSpec(3, False))
+        self.conv2, self.bn2 = qnn.Conv2d(2, 2, 1, bias=False), qnn.BatchNorm2d(2)
+        self.add, self.act2 = qnn.Add(b=None), qnn.ReLU(quant=QuantSpec(3, False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.bn(self.conv(self.input(x))))
+        return self.act2(self.add(self.bn2(self.conv2(x)), x))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_layers_that_are_computed_together_are_measured(training: bool) -> None:
+    """Every quantizer, and a ReLU's without the negative values, of which it loses nothing."""
+    torch.manual_seed(0)
+    model, x = Residual(), torch.randint(0, 256, (8, 1, 4, 4), dtype=torch.uint8)
+    model(x)
+    calibrate(model, [x])
+    model.train(training)
+    with torch.no_grad():
+        wanted = model(x)
+        watcher = Watcher(model)
+        with watcher.measuring():
+            found = model(x)
+        rows = by_path(watcher.rows())
+    assert training or torch.equal(found, wanted)
+    assert not [path for path, row in rows.items() if row.saturated is None]
+    seen: list[Tensor] = []
+    model.act.observer = lambda suffix, value: seen.append(value)
+    with torch.no_grad():
+        model(x)
+    positive, quantized = seen
+    assert model.act.quant is not None
+    step = 2.0 ** -int(model.act.quant.fracs)
+    assert rows["act.quant"].underflowed == float(((positive > 0) & (quantized == 0)).double().mean())
+    assert rows["act.quant"].saturated == float((positive >= 7.5 * step).double().mean())

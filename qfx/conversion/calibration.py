@@ -112,7 +112,7 @@ def largest_frac(x: Tensor, spec: QuantSpec, percentile: float = 100.0) -> Tenso
     rows = rows if spec.signed else rows.clamp(min=0)
     limits = torch.stack([_percentile(row.abs(), percentile) for row in rows]).to(torch.float64)
     rows = torch.stack(torch.aminmax(rows, dim=1), 1).to(torch.float64).clamp(-limits[:, None], limits[:, None])
-    start = spec.width - int(spec.signed) - torch.frexp(limits)[1].to(torch.int64)
+    start = spec.largest.bit_length() - torch.frexp(limits)[1].to(torch.int64)
     best = start - 2
     for delta in (-1, 0, 1):  # inside once means inside at every smaller f
         frac = (start + delta).clamp(-MAX_FRAC, MAX_FRAC)

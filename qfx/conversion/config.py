@@ -64,6 +64,12 @@ def _digits(value: Any) -> int | None:
     return value or None
 
 
+def _exponent(value: Any) -> int | None:
+    if value is not None and (type(value) is not int or value < 0):
+        raise ValueError("the largest exponent of a digit is wanted, 0 or more")
+    return value
+
+
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("true or false is wanted")
@@ -134,7 +140,9 @@ _FORMATS: Mapping[str, Check] = {
     "norm": _width,
     "pool": _width,
     "weights_k_hot": _digits,
+    "weights_max_exponent": _exponent,
     "norm_k_hot": _digits,
+    "norm_max_exponent": _exponent,
     "per_channel": _flag,
     "learn": _flag,
     "rounding": _choice(Rounding),
@@ -161,7 +169,9 @@ class Formats:
         norm: bits of batch-normalisation scales and offsets, of slopes and of biases.
         pool: bits after average pooling.
         weights_k_hot: signed digits of a weight; None or 0 for all codes.
+        weights_max_exponent: largest exponent of these digits, in steps of the codes; None for what the width holds.
         norm_k_hot: signed digits of a scale or slope; None or 0 for all codes.
+        norm_max_exponent: as for weights.
         per_channel: whether each output channel of a weight has a binary point of its own.
         learn: whether training moves the binary points.
         rounding, overflow: of the casts of values; constants are rounded to nearest and saturate.
@@ -173,7 +183,9 @@ class Formats:
     norm: int = 8
     pool: int = 8
     weights_k_hot: int | None = None
+    weights_max_exponent: int | None = None
     norm_k_hot: int | None = None
+    norm_max_exponent: int | None = None
     per_channel: bool = False
     learn: bool = True
     rounding: Rounding = Rounding.RND
@@ -181,11 +193,17 @@ class Formats:
 
     def weight(self) -> QuantSpec:
         """Of the weights of a convolution or linear layer."""
-        return QuantSpec(self.weights, learn=self.learn, per_channel=self.per_channel, k_hot=self.weights_k_hot)
+        return QuantSpec(
+            self.weights,
+            learn=self.learn,
+            per_channel=self.per_channel,
+            k_hot=self.weights_k_hot,
+            max_exponent=self.weights_max_exponent,
+        )
 
     def scale(self) -> QuantSpec:
         """Of scales and slopes."""
-        return QuantSpec(self.norm, learn=self.learn, k_hot=self.norm_k_hot)
+        return QuantSpec(self.norm, learn=self.learn, k_hot=self.norm_k_hot, max_exponent=self.norm_max_exponent)
 
     def offset(self) -> QuantSpec:
         """Of offsets and biases."""
@@ -305,13 +323,19 @@ class ConvertConfig(Formats):
             end: whether it is among the first or last layers with weights.
         """
         found: dict[str, Any] = {key: getattr(self, key) for key in _OF_FORMATS}
-        found |= self.types.get(layer, {})
+        found |= _without_digits(self.types.get(layer, {}))
         if end:
             found["weights"] = self.ends
         for pattern, settings in self.layers.items():
             if fnmatch.fnmatchcase(name, pattern):
-                found |= settings
+                found |= _without_digits(settings)
         return Formats(**found)
+
+
+def _without_digits(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, in which all codes in the place of K-hot ones have no digits whose exponents could be limited."""
+    dense = [key for key in ("weights", "norm") if settings.get(f"{key}_k_hot", 1) is None]
+    return {**{f"{key}_max_exponent": None for key in dense}, **settings}
 
 
 def _input(value: Any) -> InputFormat:

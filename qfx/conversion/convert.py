@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,7 @@ def _input_layer(name: str, given: InputFormat, config: ConvertConfig, sample: T
     if sample.dim() < 2 or len(sample) == 0:
         raise ConversionError(f"the sample of input {name!r} has shape {list(sample.shape)}; (batch, ...) is wanted")
     if given.mean is not None:
-        scale, offset = QuantSpec(config.norm, learn=False, k_hot=config.norm_k_hot), QuantSpec(config.norm, learn=False)
+        scale, offset = dataclasses.replace(config.scale(), learn=False), QuantSpec(config.norm, learn=False)
         quant = QuantSpec(given.width, learn=config.learn)
         specs: dict[str, Any] = {"scale_spec": scale, "offset_spec": offset, "quant": quant}
         if sample.dim() < 2 or len(given.mean) != sample.shape[1]:

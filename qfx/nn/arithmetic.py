@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -22,23 +22,40 @@ FPMATH_VARIABLES = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")
 _lock = threading.Lock()
 _undo: list[Undo] = []
 _inside = 0
+_own = threading.local()
+"""Of this thread; `device`: the type for which it is inside."""
+_STAY = nullcontext()
 
 
-@contextmanager
-def exact_arithmetic(device: torch.device) -> Generator[None]:
+def exact_arithmetic(device: torch.device) -> AbstractContextManager[None]:
     """No TF32, no bf16 products, no autocast, no cuDNN and no NNPACK (their Winograd and FFT convolutions change the arithmetic).
 
     The switches are the process's: they are set by the first that enters and set back by the last that leaves, in any thread.
     """
+    inside = getattr(_own, "device", None) == device.type and not _autocasts(device.type)
+    return _STAY if inside else _exact_arithmetic(device.type)
+
+
+def _autocasts(device: str) -> bool:
+    try:
+        return torch.is_autocast_enabled(device)
+    except TypeError:  # before torch 2.4 it takes no device; entering once more is always right
+        return True
+
+
+@contextmanager
+def _exact_arithmetic(device: str) -> Generator[None]:
     global _inside
     with _lock:
         if _inside == 0:
             _undo[:] = _switch()
         _inside += 1
+    before, _own.device = getattr(_own, "device", None), device
     try:
-        with torch.autocast(device.type, enabled=False):
+        with torch.autocast(device, enabled=False):
             yield
     finally:
+        _own.device = before
         with _lock:
             _inside -= 1
             if _inside == 0:

@@ -16,7 +16,8 @@ from qfx.errors import QuantizationError
 from qfx.ir import Value
 from qfx.nn.batch_statistics import NormalizeBatch, affine
 from qfx.nn.deferred import Deferred
-from qfx.nn.layer import Layer, lower_constant, per_channel, proved
+from qfx.nn.layer import Layer, lower_constant, per_channel
+from qfx.nn.proven import Constants
 from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
 
@@ -68,19 +69,21 @@ class _BatchNorm(Layer):
     def forward(self, x: Tensor) -> Tensor | Deferred:
         if x.dim() not in self.dims or x.shape[1] != self.num_features:
             raise QuantizationError(f"{type(self).__name__}({self.num_features}) got an input of shape {tuple(x.shape)}")
-        if self.training and self.scale_quant.ready and self.offset_quant.ready:
+        if self.training and self.scale_quant.ready and self.offset_quant.ready and not self.watched:
             return self.emit(self.tap("", self._train(x)))
-        mean, var = self._batch_statistics(x) if self.training else (self.running_mean, self.running_var)
-        scale, offset = self.affine(mean, var)
-        scale, offset = self.carry("", self.scale_quant(scale)), self.carry("", self.offset_quant(offset))
-        if self._may_defer(x):
-            return Deferred(x, scale.to(torch.float64), offset.to(torch.float64))
+        scale, offset = self._quantized(*self._batch_statistics(x)) if self.training else self.held_constants()
+        assert scale is not None and offset is not None
+        if x.dtype == torch.float32 and self.may_defer():
+            return Deferred.affine(x, scale, offset)
         return self.emit(self.tap("", affine(x, scale, offset)))
 
-    def _may_defer(self, x: Tensor) -> bool:
-        """Whether the consumer can take the step along, and nobody asks for its value."""
-        alone = self.observer is None and not self._forward_hooks and not torch.is_grad_enabled()
-        return self.defers and alone and self.exact and proved.get() and x.dtype == torch.float32
+    def constants(self) -> Constants:
+        return self._quantized(self.running_mean, self.running_var)
+
+    def _quantized(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale and offset for these statistics."""
+        scale, offset = self.affine(mean, var)
+        return self.carry("", self.scale_quant(scale)), self.carry("", self.offset_quant(offset))
 
     def _train(self, x: Tensor) -> Tensor:
         """The result in training with both casts on, in one step."""
@@ -110,9 +113,10 @@ class _BatchNorm(Layer):
         """Move the running statistics towards those of the batch, of `count` values per channel."""
         with torch.no_grad():
             self.num_batches_tracked += 1
-            weight = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)
-            self.running_var.lerp_((var * (count / (count - 1))).to(self.running_var.dtype), weight)
+            kept = self.running_mean.dtype
+            weight = self.num_batches_tracked.to(kept).reciprocal() if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean.to(kept), weight)
+            self.running_var.lerp_((var * (count / (count - 1))).to(kept), weight)
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs

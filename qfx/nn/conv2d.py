@@ -13,6 +13,7 @@ from qfx.errors import QuantizationError
 from qfx.ir import Value
 from qfx.nn.arithmetic import exact_arithmetic
 from qfx.nn.layer import Layer, lower_cast, pair, single
+from qfx.nn.proven import Constants
 from qfx.nn.scope import RESULT, Scope
 from qfx.ops.base import Pair
 from qfx.quant import Quantizer, QuantSpec
@@ -52,14 +53,19 @@ class Convolution(Layer):
 
     def accumulate(self, x: Tensor) -> Tensor:
         """`convolve` with the quantized weight and bias, exact in eval."""
-        weight = self.carry(self.step, self.weight_quant(self.kernels()))
-        bias = None if self.bias is None or self.bias_quant is None else self.carry(self.step, self.bias_quant(self.bias))
+        weight, bias = self.held_constants()
+        assert weight is not None
         if not self.exact:
             return self.convolve(x, weight, bias)
         with exact_arithmetic(x.device):
             return self.convolve(x, weight, bias)
 
-    def constants(self, scope: Scope) -> list[Value]:
+    def constants(self) -> Constants:
+        weight = self.carry(self.step, self.weight_quant(self.kernels()))
+        bias = None if self.bias is None or self.bias_quant is None else self.carry(self.step, self.bias_quant(self.bias))
+        return weight, bias
+
+    def lower_constants(self, scope: Scope) -> list[Value]:
         """Weight and bias in the graph."""
         codes, type = self.weight_quant.codes(self.kernels())
         weight = scope.constant(".weight", codes, type)
@@ -123,7 +129,7 @@ class Conv2d(Convolution):
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs
         op = ops.Conv2d(self.stride, self.padding, self.dilation, self.groups, self.weight_quant.spec.k_hot, self.extra)
-        return lower_cast(scope, ".acc", self.acc, scope.add("", op, x, *self.constants(scope)))
+        return lower_cast(scope, ".acc", self.acc, scope.add("", op, x, *self.lower_constants(scope)))
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, stride={self.stride}, padding={self.padding}, groups={self.groups}"
@@ -183,7 +189,7 @@ class Conv1d(Convolution):
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs
         op = ops.Conv2d(self.stride, self.padding, self.dilation, self.groups, self.weight_quant.spec.k_hot, self.extra)
-        return lower_cast(scope, ".acc", self.acc, scope.add_on_image(op, x, *self.constants(scope)))
+        return lower_cast(scope, ".acc", self.acc, scope.add_on_image(op, x, *self.lower_constants(scope)))
 
 
 def _convolve(

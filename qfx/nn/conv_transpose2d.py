@@ -128,7 +128,7 @@ class ConvTranspose2d(_ConvTranspose):
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         spread = self.lower_spread(scope, *inputs)
-        return lower_cast(scope, ".acc", self.acc, scope.add("", self.op(), spread, *self.constants(scope)))
+        return lower_cast(scope, ".acc", self.acc, scope.add("", self.op(), spread, *self.lower_constants(scope)))
 
 
 class ConvTranspose1d(_ConvTranspose):
@@ -189,5 +189,5 @@ class ConvTranspose1d(_ConvTranspose):
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs
         image = self.lower_spread(scope, scope.as_image(x, "conv_transpose1d"))
-        result = scope.add(RESULT, self.op(), image, *self.constants(scope))
+        result = scope.add(RESULT, self.op(), image, *self.lower_constants(scope))
         return lower_cast(scope, ".acc", self.acc, scope.as_signal(result))

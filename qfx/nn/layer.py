@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
 
 from qfx.errors import QuantizationError
 from qfx.ir import Value
+from qfx.nn.proven import Constants, current
 from qfx.nn.scope import IMAGE, RESULT, Scope
 from qfx.ops import Requantize
 from qfx.quant import Quantizer
-
-proved: ContextVar[bool] = ContextVar("inside the forward of a model whose proof holds", default=False)
 
 Observer = Callable[[str, Tensor], None]
 """Called with the suffix and the real value of every step that a layer computes."""
@@ -53,6 +51,32 @@ class Layer(nn.Module):
     def first_cast(self, operand: int) -> Quantizer | None:
         """The quantizer that operand number `operand` meets first, before anything else happens to it."""
         return None
+
+    def constants(self) -> Constants:
+        """What the layer computes with, made of its parameters, in the dtype of the step."""
+        return ()
+
+    def held_constants(self) -> Constants:
+        """`constants()`; while a proof holds they are computed once, unless a gradient or a hook wants to see how."""
+        hooks: list[object] = [*self._forward_pre_hooks]
+        proven = current.get() if self.exact and not (torch.is_grad_enabled() or hooks or self.watched) else None
+        if proven is None:
+            return self.constants()
+        found = proven.constants(self)
+        if found is None:
+            found = self.constants()
+            proven.keep(self, found)
+        return found
+
+    def may_defer(self) -> bool:
+        """Whether the consumer can take the layer's last step along, and nobody asks for its value."""
+        alone = self.observer is None and not self._forward_hooks and not torch.is_grad_enabled()
+        return self.defers and self.exact and alone and not self.watched and current.get() is not None
+
+    @property
+    def watched(self) -> bool:
+        """Whether a hook wants to see what a quantizer does."""
+        return any(quantizer.watched for quantizer in self._quantizers())
 
     @property
     def exact(self) -> bool:

@@ -9,6 +9,7 @@ from qfx import ops
 from qfx.ir import Value
 from qfx.nn.arithmetic import exact_arithmetic
 from qfx.nn.layer import Layer, lower_cast, lower_constant
+from qfx.nn.proven import Constants
 from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
 
@@ -47,9 +48,14 @@ class Linear(Layer):
         self.bias_quant = Quantizer(bias_spec, out_features) if bias else None
         self.acc = None if acc is None else Quantizer(acc)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def constants(self) -> Constants:
         weight = self.carry("", self.weight_quant(self.weight))
         bias = None if self.bias is None or self.bias_quant is None else self.carry("", self.bias_quant(self.bias))
+        return weight, bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.held_constants()
+        assert weight is not None
         x = self.carry("", x)
         if self.exact:
             with exact_arithmetic(x.device):

@@ -14,8 +14,9 @@ from qfx.errors import QuantizationError
 from qfx.exactness import Proof
 from qfx.ir import Graph
 from qfx.nn.arithmetic import exact_arithmetic
-from qfx.nn.layer import proved
+from qfx.nn.layer import Layer
 from qfx.nn.proof import install
+from qfx.nn.proven import Proven, current
 from qfx.quant import Quantizer, quantizers
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ class Model(nn.Module):
     def __init__(self, module: nn.Module | None = None) -> None:
         super().__init__()
         self.module = module
-        self._proof_key: object = None
-        self._proofs: dict[str, Proof] = {}
+        self._proven: Proven | None = None
         self._shapes: list[Shape] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -57,15 +57,15 @@ class Model(nn.Module):
         if _inside.get():  # a part of a larger model: the larger one proves
             return super().__call__(*args, **kwargs)
         proving = not self.training and all(isinstance(argument, Tensor) for argument in args) and bool(args)
-        holds = proving and self._prove([tuple(argument.shape[1:]) for argument in args])
-        exact = exact_arithmetic(args[0].device) if holds else nullcontext()
-        token, proof_token = _inside.set(True), proved.set(holds)
+        proven = self._prove([tuple(argument.shape[1:]) for argument in args]) if proving else None
+        exact = nullcontext() if proven is None else exact_arithmetic(args[0].device)
+        token, proof_token = _inside.set(True), current.set(proven)
         try:
             with exact:
                 return super().__call__(*args, **kwargs)
         finally:
             _inside.reset(token)
-            proved.reset(proof_token)
+            current.reset(proof_token)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The wrapped network; a subclass has a forward of its own."""
@@ -90,12 +90,13 @@ class Model(nn.Module):
         if input_shape is None and not self._shapes:
             raise QuantizationError("exactness() needs input_shape=(channels, height, width) before the first forward in eval")
         shapes = self._shapes if input_shape is None else input_shape
+        self._proven = None  # the layers get the carriers of these shapes
         return list(install(self._lowered(shapes, "network")).values())
 
     def train(self, mode: bool = True) -> Self:
         """As in torch; the proof does not survive training."""
         if mode:
-            self._proof_key = None
+            self._proven = None
         return super().train(mode)
 
     def _lowered(self, shapes: Shape | Sequence[Shape], name: str) -> Lowered:
@@ -103,21 +104,30 @@ class Model(nn.Module):
 
         return lower_traced(self, shapes, name)
 
-    def _prove(self, shapes: list[Shape]) -> bool:
-        """Prove the model, unless that was done; returns whether it computes exactly."""
+    def _prove(self, shapes: list[Shape]) -> Proven | None:
+        """The proof, made unless there is one that holds; None for a model that does not compute exactly."""
         modules = _modules(self)
-        modes = [(module.enabled, module.calibrating) for module in modules if isinstance(module, Quantizer)]
-        if not any(enabled for enabled, _ in modes) or any(calibrating for _, calibrating in modes):
-            return False
+        formats = [(module.enabled, module.calibrating, module.spec) for module in modules if isinstance(module, Quantizer)]
+        if not any(enabled for enabled, *_ in formats) or any(calibrating for _, calibrating, _ in formats):
+            return None
+        key = (shapes, formats)
         tensors = [t for module in modules for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
-        key = (tuple(shapes), tuple(modes), tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors))
-        if key == self._proof_key:
-            return True
-        quantizers(self)  # they learn their names, for messages
-        with torch.no_grad():
-            self._proofs = install(self._lowered(shapes, "network"))
-        self._shapes, self._proof_key = shapes, key
-        return True
+        if self._proven is None or not self._proven.holds(key, tensors, _carriers(modules)):
+            self._proven = None
+            quantizers(self)  # they learn their names, for messages
+            with torch.no_grad():
+                proofs = install(self._lowered(shapes, "network"))
+            self._shapes, self._proven = shapes, Proven(proofs, key, tensors, _carriers(modules))
+        return self._proven
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the proof, which is about these tensors and no copies."""
+        return {**self.__dict__, "_proven": None}
+
+
+def _carriers(modules: Sequence[nn.Module]) -> dict[nn.Module, object]:
+    """The carriers of every layer: a new dictionary for every proof."""
+    return {module: module.carriers for module in modules if isinstance(module, Layer)}
 
 
 def _modules(model: nn.Module) -> list[nn.Module]:
@@ -128,5 +138,5 @@ def _modules(model: nn.Module) -> list[nn.Module]:
         module = waiting.pop()
         if id(module) not in found:
             found[id(module)] = module
-            waiting += list(module.children())
+            waiting += [child for child in module._modules.values() if child is not None]  # pyright: ignore[reportPrivateUsage]
     return list(found.values())

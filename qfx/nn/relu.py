@@ -35,7 +35,7 @@ class ReLU(Layer):
 
     def forward(self, x: Tensor | Deferred) -> Tensor:
         if isinstance(x, Deferred):
-            if self.observer is None and self.quant is not None:
+            if self.observer is None and self.quant is not None and not self.quant.watched:
                 return self.emit(x.cast(self.quant, relu=True))
             x = x.value()
         if self.observer is None:  # nobody wants the value between the two

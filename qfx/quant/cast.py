@@ -10,8 +10,9 @@
 moved by it. R is a rounding mode or the K-hot projection. The formula is that of LSQ and TQT in the variable f = -log2(step).
 Overflow terms are 10 to 1000 times larger than the others: give f an optimizer group of its own (`qfx.training`).
 
-Three ways compute it, with the same bits in the forward: the kernel, where it serves; `saturate` with a backward of a few passes,
-for AP_RND and AP_SAT; and `quantize`, which knows every mode and keeps a mask.
+Several ways compute it, with the same bits in the forward: the kernel, where it serves; for AP_RND and AP_SAT on a GPU the fused
+kernels of `qfx.quant.fused`, else `saturate` with a backward of a few passes; and `quantize`, which knows every mode and keeps a
+mask.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import torch
 from torch import Tensor
 
 from qfx.fixed import Overflow, Rounding
-from qfx.quant import kernel
+from qfx.quant import fused, kernel
 from qfx.quant.khot import project_k_hot
 from qfx.quant.rounding import exp2, handle_overflow, round_to_integer
 from qfx.quant.spec import MAX_FRAC, QuantSpec
@@ -69,7 +70,7 @@ def _quantize(x: Tensor, scale: Factor, step: Factor, spec: QuantSpec) -> tuple[
     scaled = x * scale
     type = spec.type(0)
     if spec.k_hot is not None:
-        codes, inside = project_k_hot(scaled, spec.k_hot, type)
+        codes, inside = project_k_hot(scaled, spec.k_hot, type, spec.max_exponent)
     else:
         rounded = round_to_integer(scaled, spec.rounding)
         codes = handle_overflow(rounded, scaled, type, spec.overflow)
@@ -108,6 +109,33 @@ def _factors(frac: Tensor, x: Tensor) -> tuple[Factor, Factor]:
     return _scale_and_step(integer_frac(frac), x)
 
 
+def _tensors(scale: Factor, step: Factor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The factors on the device of x; a tensor there reads nothing back."""
+    return torch.as_tensor(scale, dtype=x.dtype, device=x.device), torch.as_tensor(step, dtype=x.dtype, device=x.device)
+
+
+def _fuses(x: Tensor) -> bool:
+    return kernel.enabled() and fused.serves(x, agrees)
+
+
+def agrees(device: torch.device) -> bool:
+    """Whether the fused kernels on this device give the bits of torch's operations there, forward and backward."""
+    for dtype, signed, relu in ((torch.float32, True, False), (torch.float64, False, True), (torch.float32, False, True)):
+        spec = QuantSpec(4, signed)
+        x = torch.arange(-4096, 4096, dtype=dtype, device=device) / 512
+        x = torch.cat([x, torch.nextafter(x, x + 1), torch.nextafter(x, x - 1)])
+        factors = _tensors(*_scale_and_step(torch.tensor(1, device=device), x), x)
+        type = spec.type(0)
+        wanted, inside = _quantize(x.relu() if relu else x, *factors, spec)
+        dx, shares = fused.backward(torch.ones_like(x), x, *factors, type.min_int, type.max_int, relu)
+        expected = torch.where(inside, x.relu() if relu else x, 0) - wanted
+        same = [fused.cast(x, *factors, type.min_int, type.max_int) == wanted, shares == expected]
+        same.append(dx == (inside & ((x > 0) | (not relu))).to(dtype))
+        if not all(bool(part.all()) for part in same):
+            return False
+    return True
+
+
 def compute(
     x: Tensor, frac: Tensor, spec: QuantSpec, relu: bool = False, narrow: bool = False
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -124,6 +152,10 @@ def compute(
         points = frac.detach().to(x.dtype).contiguous()
         return kernel.cast(x, points, spec, relu, narrow), (x, points)
     scale, step = _factors(frac, x)
+    if _is_plain(spec) and _fuses(x):
+        type = spec.type(0)
+        q = fused.cast(x, *_tensors(scale, step, x), type.min_int, type.max_int)
+        return q.to(torch.float32) if narrow else q, (x, frac)
     if _is_plain(spec):
         q = saturate(x, scale, step, spec)
         saved = (x, frac, q)
@@ -142,12 +174,16 @@ def gradients(grad: Tensor, saved: tuple[Tensor, ...], spec: QuantSpec, relu: bo
     dx, dfrac = _gradients(grad.to(saved[0].dtype), saved, spec, relu)
     if spec.scale_gradient:
         values = saved[0].numel() // max(1, dfrac.numel())
-        dfrac = dfrac / math.sqrt(max(1, values * spec.type(0).max_int))
+        dfrac = dfrac / math.sqrt(max(1, values * spec.largest))
     return dx, dfrac
 
 
 def _gradients(grad: Tensor, saved: tuple[Tensor, ...], spec: QuantSpec, relu: bool) -> tuple[Tensor, Tensor]:
     x, frac = saved[:2]
+    if len(saved) == 2 and x.device.type != "cpu":
+        type, factors = spec.type(0), _tensors(*_factors(frac, x), x)
+        dx, shares = fused.backward(grad, x, *factors, type.min_int, type.max_int, relu)
+        return dx, (shares.reshape(len(frac), -1).sum(1) if frac.dim() else shares.sum()) * LN2
     if len(saved) == 2:
         return kernel.cast_backward(kernel.like(grad, x), x, frac, spec, relu)
     q = saved[2]

@@ -87,26 +87,78 @@ void cast_narrowing(const double *x, float *q, const double *frac, int64_t count
     }
 }
 
-/* The steps of eval between a convolution and the next in one: the affine step and, with relu, max(., 0) in float64, the cast, and
- * the result in float32.
+/* One operand of `sum_cast`: x, or scale[c] * x + offset[c], cast to at most 24 bits where `to` is given. */
+typedef struct {
+    const float *x;
+    const double *scale, *offset; /* null: x itself; with `to` only */
+    const float *frac;
+    const format *to; /* null: no cast */
+} operand;
+
+#ifdef FP_FAST_FMA
+#define MULTIPLY_ADD(x, a, b) fma(x, a, b)
+#else
+#define MULTIPLY_ADD(x, a, b) ((x) * (a) + (b))
+#endif
+
+/* q = Q(a * x + b), each step exact in double. AP_RND is floor(. + 1/2), a sum that the proof of eval has bounded. */
+static inline void affine_cast(const float *restrict x, float *restrict q, double a, double b, float frac, const format *to,
+                               int64_t count) {
+    if (to->rounding == RND) {
+        const int f = integer_frac_f32(frac);
+        const float step = ldexpf(1, -f), low = (float)to->low, high = (float)to->high;
+        a = ldexp(a, f), b = ldexp(b, f);
+        for (int64_t i = 0; i < count; i++)
+            q[i] = clip_f32((float)floor(MULTIPLY_ADD((double)x[i], a, b) + 0.5), low, high) * step;
+        return;
+    }
+    double wide[RUN];
+    for (int64_t i = 0; i < count; i++)
+        wide[i] = MULTIPLY_ADD((double)x[i], a, b);
+    cast_block_f64(wide, wide, count, frac, to);
+    for (int64_t i = 0; i < count; i++)
+        q[i] = (float)wide[i];
+}
+
+static inline void operand_run(const operand *from, float *value, int64_t start, int64_t channel, int64_t count) {
+    const float *x = from->x + start;
+    if (from->scale)
+        affine_cast(x, value, from->scale[channel], from->offset[channel], *from->frac, from->to, count);
+    else if (from->to)
+        cast_block_f32(x, value, count, *from->frac, from->to);
+    else
+        memcpy(value, x, (size_t)count * sizeof *x);
+}
+
+/* The element-wise steps of eval between a convolution and the next in one: the sum of the operands (samples, channels, image), cast
+ * where `to` is given. Only where the steps before a cast are proved exact in double, and the sum in float.
  */
-void affine_cast(const float *x, float *q, const double *scale, const double *offset, const double *frac, int64_t samples,
-                 int64_t channels, int64_t image, int32_t relu, const format *to, int32_t threads) {
+void sum_cast(const operand *operands, int32_t number, float *q, const float *frac, const format *to, int64_t samples,
+              int64_t channels, int64_t image, int32_t threads) {
 #pragma omp parallel for num_threads(threads) if (samples * channels * image > SMALL)
     for (int64_t plane = 0; plane < samples * channels; plane++) {
-        const double a = scale[plane % channels], b = offset[plane % channels];
-        for (int64_t start = 0; start < image; start += RUN) {
-            const int64_t length = image - start < RUN ? image - start : RUN;
-            const float *from = x + plane * image + start;
-            float *result = q + plane * image + start;
-            double wide[RUN], cast[RUN];
-            for (int64_t i = 0; i < length; i++) {
-                const double value = (double)from[i] * a + b;
-                wide[i] = relu && value < 0 ? 0 : value;
+        const int64_t channel = plane % channels, end = (plane + 1) * image;
+        for (int64_t start = plane * image; start < end; start += RUN) {
+            const int64_t count = end - start < RUN ? end - start : RUN;
+            float sum[RUN], other[RUN];
+            operand_run(operands, sum, start, channel, count);
+            for (int32_t which = 1; which < number; which++) {
+                operand_run(operands + which, other, start, channel, count);
+                for (int64_t i = 0; i < count; i++)
+                    sum[i] += other[i];
             }
-            cast_block_f64(wide, cast, length, *frac, to);
-            for (int64_t i = 0; i < length; i++)
-                result[i] = (float)cast[i];
+            if (to)
+                cast_block_f32(sum, q + start, count, *frac, to);
+            else
+                memcpy(q + start, sum, (size_t)count * sizeof *sum);
         }
     }
+}
+
+/* Whether `number` pieces of memory hold the same bytes as their copies. */
+int32_t same_bytes(const int64_t *addresses, const int64_t *copies, const int64_t *sizes, int64_t number) {
+    for (int64_t i = 0; i < number; i++)
+        if (memcmp((const void *)(intptr_t)addresses[i], (const void *)(intptr_t)copies[i], (size_t)sizes[i]))
+            return 0;
+    return 1;
 }

@@ -16,8 +16,9 @@ import secrets
 import shlex
 import shutil
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from qfx.fixed import Overflow, Rounding
+from qfx.quant.khot import limits
 from qfx.quant.spec import QuantSpec
 
 SOURCES = ("kernel.c", "loops.h")
@@ -51,6 +53,25 @@ class _Format(ctypes.Structure):
     )
 
 
+class _Operand(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_void_p) for name in ("x", "scale", "offset", "frac", "to"))
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What `sum_cast` adds: x, or scale[c] * x + offset[c], cast where there is a format.
+
+    Attributes:
+        x: (batch, channel, ...), float32.
+        affine: scale and offset (channel,), float64.
+        cast: real binary point (), float32, and format.
+    """
+
+    x: Tensor
+    affine: tuple[Tensor, Tensor] | None = None
+    cast: tuple[Tensor, QuantSpec] | None = None
+
+
 class _State:
     """Whether the kernel is wanted, and what became of it."""
 
@@ -68,6 +89,11 @@ def using(kernel: bool) -> Generator[None]:
         yield
     finally:
         _State.enabled = before
+
+
+def enabled() -> bool:
+    """Whether kernels are wanted at all, this one and those of a GPU."""
+    return _State.enabled
 
 
 def status() -> str:
@@ -179,13 +205,37 @@ def affine_widening(x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
     return y
 
 
-def affine_cast(x: Tensor, scale: Tensor, offset: Tensor, frac: Tensor, spec: QuantSpec, relu: bool) -> Tensor:
-    """The float32 cast of scale[c] * x + offset[c], of its positive part with `relu`; x float32, the others float64; contiguous."""
+def sum_cast(operands: Sequence[Operand], frac: Tensor, spec: QuantSpec, relu: bool) -> Tensor:
+    """The cast of the operands' sum, of its positive part with `relu`, to at most 24 bits; float32.
+
+    One operand, or several that are cast themselves or not scaled. Only where every step before a cast is proved exact in float64,
+    and the sum in float32.
+
+    Args:
+        operands: contiguous, of one shape (batch, channel, ...).
+        frac: float32, a scalar.
+    """
+    x, to = operands[0].x, _above_zero(spec) if relu else _format(spec, False)
+    last: tuple[int | None, int | None] = (frac.data_ptr(), ctypes.addressof(to))
+    table = (_Operand * len(operands))(*map(_pointers, operands))
+    if operands[0].cast is None and operands[0].affine is not None:  # the last cast is its own
+        (table[0].frac, table[0].to), last = last, (None, None)
     q = torch.empty_like(x)
-    pointers = [tensor.data_ptr() for tensor in (x, q, scale, offset, frac)]
-    sizes = (x.shape[0], x.shape[1], _image(x))
-    _loaded().affine_cast(*pointers, *sizes, relu, ctypes.byref(_format(spec, False)), torch.get_num_threads())
+    _loaded().sum_cast(table, len(table), q.data_ptr(), *last, x.shape[0], x.shape[1], _image(x), torch.get_num_threads())
     return q
+
+
+def _pointers(operand: Operand) -> tuple[int | None, ...]:
+    scale, offset = operand.affine or (None, None)
+    frac, spec = operand.cast or (None, None)
+    tensors = (operand.x, scale, offset, frac)
+    to = None if spec is None else ctypes.addressof(_format(spec, False))
+    return *(None if tensor is None else tensor.data_ptr() for tensor in tensors), to
+
+
+def same_bytes(addresses: Tensor, copies: Tensor, sizes: Tensor) -> bool:
+    """Whether the memory at `addresses` holds what that at `copies` does; int64, sizes in bytes."""
+    return bool(_loaded().same_bytes(addresses.data_ptr(), copies.data_ptr(), sizes.data_ptr(), len(sizes)))
 
 
 def _image(x: Tensor) -> int:
@@ -195,13 +245,20 @@ def _image(x: Tensor) -> int:
 @cache
 def _format(spec: QuantSpec, relu: bool) -> _Format:
     type = spec.type(0)
-    low, high, most = type.min_int, type.max_int, type.width - int(type.signed)
+    if spec.k_hot is not None:
+        low, high, (least, largest), most = limits(spec.k_hot, type, spec.max_exponent)
+        return _Format(K_HOT, spec.k_hot, most, relu, low, high, least - 1, largest + 1)
+    low = type.min_int
     if spec.overflow is Overflow.SAT_SYM and type.signed:
         low = -type.max_int if type.width > 1 else -1
-    if spec.k_hot == 1:
-        high = 2 ** (most - 1) if most else 0
-    rounding = K_HOT if spec.k_hot is not None else ROUNDINGS.index(spec.rounding.name)
-    return _Format(rounding, spec.k_hot or 0, most, relu, low, high, type.min_int - 1, type.max_int + 1)
+    return _Format(ROUNDINGS.index(spec.rounding.name), 0, 0, relu, low, type.max_int)
+
+
+@cache
+def _above_zero(spec: QuantSpec) -> _Format:
+    """The format of max(x, 0): zero is a code, and no mode swaps two values."""
+    wanted = _format(spec, False)
+    return _Format(wanted.rounding, wanted.digits, wanted.most, 0, max(wanted.low, 0.0), wanted.high)
 
 
 def _function(name: str, x: Tensor) -> ctypes._NamedFuncPointer:  # pyright: ignore[reportPrivateUsage]
@@ -227,11 +284,13 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     single = {
         "affine_widening": [*[pointer] * 4, *[count] * 3, threads],
         "cast_narrowing": [*[pointer] * 3, count, pointer, threads],
-        "affine_cast": [*[pointer] * 5, *[count] * 3, ctypes.c_int32, pointer, threads],
+        "sum_cast": [pointer, ctypes.c_int32, *[pointer] * 3, *[count] * 3, threads],
+        "same_bytes": [*[pointer] * 3, count],
     }
     for name, types in {**both, **single}.items():
         function = getattr(library, name)
         function.argtypes, function.restype = types, None
+    library.same_bytes.restype = ctypes.c_int32
     return library
 
 

@@ -81,6 +81,12 @@ class Quantizer(nn.Module):
         """Whether the forward casts, and does nothing else."""
         return self.enabled and not self.calibrating and self._flag("calibrated")
 
+    @property
+    def watched(self) -> bool:
+        """Whether a hook wants to see the forward, so that nothing may be computed in its place."""
+        hooks: list[object] = [*self._forward_hooks, *self._forward_pre_hooks]
+        return bool(hooks)
+
     def point(self) -> Tensor:
         """The real binary point for the forward; without a gradient if training no longer moves it."""
         return self.frac if self.spec.learn and not self._flag("frozen") else self.frac.detach()

@@ -27,8 +27,7 @@ def best_frac(x: Tensor, spec: QuantSpec) -> Tensor:
     x = x.detach().to(torch.float64)
     rows = x.reshape(len(x), -1) if spec.per_channel else _sample(x).view(1, -1)
     largest = _reachable(rows, spec).amax(1)
-    magnitude_bits = spec.width - int(spec.signed)
-    start = magnitude_bits - torch.frexp(largest)[1].to(torch.int64)
+    start = spec.largest.bit_length() - torch.frexp(largest)[1].to(torch.int64)
     best, least = start, torch.full_like(largest, torch.inf)
     for delta in range(-2, spec.width + 8):
         frac = (start + delta).clamp(-MAX_FRAC, MAX_FRAC)

@@ -89,7 +89,7 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
     for epoch in range(recipe.epochs):
         losses: list[Tensor] = []
         for x, y in data:
-            losses.append(_train_step(model, optimizer, x, y, recipe))
+            losses.append(train_step(model, optimizer, x, y, recipe))
             schedule.step()
             freezer.step()
             if weights is not None:
@@ -118,8 +118,8 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch: int = 256) -> float:
     return 100.0 * hits / len(y)
 
 
-def _train_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, recipe: Recipe) -> Tensor:
-    """One step; returns the loss."""
+def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, recipe: Recipe) -> Tensor:
+    """Forward, backward and the optimizer's step; returns the loss, which nothing has read yet."""
     optimizer.zero_grad(set_to_none=True)
     output: Any = model(x)
     loss = functional.cross_entropy(output, y, label_smoothing=recipe.label_smoothing)

@@ -6,7 +6,8 @@ Nagel et al., "Overcoming Oscillations in Quantization-Aware Training" (2022): w
     o = 1 if the code changed in the direction opposite to its last change, else 0
     frequency <- m o + (1 - m) frequency,    average <- m code + (1 - m) average
 
-A weight whose frequency exceeds the threshold stays at round(average) for good.
+A weight whose frequency exceeds the threshold stays at round(average) for good. A binary point that moves takes codes and averages
+along, so that the weights keep their values; what its step changes in the codes is no oscillation.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ FEW_BITS = 4
 class _Watched:
     weight: Tensor
     quantizer: Quantizer
+    frac: Tensor
     code: Tensor
     direction: Tensor
     frequency: Tensor
@@ -56,8 +58,9 @@ class OscillationFreezer:
         """Look at the weights, and put the frozen ones back; call it after each optimizer step."""
         m = self.momentum
         for w in self._watched:
+            still = self._follow(w)
             code = _codes(w.weight, w.quantizer)
-            change = torch.sign(code - w.code)
+            change = torch.sign(code - w.code) * still
             w.frequency.lerp_((change * w.direction < 0).to(code.dtype), m)
             w.direction = torch.where(change != 0, change, w.direction)
             w.average = torch.where(w.frozen, w.average, torch.lerp(w.average, code, m))
@@ -65,6 +68,14 @@ class OscillationFreezer:
             held = torch.round(w.average) * _factor(w.weight, w.quantizer, -1)
             w.weight.copy_(torch.where(w.frozen, held, w.weight))
             w.code = torch.where(w.frozen, torch.round(w.average), code)
+
+    @staticmethod
+    def _follow(w: _Watched) -> Tensor:
+        """Bring codes and averages to the binary point in use; returns where it is still that of the last step, as 1 or 0."""
+        frac, before = w.quantizer.fracs, w.frac
+        moved = _shaped(exp2(frac - before, w.weight.dtype), w.weight)
+        w.frac, w.code, w.average = frac, w.code * moved, w.average * moved
+        return _shaped((frac == before).to(w.weight.dtype), w.weight)
 
     def frozen(self) -> int:
         """How many weights are frozen."""
@@ -75,7 +86,9 @@ def _watch(weight: Tensor, quantizer: Quantizer) -> _Watched:
     with torch.no_grad():
         code = _codes(weight, quantizer)
     zeros = torch.zeros_like(code)
-    return _Watched(weight, quantizer, code, zeros, zeros.clone(), code.clone(), torch.zeros_like(code, dtype=torch.bool))
+    return _Watched(
+        weight, quantizer, quantizer.fracs, code, zeros, zeros.clone(), code.clone(), torch.zeros_like(code, dtype=torch.bool)
+    )
 
 
 def _codes(weight: Tensor, quantizer: Quantizer) -> Tensor:
@@ -84,5 +97,9 @@ def _codes(weight: Tensor, quantizer: Quantizer) -> Tensor:
 
 def _factor(weight: Tensor, quantizer: Quantizer, sign: int) -> Tensor:
     """`2**(sign * frac)`, in a shape that broadcasts over the weight."""
-    factor = exp2(sign * quantizer.fracs, weight.dtype)
+    return _shaped(exp2(sign * quantizer.fracs, weight.dtype), weight)
+
+
+def _shaped(factor: Tensor, weight: Tensor) -> Tensor:
+    """One factor, or one per channel, in a shape that broadcasts over the weight."""
     return factor.view(-1, *[1] * (weight.dim() - 1)) if factor.dim() else factor

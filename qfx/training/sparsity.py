@@ -10,8 +10,6 @@ Its gradient, +-1 / step, pulls each weight towards the nearest code with one di
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 from torch import Tensor, nn
 
@@ -56,5 +54,5 @@ def _sparser(weight: Tensor, quantizer: Quantizer) -> tuple[Tensor, Tensor]:
         unfinished = nearest != q
         target = torch.where(unfinished, nearest, target)
         digits += unfinished
-        nearest, _ = quantize(q, frac, dataclasses.replace(spec, k_hot=k))
+        nearest, _ = quantize(q, frac, spec.with_digits(k))
     return target, digits

@@ -1,7 +1,7 @@
 """Training in stages: from wider codes to narrower ones, from dense codes to K-hot ones.
 
 Each stage is a `fit` with its recipe. A stage may give quantizers more bits or digits than they are to end with; the last gives
-none more. Binary points move with the width, so that the range stays.
+none more. Binary points move with the largest code, so that the range stays.
 """
 
 from __future__ import annotations
@@ -60,16 +60,18 @@ def fit_stages(model: nn.Module, data: Batches, stages: Sequence[Stage], progres
 def relaxed(spec: QuantSpec, stage: Stage) -> QuantSpec:
     """The format in place of `spec` during a stage."""
     if spec.frac is None and spec.width <= FEW_BITS:
-        spec = dataclasses.replace(spec, width=min(spec.width + stage.extra_bits, MAX_WIDTH))
+        width = min(spec.width + stage.extra_bits, MAX_WIDTH)
+        exponent = None if spec.max_exponent is None else spec.max_exponent + width - spec.width
+        spec = dataclasses.replace(spec, width=width, max_exponent=exponent)
     if spec.k_hot is not None:
         digits = None if stage.extra_digits is None else spec.k_hot + stage.extra_digits
-        spec = dataclasses.replace(spec, k_hot=digits)
+        spec = spec.with_digits(digits)
     return spec
 
 
 def change_spec(quantizer: Quantizer, spec: QuantSpec) -> None:
-    """Give a calibrated quantizer another format; its range stays as far as the width allows, and it learns again."""
+    """Give a calibrated quantizer another format; its range stays as far as the codes allow, and it learns again."""
     with torch.no_grad():
-        quantizer.frac.add_(spec.width - quantizer.spec.width)
+        quantizer.frac.add_(spec.largest.bit_length() - quantizer.spec.largest.bit_length())
     quantizer.spec = spec
     quantizer.frozen.fill_(False)

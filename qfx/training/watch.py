@@ -202,10 +202,11 @@ class Watcher:
             self._hooks.append(quantizer.register_forward_hook(self._hook(path)))
 
     def _hook(self, path: str) -> Any:
-        def measure(quantizer: Quantizer, args: tuple[Tensor, ...], result: Tensor) -> None:
+        def measure(quantizer: Quantizer, args: tuple[Any, ...], result: Tensor) -> None:
+            x, relu = args[0].detach(), args[1:2] == (True,)
             with torch.no_grad():
                 measured = self._measured.setdefault(path, _Measured())
-                measured.add(quantizer, args[0].detach(), result.detach(), path.endswith(CONSTANT))
+                measured.add(quantizer, x.relu() if relu else x, result.detach(), path.endswith(CONSTANT))
 
         return measure
 

@@ -177,3 +177,23 @@ def test_a_format_that_does_not_exist() -> None:
     config = qfx.ConvertConfig(overflow=Overflow.WRAP_SM)
     with pytest.raises(ConversionError, match=r"1 \(ReLU\).*: a quantizer of 8 bits: .*AP_WRAP_SM"):
         qfx.convert(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), config, reals(4))
+
+
+def test_exponents_of_digits_by_layer() -> None:
+    """A layer with all codes takes no limit over from the others; a limit that does not fit names the layer."""
+    given = {"weights_k_hot": 2, "weights_max_exponent": 4, "norm": 6, "norm_k_hot": 1, "norm_max_exponent": 3}
+    layers = {"1": {"weights_max_exponent": 2}, "2": {"weights_k_hot": 0, "norm_k_hot": 0}}
+    config = qfx.ConvertConfig(layers=layers, **given)  # type: ignore[arg-type]
+    weights = [config.formats(str(number), "Linear").weight() for number in range(3)]
+    assert [(spec.k_hot, spec.max_exponent) for spec in weights] == [(2, 4), (2, 2), (None, None)]
+    scales = [config.formats(str(number), "BatchNorm1d").scale() for number in (0, 2)]
+    assert [(spec.k_hot, spec.max_exponent) for spec in scales] == [(1, 3), (None, None)]
+    network = qfx.convert(nn.Sequential(*(nn.Linear(4, 4) for _ in range(3))), config, reals(4))
+    digits = [abs(network.lower((4,)).values[f"{number}.weight"].codes) for number in range(2)]
+    assert 8 < digits[0].max() <= 32 and 4 < digits[1].max() <= 8
+    with pytest.raises(ConfigError, match="weights_max_exponent = -1, but the largest exponent of a digit is wanted, 0 or more"):
+        qfx.ConvertConfig(weights_max_exponent=-1)
+    with pytest.raises(
+        ConversionError, match=r"0 \(Linear\).*: 2-hot codes with exponents up to 7 reach 256, but signed codes of 8"
+    ):
+        qfx.convert(nn.Sequential(nn.Linear(4, 3)), qfx.ConvertConfig(weights_k_hot=2, weights_max_exponent=7), reals(4))

@@ -26,6 +26,7 @@ SPECS = [
     *[QuantSpec(width, signed, rounding=r, overflow=o) for width in (1, 2, 5, 8, 16) for signed in (True, False)
       for r in Rounding for o in SATURATING],
     *[QuantSpec(width, signed, k_hot=k) for width in (1, 2, 4, 8, 12) for signed in (True, False) for k in (1, 2, 3, 4, 5)],
+    *[QuantSpec(8, signed, k_hot=k, max_exponent=e) for e in (0, 3, 5) for signed in (True, False) for k in (1, 2, 3)],
 ]  # fmt: skip
 
 
@@ -216,6 +217,7 @@ def test_compiled_once_and_kept(tmp_path: Path) -> None:
     [
         ({"CC": "no-such-compiler"}, "torch computes the casts, since the kernel cannot be made: .*no-such-compiler"),
         ({"CC": "false"}, "the kernel cannot be made: .*false"),
+        ({"CC": "", "PATH": "/nowhere"}, r"the kernel cannot be made: no C compiler \(cc, gcc or clang\) was found"),
         ({"QFX_KERNEL": "0"}, "the kernel is switched off"),
     ],
 )

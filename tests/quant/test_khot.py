@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,8 @@ from torch import Tensor
 
 from qfx.fixed import FixedType
 from qfx.ops.base import signed_digits
-from qfx.quant import Quantizer, QuantSpec, project_k_hot
+from qfx.quant import Quantizer, QuantSpec, kernel, project_k_hot
+from qfx.quant.cast import compute, quantize
 
 CASES = [(width, k) for width in range(1, 10) for k in (1, 2, 3, 4)]
 
@@ -35,6 +38,48 @@ def test_optimal_and_within_k_digits(width: int, k: int, signed: bool, dtype: to
     assert bool(torch.isin(found, levels(type, k)).all())
     best = (x[:, None].to(torch.float64) - levels(type, k)).abs().amin(1)
     torch.testing.assert_close((found - x).abs(), best, rtol=0, atol=0)
+
+
+def sums(k: int, most: int, signed: bool) -> Tensor:
+    """Every sum of at most k signed powers of two with exponents 0..most, by brute force; from 0 if unsigned."""
+    digits = [0, *(sign * 2**e for e in range(most + 1) for sign in (1, -1))]
+    codes = torch.tensor(sorted({sum(chosen) for chosen in itertools.combinations_with_replacement(digits, k)}))
+    return codes[(codes >= 0) | signed].to(torch.float64)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize(("k", "most"), [(k, most) for k in (1, 2, 3) for most in range(6)])
+def test_optimal_with_a_largest_exponent(k: int, most: int, signed: bool, dtype: torch.dtype) -> None:
+    """No digit above it, and of all such sums the nearest; the kernel gives the same bits."""
+    spec = QuantSpec(9, signed, k_hot=k, frac=0, max_exponent=most)
+    grid, x = sums(k, most, signed), fine_grid(FixedType(signed, 8, 0), dtype)
+    found, inside = quantize(x, torch.tensor(0), spec)
+    assert bool(torch.isin(found.to(torch.float64), grid).all()) and float(grid.max()) == spec.largest
+    best = (x[:, None].to(torch.float64) - grid).abs().amin(1)
+    torch.testing.assert_close((found - x).abs().to(torch.float64), best, rtol=0, atol=0)
+    reached = (x.abs() < spec.largest + 1) & ((x >= -0.5) | signed)
+    assert torch.equal(inside[x != -0.5], reached[x != -0.5])
+    with kernel.using(True):
+        assert torch.equal(compute(x, torch.tensor(0.0, dtype=dtype), spec)[0], found)
+
+
+def test_a_largest_exponent_of_a_quantizer() -> None:
+    """Calibration knows how far the digits reach, and the range of digits is 2**-frac to 2**(max_exponent - frac)."""
+    weight = torch.randn(400, generator=torch.Generator().manual_seed(0))
+    for k, most in ((1, 3), (2, 2), (3, 0)):
+        quantizer = Quantizer(QuantSpec.weights(8, k_hot=k, max_exponent=most))
+        quantizer.calibrate(weight)
+        codes, _ = quantizer.codes(weight)
+        errors = [float((quantize(weight, torch.tensor(f), quantizer.spec)[0] - weight).square().mean()) for f in range(-12, 13)]
+        assert int(quantizer.fracs) == int(np.argmin(errors)) - 12
+        assert int(signed_digits(codes).max()) <= k and bool(torch.isin(torch.from_numpy(codes), sums(k, most, True)).all())
+
+
+def test_other_digits_keep_the_limit_where_it_fits() -> None:
+    spec = QuantSpec(6, k_hot=2, max_exponent=3)
+    assert (spec.largest, spec.with_digits(3).max_exponent, spec.with_digits(4).max_exponent) == (16, 3, None)
+    assert spec.with_digits(None) == QuantSpec(6)
 
 
 @pytest.mark.parametrize(("width", "k"), [(12, 2), (12, 3), (16, 2)])

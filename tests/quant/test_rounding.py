@@ -139,6 +139,12 @@ def test_half_precision_is_refused() -> None:
         ({"width": 54}, r"54 bits is outside 1\.\.53: torch computes in float64, which holds 53 bits; narrow it"),
         ({"width": 4, "frac": 65}, r"frac 65 of a quantizer is outside -64\.\.64"),
         ({"width": 4, "k_hot": 0}, "at least one digit"),
+        ({"width": 4, "max_exponent": 2}, "max_exponent=2 is about the digits of K-hot codes; give k_hot, too"),
+        ({"width": 4, "k_hot": 1, "max_exponent": -1}, r"max_exponent=-1: the least digit is 2\*\*0 steps; raise frac"),
+        (
+            {"width": 4, "k_hot": 2, "max_exponent": 2},
+            "2-hot codes with exponents up to 2 reach 8, but signed codes of 4 bits 7; widen them or lower max_exponent",
+        ),
         ({"width": 4, "signed": False, "overflow": Overflow.WRAP_SM}, "4 bits: AP_WRAP_SM has no meaning in an unsigned format"),
         ({"width": 4, "k_hot": 1, "overflow": Overflow.WRAP}, "1-hot codes saturate"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,7 @@ class Estimate:
         stages: nodes in the order of the data, then converters, forks and ports.
         cycles_per_frame: from one frame to the next: the cycles of the slowest stage.
         latency_cycles: from the first word in to the last word out of the first frame.
+        frame_bytes: that all ports together move per frame, from and to memory.
     """
 
     board: Board
@@ -56,6 +58,7 @@ class Estimate:
     stages: list[StageEstimate]
     cycles_per_frame: int
     latency_cycles: int
+    frame_bytes: int
     resources: Resources = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,9 +80,16 @@ class Estimate:
         return max(self.stages, key=lambda stage: stage.cycles)
 
     @property
+    def memory_mb_s(self) -> float:
+        """10^6 bytes per second between memory and ports at this rate."""
+        return self.frame_bytes * self.fps / 1e6
+
+    @property
     def exceeded(self) -> dict[str, tuple[int, int]]:
-        """Resources that the board is short of: name -> (needed, there)."""
-        return self.resources.exceeds(self.board.resources)
+        """What the board is short of: name -> (needed, there); resources, or the peak rate of its memory."""
+        short = self.memory_mb_s > self.board.memory_mb_s
+        memory = {"memory_mb_s": (math.ceil(self.memory_mb_s), int(self.board.memory_mb_s))} if short else {}
+        return self.resources.exceeds(self.board.resources) | memory
 
     def to_json(self) -> dict[str, object]:
         """Plain data: lut, ff, dsp, bram18, lutram, cycles_per_frame, latency_us, fps, clock_mhz, fits, stages and more."""
@@ -92,6 +102,7 @@ class Estimate:
             "latency_cycles": self.latency_cycles,
             "fps": self.fps,
             "clock_mhz": self.clock_mhz,
+            "memory_mb_s": self.memory_mb_s,
             "fits": not self.exceeded,
             "bottleneck": self.bottleneck.name,
             "uncertain": sorted(self.resources.uncertain),
@@ -110,7 +121,9 @@ def estimate(design: Design, board: Board, clock_mhz: float | None = None) -> Es
     Raises:
         ExportError: a clock that the board cannot have.
     """
-    return Estimate(board, board.clock(clock_mhz), stage_estimates(design), design.schedule.interval, design.schedule.latency)
+    frame_bytes = sum(port.frame_beats * port.beat_width // 8 for port in (*design.inputs, *design.outputs))
+    speed = (design.schedule.interval, design.schedule.latency, frame_bytes)
+    return Estimate(board, board.clock(clock_mhz), stage_estimates(design), *speed)
 
 
 def stage_estimates(design: Design) -> list[StageEstimate]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,16 @@ def test_json() -> None:
     assert replace(found, board=small).exceeded["lut"][1] == 100 and replace(found, board=small).to_json()["fits"] is False
 
 
+def test_memory_is_a_limit_too() -> None:
+    """84 codes of 8 bits in, 11 beats of 8 bytes; 5 of 16 or 32 bits out, 2 or 3 beats. At 187.5 MHz."""
+    found = with_folding(GRAPH, BOARD).estimate
+    ports = with_folding(GRAPH, BOARD).design
+    assert found.frame_bytes == 8 * sum(port.frame_beats for port in (*ports.wiring.inputs, *ports.wiring.outputs)) in (104, 112)
+    assert found.memory_mb_s == pytest.approx(found.frame_bytes * 187.5 / found.cycles_per_frame) and found.exceeded == {}
+    slow = replace(found, board=replace(BOARD, memory_mb_s=1.0))
+    assert slow.exceeded == {"memory_mb_s": (math.ceil(found.memory_mb_s), 1)} and slow.to_json()["fits"] is False
+
+
 def test_khot_products_by_name() -> None:
     """The same codes without a multiplication in the node; K is the most digits that a weight has."""
     graph = with_khot(GRAPH, ["stem.conv"])
@@ -111,7 +122,7 @@ def test_weights_in_memory_of_a_kind() -> None:
 
 
 def test_the_folding_file(tmp_path: Path) -> None:
-    folding = fastest(GRAPH, BOARD).folding
+    folding = fastest(GRAPH, BOARD).folding | {"stem.bn": Fold((4,), 4, product="khot")}
     (tmp_path / NAME).write_text(folding_text(folding, 128))
     assert read_folding(tmp_path) == (folding, 128)
 

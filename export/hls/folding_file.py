@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from qfx.errors import ProjectError
-from qfx.export.hls.folding import Fold, Folding
+from qfx.export.hls.folding import PRODUCT_TEXTS, Fold, Folding
 
 NAME = "folding.json"
 FORMAT = 1
-KINDS = ("", "dsp", "packed", "lut")
+KINDS = ("", *PRODUCT_TEXTS)
 STORAGES = ("", "lut", "bram")
 
 

@@ -120,9 +120,8 @@ def summary(estimate: Estimate) -> str:
     """Speed in a line."""
     rate = f"{estimate.fps:,.0f} frames/s at {estimate.clock_mhz:g} MHz if timing closes"
     interval = f"a frame every {estimate.cycles_per_frame:,} cycles, decided by {estimate.bottleneck.name}"
-    memory = (
-        f"ports move {estimate.memory_mb_s:,.1f} MB/s, {estimate.memory_mb_s / estimate.board.memory_mb_s:.1%} of the memory's peak"
-    )
+    share = estimate.memory_mb_s / estimate.board.memory_mb_s
+    memory = f"ports move {estimate.memory_mb_s:,.1f} MB/s, {share:.1%} of the memory's peak"
     return f"by the model: {interval}; {rate}; the first takes {estimate.latency_us:,.1f} us; {memory}"
 
 

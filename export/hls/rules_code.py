@@ -172,10 +172,12 @@ def division(source: Source) -> Iterator[Violation]:
 
 
 def products(source: Source) -> Iterator[Violation]:
-    """unnamed-result: a product initialises a variable, whose type has its full width."""
-    for node in walk(source.root, "binary_expression"):
-        parent = node.parent
-        if text(field(node, "operator")) == "*" and (parent is None or parent.type != "init_declarator"):
+    """unnamed-result: a product initialises a variable, whose type has its full width, or is made in one."""
+    for node in walk(source.root, "binary_expression", "assignment_expression"):
+        parent, left = node.parent, field(node, "left")
+        alone = text(field(node, "operator")) == "*" and (parent is None or parent.type != "init_declarator")
+        inside = text(field(node, "operator")) == "*=" and (left is None or left.type != "identifier")
+        if alone or inside:
             yield source.violation("unnamed-result", node, f"the product {text(node)[:60]!r} has no variable of its own")
 
 

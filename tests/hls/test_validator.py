@@ -139,7 +139,7 @@ def test_multiplications_are_listed_by_stage(project: Path) -> None:
     found = multiplications(project)
     layers = {"stem_conv", "stem_bn", "deep_conv", "deep_prelu", "group_conv", "head"}
     assert {name for name, products in found.items() if products} == layers
-    assert all(p.file == "kernels/multiply.hpp" and p.text == "x * constant" for name in layers for p in found[name])
+    assert all(p.file == "kernels/multiply.hpp" and p.text == "product *= constant" for name in layers for p in found[name])
     assert {"s_in", "stem_relu", "pool"} <= found.keys()
 
 

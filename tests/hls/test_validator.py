@@ -16,6 +16,7 @@ from tests.hls.build import averaged, small_network, write_project
 RELU, TOP, ADD = "kernels/relu.hpp", "small.cpp", "kernels/add.hpp"
 RESULT = "typename L::out::code result = 0;"
 LOOP = "for (unsigned position = 0; position < L::in::WORDS; ++position) {"
+MULTIPLY = "kernels/multiply.hpp"
 WINDOW = "kernels/sliding_window.hpp"
 CODE4 = "typedef ap_int<4> constant;"
 RELU_CALL = "    relu<layer::stem_relu>(stem_bn, stem_relu, frames);\n"
@@ -62,6 +63,8 @@ PLANTED = [
         "static const signed char stem",
         "not a static const table",
     ),
+    ("unnamed-result", MULTIPLY, "return product;", "return product * product;", "the product 'product * product' has no variable"),
+    ("unnamed-result", MULTIPLY, "product *= constant;", "word[0] *= constant;", "word[0] *= constant' has no variable"),
     ("weight-table", "weights.hpp", "{0x", "{-3, 0x", "the entry '-3' is no"),
     ("uninitialised", RELU, RESULT, "typename L::out::code result;", "local 'result' has no initial value"),
     ("uninitialised", RELU, RESULT, f"{RESULT} typename L::out::code all[3];", "array 'all' is not filled"),

@@ -122,7 +122,7 @@ def test_weights_in_memory_of_a_kind() -> None:
 
 
 def test_the_folding_file(tmp_path: Path) -> None:
-    folding = fastest(GRAPH, BOARD).folding | {"stem.bn": Fold((4,), 4, product="khot")}
+    folding = {**fastest(GRAPH, BOARD).folding, "stem.bn": Fold((4,), 4, product="khot")}
     (tmp_path / NAME).write_text(folding_text(folding, 128))
     assert read_folding(tmp_path) == (folding, 128)
 

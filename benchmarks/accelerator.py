@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,9 @@ from qfx.export.passes import multiplier_free
 from qfx.fixed import IntArray
 from qfx.ir import Graph
 from qfx.models import CifarConfig
-from qfx.project import write_project
+from qfx.project import Project, write_project
 from qfx.sim.threaded import ThreadedSimulator
+from qfx.verify.report import Report
 from qfx.verify.run import verify
 from tests.hls.iterations import COVERAGE, Counts, counted, stage_key
 from tests.hls.test_folding import folded_project, random_folding
@@ -128,24 +130,30 @@ def judge(name: str, variant: str, folder: Path) -> Judged:
     found = fastest(graph, load_board(BOARD))
     project = write_project(graph, folder, images(IMAGES), folding=found.folding)
     seconds = time.monotonic() - start
-    cache = folder.with_name("cache")  # threads run one program at all depths
-    reports = {
-        engine: verify(project, ["sim", engine], samples=samples, cache=cache)
-        for engine, samples in (("csim", IMAGES), ("threads", THREADED_IMAGES), ("live", THREADED_IMAGES))
-    }
+    with ThreadPoolExecutor(2) as pool:  # what takes long are compilers and compiled programs
+        threaded = pool.submit(in_threads, project)
+        counts = pool.submit(frame_counts, found.graph, project.path)
+        reports = {"csim": pool.submit(verify, project, ["sim", "csim"], samples=IMAGES).result()}
+        (reports["threads"], reports["live"]), difference = threaded.result()
     mismatches = {engine: report.mismatches for engine, report in reports.items()}
     compared = {engine: report.values_compared for engine, report in reports.items()}
-    wrong = wrong_cycles(found.design, frame_counts(found.graph, project.path))
-    difference = depth_difference(folder, {graph.inputs[0]: images(THREADED_IMAGES)}, cache)
+    wrong = wrong_cycles(found.design, counts.result())
     return Judged(name, variant, found, seconds, mismatches, compared, wrong, difference, late_cycles(found.design))
 
 
-def random_row(seed: int, folder: Path, optimize: str = "-O1") -> dict[str, Any]:
+def in_threads(project: Project) -> tuple[list[Report], int]:
+    """Threads at the depths of the C++ and at the least ones, and how far these are from what is needed; one program for all."""
+    cache = project.path.with_name("cache")
+    reports = [verify(project, ["sim", engine], samples=THREADED_IMAGES, cache=cache) for engine in ("threads", "live")]
+    return reports, depth_difference(project.path, {project.graph.inputs[0]: images(THREADED_IMAGES)}, cache)
+
+
+def random_row(seed: int, folder: Path) -> dict[str, Any]:
     """The schedule of a random network whose branches meet again, against threads."""
     graph = branching(seed)
     plan = design(graph, random_folding(graph, Seeded(seed)))
     folded_project(graph, dict(plan.wiring.folding), folder)
-    difference = depth_difference(folder, {graph.inputs[0]: random_inputs(graph, THREADED_IMAGES, seed)}, optimize=optimize)
+    difference = depth_difference(folder, {graph.inputs[0]: random_inputs(graph, THREADED_IMAGES, seed)}, optimize="-O0")
     waiting = sum(depths.live > 1 for depths in plan.schedule.depths.values())
     return {
         "network": f"random {seed}",

@@ -76,7 +76,7 @@ def test_targets(line: dict[str, Any]) -> None:
 
 
 def test_a_random_network(tmp_path: Path) -> None:
-    found = random_row(100, tmp_path / "project", "-O0")
+    found = random_row(100, tmp_path / "project")
     assert found == {"network": "random 100", "streams_deeper_than_1": 4, "depth_difference": 0, "late_cycles": 0}
 
 

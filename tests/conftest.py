@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,17 @@ _skipped: set[str] = set()
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Programs that tests have compiled go nowhere near the user's cache."""
     os.environ["QFX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(params=[True, False], ids=["kernel", "eager"])
+def engine(request: pytest.FixtureRequest) -> Generator[bool]:
+    """Casts in C, and by torch; whether they are in C."""
+    from qfx.quant import kernel
+
+    if request.param and kernel.library() is None:
+        pytest.skip(kernel.status())
+    with kernel.using(request.param):
+        yield request.param
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

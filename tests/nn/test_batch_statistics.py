@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import pytest
@@ -12,15 +12,7 @@ from torch import Tensor
 import qfx.nn as qnn
 from qfx.conversion import calibrate
 from qfx.models import ResNet8
-from qfx.quant import FixedPointCast, QuantSpec, kernel, quantizers
-
-
-@pytest.fixture(params=[True, False], ids=["kernel", "eager"])
-def engine(request: pytest.FixtureRequest) -> Generator[bool]:
-    if request.param and kernel.library() is None:
-        pytest.skip(kernel.status())
-    with kernel.using(request.param):
-        yield request.param
+from qfx.quant import FixedPointCast, QuantSpec, quantizers
 
 
 def separate(bn: qnn.BatchNorm2d, x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import io
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -26,14 +26,6 @@ from qfx.sim.engine import Simulator
 
 S8 = FixedType(True, 8, 5)
 SHAPE = (4, 6, 5)
-
-
-@pytest.fixture(params=[True, False], ids=["kernel", "eager"])
-def engine(request: pytest.FixtureRequest) -> Generator[bool]:
-    if request.param and kernel.library() is None:
-        pytest.skip(kernel.status())
-    with kernel.using(request.param):
-        yield request.param
 
 
 class Net(qnn.Model):

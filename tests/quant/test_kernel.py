@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Generator
 from itertools import product
 from pathlib import Path
 
@@ -28,14 +27,6 @@ SPECS = [
     *[QuantSpec(width, signed, k_hot=k) for width in (1, 2, 4, 8, 12) for signed in (True, False) for k in (1, 2, 3, 4, 5)],
     *[QuantSpec(8, signed, k_hot=k, max_exponent=e) for e in (0, 3, 5) for signed in (True, False) for k in (1, 2, 3)],
 ]  # fmt: skip
-
-
-@pytest.fixture(params=[True, False], ids=["kernel", "eager"])
-def engine(request: pytest.FixtureRequest) -> Generator[bool]:
-    if request.param and kernel.library() is None:
-        pytest.skip(kernel.status())
-    with kernel.using(request.param):
-        yield request.param
 
 
 @pytest.fixture

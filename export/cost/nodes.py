@@ -104,7 +104,7 @@ def _alone(kind: str, costs: NodeCosts, node: Node, fold: Fold, **more: Any) -> 
 
 def _lanes(fold: Fold, channels: int, inputs: int = 1) -> Lanes:
     """The fold as costs see it: channels and pixels apart."""
-    return Lanes(min(fold.writes, channels), inputs, fold.taps, max(1, fold.writes // channels))
+    return Lanes(min(fold.writes, channels), inputs, fold.taps, fold.pixels(channels))
 
 
 def _copy(costs: NodeCosts, node: Node, fold: Fold) -> StageShape:

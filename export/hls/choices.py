@@ -81,11 +81,12 @@ def _several_pixels(graph: Graph, node: Node) -> Iterator[Fold]:
     """Folds of several pixels a word, which divide the columns of an image."""
     out, streams = graph.values[node.name], [value for value in graph.operands(node) if value.constant is None]
     channels, _, width = image_shape(out.shape)
-    window = window_of(graph, node)
+    window, products = window_of(graph, node), product_choices(graph, node)
+    windowed = window is not None and not _lacks_kernel(graph, node)
     for pixels in divisors(width)[1:]:
         if pixels * channels * out.type.width > MAX_WORD_BITS:
             return
-        if window is not None and not _lacks_kernel(graph, node):
+        if window is not None and windowed:
             fold = _windows_at_once(window, streams[0], pixels, channels)
         elif isinstance(node.op, ELEMENTWISE) and all(value.shape == out.shape for value in streams):
             most = max(value.type.width for value in streams)
@@ -95,7 +96,7 @@ def _several_pixels(graph: Graph, node: Node) -> Iterator[Fold]:
         else:
             return
         if fold is not None:
-            yield from (replace(fold, product=product) for product in product_choices(graph, node))
+            yield from (replace(fold, product=product) for product in products)
 
 
 def _lacks_kernel(graph: Graph, node: Node) -> bool:

@@ -29,7 +29,7 @@ def node_cycles(graph: Graph, node: Node, fold: Fold) -> dict[str, int]:
     cycles = {"kernel": _kernel_cycles(graph, node, fold, x, out)}
     window = window_of(graph, node)
     if window is not None:
-        before = window_cycles(window, x, out, fold.reads[0], fold.taps, max(1, fold.writes // out[0]))
+        before = window_cycles(window, x, out, fold.reads[0], fold.taps, fold.pixels(out[0]))
         if before:
             cycles["window"] = before
     return cycles

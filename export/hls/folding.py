@@ -44,6 +44,10 @@ class Fold:
         """Codes of the first operand that come in at once, over all kernel positions; of a fold of at most one pixel."""
         return self.reads[0] * self.taps
 
+    def pixels(self, channels: int) -> int:
+        """Whole pixels in a word of results of so many channels; 1 where a pixel has several words."""
+        return max(1, self.writes // channels)
+
 
 Folding = Mapping[str, Fold]
 """By node name."""

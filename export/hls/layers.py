@@ -120,7 +120,7 @@ class Layer:
     @property
     def pixels(self) -> int:
         """Whole pixels in a word of results; 1 where a pixel has several words."""
-        return max(1, self.out.lanes // self.out.channels)
+        return self.fold.pixels(self.out.channels)
 
     def constant(self, **values: int) -> None:
         """Add `static const` members; negative values are allowed."""

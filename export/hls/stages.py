@@ -93,7 +93,7 @@ def comment_of(node: Node, x: Wire, out: Wire, fold: Fold) -> str:
     folded = ""
     if isinstance(node.op, Conv2d | Linear):
         product = f", products {PRODUCT_TEXTS[fold.product]}" if fold.product else ""
-        pixels = max(1, fold.writes // out.channels)
+        pixels = fold.pixels(out.channels)
         simd = fold.simd if pixels == 1 else x.channels * fold.taps
         together = f", {pixels} pixels" if pixels > 1 else ""
         folded = f"; SIMD {simd}, PE {fold.writes // pixels}{together}{product}{fold.storage and f', weights in {fold.storage}'}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from qfx.export.hls.emit import Design
+from qfx.export.hls.design import Design
 from qfx.export.schedule import bounded_times
 from qfx.export.schedule.timing import end_of
 from qfx.ir import load_graph

@@ -44,7 +44,7 @@ from qfx.export.accelerator import Accelerator, fastest
 from qfx.export.cost import coefficient_table
 from qfx.export.fold import LUT_ERROR
 from qfx.export.hls.board import load_board
-from qfx.export.hls.emit import Design, design
+from qfx.export.hls.design import Design, design
 from qfx.export.passes import multiplier_free
 from qfx.fixed import IntArray
 from qfx.ir import Graph

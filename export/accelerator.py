@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from qfx.errors import ExportError
-from qfx.export.cost.nodes import NodeCosts
 from qfx.export.cost.resources import NAMES, Resources
 from qfx.export.estimate import Estimate, estimate
 from qfx.export.fold import SHARES, Folded, Search
 from qfx.export.hls.board import Board
-from qfx.export.hls.emit import Design, design
+from qfx.export.hls.choices import NodeCosts
+from qfx.export.hls.design import Design, design
 from qfx.export.hls.folding import Folding
 from qfx.ir import Graph
 

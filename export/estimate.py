@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from qfx.export.cost.memory import fifo
-from qfx.export.cost.nodes import NodeCosts
 from qfx.export.cost.resources import Resources, total
-from qfx.export.cost.stage import cost
-from qfx.export.cost.storage import Control, Converter
 from qfx.export.hls.board import Board
-from qfx.export.hls.cycles import node_cycles
-from qfx.export.hls.emit import Design
-from qfx.export.hls.plan import Stage, Stream, is_alias
+from qfx.export.hls.design import Design
+from qfx.export.hls.stage import Stage
+from qfx.ir import Node
 
 
 @dataclass(frozen=True)
@@ -128,54 +123,25 @@ def estimate(design: Design, board: Board, clock_mhz: float | None = None) -> Es
 
 def stage_estimates(design: Design) -> list[StageEstimate]:
     """Every stage of the accelerator, with the FIFOs behind it at their depths."""
-    wiring, costs, widths = design.wiring, NodeCosts(design.wiring.graph), word_widths(design)
-    written: dict[str, Resources] = {}
-    others: list[StageEstimate] = []
-    for stage in design.stages:
-        behind = total(_fifo(stream, widths) for stream in stage.writes)
-        node = re.search(r"<layer::(\w+)>", stage.call)
-        if node is not None:
-            written[node[1]] = written.get(node[1], Resources()) + behind
-        else:
-            others.append(_other(design, stage, behind, widths))
-    nodes: list[StageEstimate] = []
-    for node in wiring.graph.nodes:
-        wire, fold = wiring.wires[node.name], wiring.folding[node.name]
-        if is_alias(wire):
-            continue
-        cycles = max(node_cycles(wiring.graph, node, fold).values())
-        alone = cost(replace(costs.shape(node, fold), fifo_depth=0))
-        nodes.append(StageEstimate(node.name, node.op.kind, cycles, alone, written[wire.name]))
-    return [*nodes, *others]
+    nodes = [_node_estimate(node, design) for node in design.wiring.computed]
+    return [*nodes, *(_between(stage) for stage in design.stages if not stage.node)]
 
 
-def word_widths(design: Design) -> dict[str, int]:
-    """C++ type of a stream's words -> bits."""
-    values = {f"value::{wire.name}::word": wire.word_width for wire in design.wires}
-    codes = [(layer.name, code) for layer in design.layers for code in layer.codes]
-    windows = {f"layer::{name}::window": code.width for name, code in codes if code.name == "window"}
-    return values | windows
+def _node_estimate(node: Node, design: Design) -> StageEstimate:
+    """A node: its kernel, the stage that picks its windows, and converters before them, which others count."""
+    stages = [stage for stage in design.stages if stage.node == node.name]
+    cycles = max(stage.kernel.iterations for stage in stages)
+    resources = total(stage.kernel.resources() for stage in reversed(stages))
+    return StageEstimate(node.name, node.op.kind, cycles, resources, total(map(_fifos, stages)))
 
 
-def _fifo(stream: Stream, widths: Mapping[str, int]) -> Resources:
-    return fifo(widths[stream.word], stream.depth)
+def _between(stage: Stage) -> StageEstimate:
+    """A converter, a fork, or a port; named after the first stream that it writes, a fork after what it reads."""
+    kernel = stage.kernel
+    name = {"fork": stage.reads[0], "axi": stage.traits[0]}.get(kernel.kind, stage.written[0])
+    return StageEstimate(name, kernel.kind, kernel.iterations, kernel.resources(), _fifos(stage))
 
 
-def _other(design: Design, stage: Stage, behind: Resources, widths: Mapping[str, int]) -> StageEstimate:
-    """A converter, a fork, or a port: word widths and cycles follow from the streams."""
-    kernel = stage.call.split("<")[0]
-    if kernel.startswith("axi_"):
-        port = next(port for port in (*design.inputs, *design.outputs) if port.name in stage.arguments)
-        step = port.step * port.wire.type.width
-        converters = total(Converter(step, width).resources() for width in (port.wire.word_width, port.beat_width) if width != step)
-        return StageEstimate(port.name, "axi", port.steps, converters + _counters(port.steps), behind)
-    words = [stream.frame_words for stream in stage.writes]
-    if kernel == "fork":
-        return StageEstimate(stage.arguments[0], "fork", words[0], _counters(words[0]), behind)
-    source, target = (widths[f"{value}::word"] for value in re.findall(r"value::\w+", stage.call))
-    cycles = words[0] if target < source else words[0] * (target // source)
-    return StageEstimate(stage.arguments[1], "convert", cycles, Converter(source, target).resources() + _counters(cycles), behind)
-
-
-def _counters(words: int) -> Resources:
-    return Control((words,)).resources() if words > 1 else Resources()
+def _fifos(stage: Stage) -> Resources:
+    """The FIFOs behind a stage."""
+    return total(fifo(stream.width, stream.depth) for stream in stage.writes)

@@ -17,8 +17,7 @@ import numpy.typing as npt
 from qfx.errors import ExportError
 from qfx.export.cost import Resources, total
 from qfx.export.hls.board import Board
-from qfx.export.hls.choices import choices
-from qfx.export.hls.cycles import node_cycles
+from qfx.export.hls.choices import choices, node_cycles
 from qfx.export.hls.folding import Fold
 from qfx.fixed import IntArray
 from qfx.ir import Graph, Node
@@ -155,9 +154,7 @@ class Search:
         if any(fold.storage for fold in found):
             stored = {(fold.reads, fold.writes, fold.taps) for fold in found if fold.storage}
             found = [fold for fold in found if fold.storage or (fold.reads, fold.writes, fold.taps) not in stored]
-        return _Candidates(
-            [_Candidate(fold, max(node_cycles(self.graph, node, fold).values()), self.cost(node, fold)) for fold in found]
-        )
+        return _Candidates([_Candidate(fold, node_cycles(self.graph, node, fold), self.cost(node, fold)) for fold in found])
 
     def intervals(self) -> list[int]:
         """Cycles per frame that some fold of some node has, from the least that all nodes can reach."""

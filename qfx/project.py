@@ -33,7 +33,7 @@ from qfx.errors import ProjectError, UsageError
 from qfx.export.hls.board import Board, load_board
 from qfx.export.hls.folding import Folding
 from qfx.export.hls.modes import check_modes
-from qfx.export.hls.plan import check_ends
+from qfx.export.hls.wiring import check_ends
 from qfx.fixed import IntArray
 from qfx.golden import read_codes, read_inputs, recorded_samples, write_archive, write_codes, writing_codes
 from qfx.ir import Graph, load_graph, save_graph

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import qfx.hls_templates
-from qfx.export.hls.stages import source_width
+from qfx.export.hls.kernels.requantize import source_width
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding, cast
 from qfx.ops import Requantize
 from qfx.sim.headers import find_ap_types

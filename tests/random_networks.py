@@ -12,8 +12,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from qfx.errors import FormatError, GraphError
-from qfx.export.hls.plan import LABELS
-from qfx.export.hls.stages import BUILDERS
+from qfx.export.hls.kernels import SERVED
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding
 from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import (
@@ -61,7 +60,7 @@ class Unfit(Exception):
 
 def hls_kinds() -> frozenset[str]:
     """Ops that the HLS export has a kernel for, or that need none."""
-    return frozenset(op.kind for op in BUILDERS) | frozenset(LABELS)
+    return frozenset(op.kind for op in SERVED)
 
 
 def random_graph(choices: Choices, kinds: Collection[str] = frozenset(OPS), steps: int = 8) -> Graph:

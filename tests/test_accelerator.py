@@ -16,7 +16,8 @@ from qfx.export.cost.resources import total
 from qfx.export.estimate import stage_estimates
 from qfx.export.fold import SHARES
 from qfx.export.hls.board import load_board
-from qfx.export.hls.folding import Fold, plain_folding
+from qfx.export.hls.choices import plain_folding
+from qfx.export.hls.folding import Fold
 from qfx.export.hls.folding_file import NAME, folding_text, read_folding
 from qfx.export.passes import multiplier_free, with_khot
 from qfx.fixed import FixedType

@@ -10,11 +10,9 @@ import pytest
 
 from qfx.errors import ExportError
 from qfx.export.cost import total
-from qfx.export.cost.nodes import NodeCosts
 from qfx.export.fold import SHARES, Search
 from qfx.export.hls.board import load_board
-from qfx.export.hls.choices import check_folding
-from qfx.export.hls.cycles import node_cycles
+from qfx.export.hls.choices import NodeCosts, check_folding, node_cycles
 from qfx.ir import Graph
 from qfx.project import write_project
 from qfx.sim import Simulator
@@ -35,7 +33,7 @@ def test_the_fastest_folding_fits_and_is_bit_exact(tmp_path: Path) -> None:
     costs = NodeCosts(GRAPH)
     assert found.resources == total(costs(node, found.folding[node.name]) for node in GRAPH.nodes)
     assert not found.resources.exceeds({name: int(BOARD.resources[name] * share) for name, share in SHARES.items()})
-    cycles = {node.name: max(node_cycles(GRAPH, node, found.folding[node.name]).values()) for node in GRAPH.nodes}
+    cycles = {node.name: node_cycles(GRAPH, node, found.folding[node.name]) for node in GRAPH.nodes}
     assert found.interval == max(cycles.values()) == cycles[found.bottleneck]
     inputs = frames(GRAPH, 3)
     write_project(GRAPH, tmp_path / "p", inputs, folding=found.folding, allow_unverified_modes=True)

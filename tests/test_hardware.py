@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qfx.errors import ExportError, UsageError
-from qfx.export.hls.folding import plain_folding
+from qfx.export.hls.choices import plain_folding
 from qfx.hardware import HardwareOptions, build, estimate_project
 from qfx.ops import Conv2d
 from qfx.project import load_project, write_project

@@ -13,7 +13,7 @@ from qfx import nn as qnn
 from qfx.conversion import calibrate
 from qfx.export.accelerator import fastest
 from qfx.export.hls.board import load_board
-from qfx.export.hls.emit import render
+from qfx.export.hls.render import render
 from qfx.ir import Graph
 from qfx.models import (
     CifarConfig,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qfx.errors import ExportError
-from qfx.export.hls.emit import design
+from qfx.export.hls.design import design
 from qfx.export.schedule import Frame, Network, Process, Schedule, bounded_times, deadlock, schedule
 from qfx.export.schedule.timing import as_soon_as_possible, end_of
 from qfx.fixed import IntArray

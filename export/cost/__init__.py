@@ -22,8 +22,6 @@ from qfx.export.cost.datapath import Datapath, coefficient_table
 from qfx.export.cost.memory import block_rams, buffer, fifo, table
 from qfx.export.cost.packing import Packing, best_packing, check_packing
 from qfx.export.cost.resources import Resources, total
-from qfx.export.cost.shape import Fold, StageShape, elementwise
-from qfx.export.cost.stage import cost, stage_parts
 from qfx.export.cost.storage import Control, Converter, Fifo, LineBuffer, Rom
 
 __all__ = [
@@ -35,7 +33,6 @@ __all__ = [
     "Converter",
     "Datapath",
     "Fifo",
-    "Fold",
     "LineBuffer",
     "MacArray",
     "Maximum",
@@ -49,17 +46,13 @@ __all__ = [
     "Requantize",
     "Resources",
     "Rom",
-    "StageShape",
     "best_packing",
     "block_rams",
     "buffer",
     "check_packing",
     "coefficient_table",
-    "cost",
     "dsp_blocks",
-    "elementwise",
     "fifo",
-    "stage_parts",
     "table",
     "total",
 ]

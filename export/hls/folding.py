@@ -1,12 +1,12 @@
-"""How parallel each stage is: codes per word that it reads and writes, kernel positions per cycle."""
+"""How parallel a stage is: codes per word that it reads and writes, kernel positions per cycle, how it multiplies."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from qfx.ir import Graph, Node
-from qfx.ops import Conv2d, Slice
+from qfx.export.hls.settings import Storage
 
 MAX_LANES = 8
 """Codes per word where nothing else is asked for, at most."""
@@ -14,8 +14,10 @@ MAX_LANES = 8
 MAX_WORD_BITS = 1024
 """AP_INT_MAX_W's default: the widest word."""
 
+Product = Literal["", "dsp", "packed", "lut", "khot"]
+"""How `x * constant` is made; empty for what the tools choose."""
 
-PRODUCT_TEXTS = {"dsp": "in DSPs", "packed": "packed", "lut": "in LUTs", "khot": "by shifts"}
+PRODUCT_TEXTS: dict[Product, str] = {"dsp": "in DSPs", "packed": "packed", "lut": "in LUTs", "khot": "by shifts"}
 """Ways to multiply, in words."""
 
 
@@ -36,17 +38,21 @@ class Fold:
     reads: tuple[int, ...]
     writes: int
     taps: int = 1
-    product: str = ""
-    storage: str = ""
+    product: Product = ""
+    storage: Storage = ""
 
     @property
     def simd(self) -> int:
         """Codes of the first operand that come in at once, over all kernel positions; of a fold of at most one pixel."""
         return self.reads[0] * self.taps
 
-    def pixels(self, channels: int) -> int:
-        """Whole pixels in a word of results of so many channels; 1 where a pixel has several words."""
-        return max(1, self.writes // channels)
+    @property
+    def text(self) -> str:
+        """`reads 4, writes 8, taps 9, products packed, weights in BRAM`."""
+        taps = f", taps {self.taps}" if self.taps > 1 else ""
+        product = f", products {PRODUCT_TEXTS[self.product]}" if self.product else ""
+        storage = f", weights in {self.storage.upper()}" if self.storage else ""
+        return f"reads {', '.join(map(str, self.reads))}, writes {self.writes}{taps}{product}{storage}"
 
 
 Folding = Mapping[str, Fold]
@@ -61,38 +67,3 @@ def lanes(channels: int, most: int = MAX_LANES) -> int:
 def divisors(count: int) -> list[int]:
     """All, in ascending order."""
     return [d for d in range(1, count + 1) if count % d == 0]
-
-
-def plain_folding(graph: Graph) -> dict[str, Fold]:
-    """Up to MAX_LANES codes per word everywhere, one kernel position per cycle: only groups of channels need converters."""
-    return {node.name: plain_fold(graph, node) for node in graph.nodes}
-
-
-def plain_fold(graph: Graph, node: Node) -> Fold:
-    """The node's entry of `plain_folding`."""
-    groups = apart(graph, node)
-    out = graph.values[node.name].shape[0]
-    return Fold(tuple(lanes(count // groups) for count in channels_in(graph, node)), lanes(out // groups))
-
-
-def is_depthwise(graph: Graph, node: Node) -> bool:
-    """Whether the node is a convolution with one channel per output."""
-    if not isinstance(node.op, Conv2d):
-        return False
-    outputs, group_channels = graph.values[node.inputs[1]].shape[:2]
-    return node.op.groups > 1 and group_channels == 1 and outputs == node.op.groups
-
-
-def apart(graph: Graph, node: Node) -> int:
-    """Groups of channels that no cycle may mix: those of a convolution that is not depthwise."""
-    return node.op.groups if isinstance(node.op, Conv2d) and not is_depthwise(graph, node) else 1
-
-
-def keeps_words(op: Slice, fold: Fold) -> bool:
-    """Whether a slice takes whole words or none."""
-    return fold.reads[0] == fold.writes and op.steps[0] == 1 and op.starts[0] % fold.reads[0] == 0
-
-
-def channels_in(graph: Graph, node: Node) -> list[int]:
-    """Of each operand that is a stream."""
-    return [value.shape[0] for value in graph.operands(node) if value.constant is None]

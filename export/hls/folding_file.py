@@ -46,7 +46,8 @@ def read_folding(folder: Path) -> tuple[dict[str, Fold], int]:
 def _fold(file: Path, name: str, entry: object) -> Fold:
     fields = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
     reads: Any = fields.get("reads")
-    product, storage = fields.get("product"), fields.get("storage")
+    product: Any = fields.get("product")
+    storage: Any = fields.get("storage")
     counts: list[Any] = [*reads, fields.get("writes"), fields.get("taps")] if isinstance(reads, list) else []
     if (
         len(counts) < 3
@@ -58,4 +59,4 @@ def _fold(file: Path, name: str, entry: object) -> Fold:
             f"{file}: the entry of {name!r} is {json.dumps(entry)}; it wants reads (a list of counts), writes and taps (counts),"
             f" product (one of {', '.join(map(repr, KINDS))}) and storage (one of {', '.join(map(repr, STORAGES))})"
         )
-    return Fold(tuple(counts[:-2]), counts[-2], counts[-1], str(product), str(storage))
+    return Fold(tuple(counts[:-2]), counts[-2], counts[-1], product, storage)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from qfx.export.hls.kernels import KERNELS
+
 KEYWORDS = """
     alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t
     class compl concept const const_cast consteval constexpr constinit continue co_await co_return co_yield
@@ -22,15 +24,14 @@ MACROS = """
 """That headers define, or functions that a variable must not hide."""
 
 PROJECT = """
-    s_in m_out in out frames value layer port fork axi_in axi_out pack unpack multiply multiply_khot sliding_window
-    sliding_window_taps sliding_window_columns sliding_window_pixels packed_word packed_multiply packed_lane pick_pixels
-    convert_wider convert_narrower matrix_vector matrix_vector_khot requantize_code conv2d conv2d_khot conv2d_depthwise
-    conv2d_depthwise_khot linear linear_khot affine affine_khot prelu prelu_khot relu add add_minus requantize
-    max_pool2d avg_pool2d avg_pool2d_scaled avg_pool2d_places avg_pool2d_pixels_scaled reshape clamp multiply_values
-    multiply_channels pad upsample upsample_zeros rearrange_table slice slice_words lookup argmax input_beat output_beat
-    hls std main testbench weights types layers kernels data selfcheck selfcheck_cast
+    s_in m_out in out frames value layer port pack unpack multiply multiply_khot packed_word packed_multiply packed_lane
+    matrix_vector matrix_vector_khot input_beat output_beat hls std main testbench weights types layers kernels data selfcheck
+    selfcheck_cast
 """
-"""Names that the templates use themselves, and port names that become reserved words in Verilog or VHDL."""
+"""Names that the templates use themselves beside the kernels, and port names that become reserved words in Verilog or VHDL."""
+
+FUNCTIONS = frozenset(f"{name}{ending}" for kernel in KERNELS for name in kernel.functions for ending in kernel.endings)
+"""Kernels; `#` stands for a number."""
 
 MEMBERS = """
     fixed code word value beat bits valid window padding weight bias scale offset slope output address reciprocal_of
@@ -45,9 +46,13 @@ VERILOG = """
 """
 """Words that a generated netlist reserves."""
 
-RESERVED = frozenset((KEYWORDS + MACROS + PROJECT + MEMBERS + VERILOG).split())
-COUNTED = re.compile(r"(?:concat\d+(?:_words)?|rearrange\d+|in_\d+|\w+_(?:dsp|lut|packed|pixels|pixels_khot))$")
-"""Kernels and members of structs whose names end in a number, or in the way they multiply."""
+RESERVED = frozenset((KEYWORDS + MACROS + PROJECT + MEMBERS + VERILOG).split()) | FUNCTIONS
+COUNTED = re.compile(
+    r"(?:in_\d+|\w+_(?:dsp|lut|packed|pixels|pixels_khot)|"
+    + "|".join(name.replace("#", r"\d+") for name in sorted(FUNCTIONS) if "#" in name)
+    + ")$"
+)
+"""Kernels and members of structs whose names have a number, or end in the way they multiply."""
 DERIVED = re.compile(r"_(?:windows|copy\d+|rest\d+|by\d+|table|v)$")
 """Endings that the exporter appends; a name that ends so gets another one, so that derived names never collide."""
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from qfx.errors import ExportError
 from qfx.export.hls.board import load_board
-from qfx.export.hls.emit import design, render
+from qfx.export.hls.design import design
 from qfx.export.hls.folding import Folding
 from qfx.export.hls.modes import check_modes
-from qfx.export.hls.plan import Port
+from qfx.export.hls.render import render
+from qfx.export.hls.words import Port
 from qfx.fixed import IntArray
 from qfx.ir import Graph
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qfx.export.hls.plan import Wiring
+from qfx.export.hls.wiring import Wiring
 from qfx.fixed import FixedType, IntArray
 from qfx.ops import Requantize
 

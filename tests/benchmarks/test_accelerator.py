@@ -13,7 +13,7 @@ from benchmarks import accelerator
 from benchmarks._depths import depth_difference
 from benchmarks.accelerator import NETWORKS, VARIANTS, judge, main, random_row, row, targets, wrong_cycles
 from qfx.errors import EngineUnavailable
-from qfx.export.hls.folding import plain_folding
+from qfx.export.hls.choices import plain_folding
 from qfx.fixed import IntArray
 from qfx.ir import Graph
 from tests.hls.build import frames, small_network

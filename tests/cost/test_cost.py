@@ -1,12 +1,12 @@
-"""Resources, datapaths against what is known of them, memories, stages, and a chain of stages on a board."""
+"""Resources, datapaths against what is known of them, memories, and what kernels take."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 
-from qfx.errors import ExportError
 from qfx.export.cost import (
     Accumulate,
     AdderTree,
@@ -14,7 +14,6 @@ from qfx.export.cost import (
     Converter,
     Datapath,
     Fifo,
-    Fold,
     LineBuffer,
     MacArray,
     MultiplierArray,
@@ -23,37 +22,48 @@ from qfx.export.cost import (
     Requantize,
     Resources,
     Rom,
-    StageShape,
     best_packing,
     block_rams,
     buffer,
     coefficient_table,
-    cost,
     dsp_blocks,
-    elementwise,
     fifo,
-    stage_parts,
     table,
+    total,
 )
-from qfx.export.hls.board import load_board
+from qfx.export.hls.choices import choices
+from qfx.export.hls.folding import Fold
+from qfx.export.hls.kernels import OpKernel, kernel_of
+from qfx.export.hls.kernels.convert import Convert
+from qfx.export.hls.kernels.elementwise import Elementwise
+from qfx.export.hls.kernels.pool import Pool
+from qfx.export.hls.kernels.sliding_window import SlidingWindow
+from qfx.export.hls.operation import operation_of
+from qfx.export.hls.words import Words
 from qfx.fixed import FixedType, Overflow, Rounding
+from qfx.ir import GraphBuilder, Value
+from qfx.ops import Add, Affine, AvgPool2d, Clamp, Conv2d, Lookup, MaxPool2d, PReLU, ReLU
+from qfx.ops import Multiply as OpMultiply
+from qfx.ops import Requantize as OpRequantize
+from qfx.ops.base import Op
+from qfx.ops.sampling import activation, constant, khot_constant
 
-ULTRA96 = load_board("ultra96")
-CONV = StageShape(
-    "conv1",
-    "conv2d",
-    in_channels=16,
-    in_size=(32, 32),
-    out_channels=32,
-    out_size=(16, 16),
-    fold=Fold(outputs=8, channels=4, taps=3),
-    kernel=(3, 3),
-    stride=(2, 2),
-    padding=(1, 1),
-    weight_width=8,
-    accumulator_width=22,
-    result_width=22,
-)
+
+def convolution(fold: Fold, **attributes: object) -> OpKernel[Op]:
+    """16 channels of 32 x 32 to 32 channels of 16 x 16, all formats of 8 bits."""
+    weight = constant("w", S8, (32, 16, 3, 3), 1)
+    return kernel(Conv2d((2, 2), (1, 1), **attributes), fold, activation("x", S8, (16, 32, 32)), weight)  # type: ignore[arg-type]
+
+
+def kernel(op: Op, fold: Fold, *operands: Value) -> OpKernel[Op]:
+    """The kernel of an op alone."""
+    build = GraphBuilder("one")
+    values = [
+        build.input(v.name, v.type, v.shape) if v.constant is None else build.constant(v.name, v.type, v.codes) for v in operands
+    ]
+    graph = build.build(build.add("it", op, *values))
+    assert fold in choices(graph, graph.nodes[0])
+    return kernel_of(operation_of(graph, graph.nodes[0]), fold)
 
 
 def test_resources_add_up() -> None:
@@ -143,79 +153,93 @@ def test_multipliers_by_kind() -> None:
 
 
 def test_cycles() -> None:
-    """OH OW (KH KW / T) (C / S) (O / PE) / P."""
-    assert CONV.cycles == 16 * 16 * 3 * 4 * 4
-    assert replace(CONV, fold=Fold(8, 4, 3, 2)).cycles == CONV.cycles // 2
-    depthwise = replace(CONV, out_channels=16, groups=16, fold=Fold(4))
-    assert depthwise.cycles == 16 * 16 * 9 * 4 and depthwise.word_lanes == 4
-    assert elementwise("relu", "relu", 16, (8, 8), 4).cycles == 256
-
-
-def test_cycles_are_at_least_the_words_that_come() -> None:
-    shape = replace(CONV, fold=Fold(32, 16, 9))
-    assert shape.cycles == shape.input_words == 32 * 32
-    assert replace(shape, input_lanes=1).cycles == 32 * 32 * 16
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"fold": Fold(outputs=5)}, "conv1: PE = 5 does not divide 32 output channels"),
-        ({"fold": Fold(channels=3)}, "conv1: S = 3 does not divide 16 input channels of a group"),
-        ({"fold": Fold(taps=2)}, "conv1: T = 2 does not divide 9 positions of the kernel"),
-        ({"fold": Fold(pixels=3)}, "conv1: P = 3 does not divide 16 columns of the result"),
-        ({"groups": 3}, "conv1: groups = 3 does not divide 16 input channels"),
-        ({"kind": "softmax"}, "conv1: there is no kind of stage 'softmax'; known: conv2d, linear"),
-        ({"multiplier": "fast"}, "conv1: there is no multiplier 'fast'; known: dsp, lut, khot, binary"),
-    ],
-)
-def test_what_a_shape_refuses(change: dict[str, object], message: str) -> None:
-    with pytest.raises(ExportError, match=message):
-        replace(CONV, **change)  # type: ignore[arg-type]
+    """OH OW (KH KW / T) (C / S) (O / PE) / P, and at least what the window's stage takes."""
+    found = convolution(Fold((4,), 8, 3))
+    assert found.iterations == 16 * 16 * 3 * 4 * 4 == found.cycles
+    fast = convolution(Fold((8,), 32, 9))
+    assert fast.iterations == 16 * 16 * 2 and fast.window is not None
+    assert fast.cycles == fast.window.iterations >= 32 * 32 * 2
+    depthwise = kernel(Conv2d(padding=(1, 1), groups=16), Fold((4,), 4), X, constant("w", S8, (16, 1, 3, 3), 1))
+    assert depthwise.iterations == 8 * 8 * 9 * 4
+    assert kernel(ReLU(), Fold((4,), 4), X).iterations == 256 and kernel(ReLU(), Fold((32,), 32), X).iterations == 32
 
 
 def test_the_parts_of_a_convolution() -> None:
-    parts = stage_parts(CONV)
-    assert parts["compute"].dsp == 8 * 12
-    assert parts["weights"].lut == pytest.approx(8 * 8 * 12) and parts["weights"].lut_by_other == pytest.approx(8 * 8 * 12)
-    assert parts["window"].lutram > 0 and parts["fifo"].lutram == 8 * 22 + 12 * 8
-    assert cost(CONV).dsp == 96 and cost(CONV).lut == pytest.approx(sum(part.lut for part in parts.values()))
-    assert cost(replace(CONV, storage="bram")).bram18 == block_rams(768, 48)
+    """The sums, the table of weights, the words that are read again and the counters; the window's stage beside them."""
+    found = convolution(Fold((4,), 8, 3, "dsp", "lut"))
+    sums = MultiplierArray(8, 12, "dsp", 8, 8, found.out.type.width)
+    parts = [sums.resources(), table(8 * 12 * 8, 48), buffer(12 * 8, 12), Control((16, 16, 4, 3, 4)).resources()]
+    assert found.resources().rounded() == total(parts).rounded() and found.resources().dsp == 96
+    assert table(8 * 12 * 8, 48).lut == pytest.approx(8 * 8 * 12)
+    window = found.window
+    assert isinstance(window, SlidingWindow)
+    lines = buffer(4 * 8, 32 * 4) * window.ring.lines + Resources(lut=32 * math.ceil((window.ring.lines - 1) / 3)) * 3
+    assert window.resources().rounded() == (lines + Control((32, 128)).resources()).rounded()
+    both = found.resources() + window.resources()
+    assert found.node_resources().rounded() == both.rounded()
+    behind = fifo(8 * found.out.type.width, 2) + fifo(12 * 8, 2)
+    assert found.node_resources(2).rounded() == (both + behind).rounded()
+    memory = convolution(Fold((4,), 8, 3, "dsp", "bram"))
+    assert memory.resources().bram18 == block_rams(768, 48)
 
 
 def test_khot_tables_hold_digits_and_no_dsp() -> None:
-    khot = replace(CONV, multiplier="khot", digits=2)
-    assert stage_parts(khot)["weights"].lut == pytest.approx(8 * 12 * 2 * 5) and cost(khot).dsp == 0
+    weight = khot_constant("w", S8, (32, 16, 3, 3), 1, 2)
+    found = kernel(Conv2d((2, 2), (1, 1), digits=2), Fold((4,), 8, 3, storage="lut"), activation("x", S8, (16, 32, 32)), weight)
+    sums = MultiplierArray(8, 12, "khot", 8, 8, found.out.type.width, digits=2).resources()
+    rest = buffer(12 * 8, 12) + Control((16, 16, 4, 3, 4)).resources()
+    assert found.resources().lut - sums.lut - rest.lut == pytest.approx(8 * 12 * 2 * 5) and found.resources().dsp == 0
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [
-        elementwise("a", "affine", 16, (8, 8), 4, weight_width=8, bias_width=12, x_width=16, result_width=25),
-        elementwise("b", "affine", 16, (8, 8), 4, weight_width=8, bias_width=12, x_width=16, multiplier="khot", digits=2),
-        elementwise("c", "add", 16, (8, 8), 4, y_width=9, shift=2),
-        elementwise("d", "multiply", 16, (8, 8), 4, y_width=8, multiplier="lut"),
-        elementwise("e", "requantize", 16, (8, 8), 4, x_width=20, dropped=6),
-        elementwise("f", "relu", 16, (8, 8), 4),
-        elementwise("g", "clamp", 16, (8, 8), 4, bounds=(0, 96)),
-        elementwise("h", "prelu", 16, (8, 8), 4, weight_width=4, shift=3, multiplier="lut"),
-        elementwise("i", "prelu", 16, (8, 8), 4, weight_width=4, shift=3),
-        elementwise("j", "lookup", 16, (8, 8), 4),
-        StageShape("k", "max_pool2d", 16, (8, 8), 16, (4, 4), Fold(4), (2, 2), (2, 2), groups=16),
-        StageShape("l", "avg_pool2d", 16, (6, 6), 16, (1, 1), Fold(4), (6, 6), groups=16, weight_width=8, accumulator_width=14),
-        StageShape("m", "linear", 64, (1, 1), 10, (1, 1), Fold(2, 8), weight_width=8, accumulator_width=22),
-        StageShape("n", "convert", 16, (8, 8), 16, (8, 8), Fold(8), groups=16, input_lanes=2),
-        elementwise("o", "copy", 16, (8, 8), 4),
-    ],
-    ids=lambda shape: f"{shape.name}-{shape.kind}",
-)
-def test_every_kind_of_stage(shape: StageShape) -> None:
-    found, wider = cost(shape), cost(replace(shape, x_width=shape.x_width + 2))
-    assert found.lut > 0 and found.ff > 0 and shape.cycles >= shape.input_words
-    assert wider.lut >= found.lut
+S8 = FixedType(True, 8, 4)
+X = activation("x", S8, (16, 8, 8))
+PER_CHANNEL = constant("c", S8, (16,), 3)
+HOT = khot_constant("c", S8, (16,), 3, 2)
+LANES = [
+    (Affine(), (X, PER_CHANNEL, PER_CHANNEL), dsp_blocks(8, 8)),
+    (Affine(2), (X, HOT, PER_CHANNEL), 0),
+    (Add(), (X, activation("y", FixedType(True, 9, 2), X.shape)), 0),
+    (OpMultiply(), (X, activation("y", S8, X.shape)), 1),
+    (OpRequantize(FixedType(True, 5, 1)), (X,), 0),
+    (ReLU(), (X,), 0),
+    (Clamp(0, 96, 4), (X,), 0),
+    (PReLU(), (X, PER_CHANNEL), 1),
+    (Lookup(), (X, constant("t", S8, (256,), 2)), 0),
+    (MaxPool2d((2, 2), (2, 2)), (X,), 0),
+    (AvgPool2d((2, 4), (2, 4)), (X,), 0),
+    (AvgPool2d((3, 3), (1, 1), reciprocal=FixedType(False, 8, 11)), (X,), 1),
+]
 
 
-def test_converters_meet_at_the_common_divisor() -> None:
-    shape = StageShape("c", "convert", 24, (4, 4), 24, (4, 4), Fold(6), groups=24, input_lanes=4)
-    assert stage_parts(shape)["compute"].lut == pytest.approx(Converter(32, 16).luts() + Converter(16, 48).luts())
-    assert stage_parts(replace(shape, input_lanes=6))["compute"] == Resources()
+@pytest.mark.parametrize(("op", "operands", "dsps"), LANES, ids=lambda value: value.kind if isinstance(value, Op) else "")
+def test_lanes_cost_one_each(op: Op, operands: tuple[Value, ...], dsps: int) -> None:
+    """What is not a counter or a table grows with the lanes."""
+    one, four = (kernel(op, Fold((lanes,) * (1 + isinstance(op, (Add, OpMultiply))), lanes), *_named(operands)) for lanes in (1, 4))
+    assert isinstance(one, Elementwise | Pool) and isinstance(four, Elementwise | Pool)
+    tables = [found.tables() if isinstance(found, Elementwise) else Resources() for found in (one, four)]
+    for found, lanes, own in ((one, 1, tables[0]), (four, 4, tables[1])):
+        rest = found.lane() * lanes + own + found.counters()
+        assert found.resources().rounded() == rest.rounded()
+    assert one.lane().dsp == dsps and four.resources().dsp == 4 * dsps
+    assert four.resources().lut > 0 and one.counters().lut > 0
+
+
+def _named(operands: tuple[Value, ...]) -> list[Value]:
+    """Operands with a name each."""
+    return [replace(value, name=f"{value.name}{index}") for index, value in enumerate(operands)]
+
+
+def test_wider_operands_cost_no_less() -> None:
+    wide = activation("x", FixedType(True, 12, 4), X.shape)
+    for op, operands, _ in LANES:
+        if isinstance(op, Lookup):
+            continue
+        fold = Fold((4,) * (1 + isinstance(op, (Add, OpMultiply))), 4)
+        narrow, wider = (kernel(op, fold, *_named((x, *operands[1:]))).node_resources(2) for x in (X, wide))
+        assert wider.lut >= narrow.lut
+
+
+def test_a_converter_is_a_datapath_and_counters() -> None:
+    found = Convert(Words(X, 2), Words(X, 8))
+    assert found.resources().rounded() == (Converter(16, 64).resources() + Control((512,)).resources()).rounded()
+    assert (found.iterations, Convert(Words(X, 8), Words(X, 2)).iterations) == (512, 512)

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from qfx.export.hls.plan import Stage
+from qfx.export.hls.stage import Stage
 
 COVERAGE = (
     *("--coverage", "-fprofile-update=atomic"),
@@ -68,6 +68,4 @@ def key(kernel: str, argument: str) -> tuple[str, str]:
 
 def stage_key(stage: Stage) -> tuple[str, str]:
     """Where the iterations of a stage are counted."""
-    instance = INSTANCE.match(stage.call)
-    assert instance, stage.call
-    return key(instance[1], instance[2])
+    return key(stage.kernel.function, f"{stage.space}::{stage.traits[0]}")

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from qfx.errors import ExportError
 from qfx.export.hls import write_hls
 from qfx.export.hls.board import load_board
-from qfx.export.hls.emit import Design, Renderer, design, render
+from qfx.export.hls.design import Design, design
+from qfx.export.hls.digits import naf
 from qfx.export.hls.folding import lanes
 from qfx.export.hls.names import RESERVED, identifier, unique_identifiers
-from qfx.export.hls.stages import BUILDERS
-from qfx.export.hls.tables import naf
+from qfx.export.hls.render import Renderer, render
 from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder
-from qfx.ops import OPS, Add, Affine, Conv2d, PReLU, ReLU, Requantize, Reshape
+from qfx.ops import Add, Affine, Conv2d, PReLU, ReLU, Requantize, Reshape
 from qfx.ops.sampling import constant, khot_constant
 from tests.hls.build import S6, U4, chain, frames, image, several_ports, small_network, write_project
 from tests.hls.test_folding import convolutions, random_folding, several_pixels
@@ -85,13 +85,13 @@ def test_a_fork_gives_each_reader_a_stream(readers: int) -> None:
 
 def assert_each_stream_once(plan: Design) -> None:
     written = [stream.name for stage in plan.stages for stream in stage.writes]
-    read = [name for stage in plan.stages for name in stage.arguments if name not in {s.name for s in stage.writes}]
+    read = [name for stage in plan.stages for name in (*stage.reads, stage.port) if name]
     assert sorted([*written, "m_out", "s_in"]) == sorted([*read]) and len(set(written)) == len(written)
 
 
 def test_a_reshape_of_one_pixel_is_its_operand_s_stream() -> None:
     plan = design(chain("net", image(S6, 4, 1, 1), (Reshape((4,)), []), (ReLU(), [])))
-    assert [stage.call for stage in plan.stages][1:-1] == ["relu<layer::step1>"]
+    assert [(stage.kernel.function, stage.traits) for stage in plan.stages][1:-1] == [("relu", ("step1",))]
     assert plan.wiring.wires["step0"].stream == "x"
 
 
@@ -148,20 +148,9 @@ def test_naf_is_the_code_with_no_neighbouring_digits(code: int) -> None:
     assert all(b - a >= 2 for a, b in itertools.pairwise(shifts))
 
 
-def test_every_op_with_a_stage_has_a_kernel_template_of_its_name() -> None:
-    kinds = {op.kind for op in BUILDERS}
-    assert set(Renderer().kernels(sorted(kinds))) >= kinds
-    assert set(OPS) - kinds == {"shift"}  # always its operand's stream
-
-
-def test_an_unknown_kernel() -> None:
-    with pytest.raises(ExportError, match="hls_templates/ has no kernel 'softmax'"):
-        Renderer().kernels(["softmax"])
-
-
 def test_an_undefined_name_in_a_template_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError, match="'product' is undefined"):
-        Renderer().template("ops/linear.hpp")
+        Renderer().template("kernels/linear.hpp")
 
 
 def test_boards() -> None:
@@ -240,9 +229,9 @@ def test_a_graph_without_inputs_is_refused() -> None:
 def test_products_too_wide_for_an_ap_int() -> None:
     scale = khot_constant("scale", FixedType(True, 8, 3), (2,), 3, 2)
     graph = chain("n", image(S6, 2), (Affine(2), [scale, constant("offset", S6, (2,), 1)]))
-    assert design(graph).layers[0].kernel == "affine_khot"
+    assert design(graph).stages[1].kernel.function == "affine_khot"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("qfx.export.hls.stages.MAX_AP_WIDTH", 10)
+        patch.setattr("qfx.export.hls.settings.MAX_AP_WIDTH", 10)
         with pytest.raises(ExportError, match=r"node 'step0': its product takes \d+ bits, above the 10 of an ap_int"):
             design(graph)
 
@@ -263,7 +252,7 @@ def test_golden_vectors_that_do_not_fit(options: dict[str, object], message: str
 
 def test_depthwise_with_one_group_is_plain() -> None:
     plan = design(chain("net", image(S6, 1, 3, 3), (Conv2d(), [constant("w", S6, (1, 1, 2, 2), 1)])))
-    assert plan.layers[0].kernel == "conv2d"
+    assert {stage.kernel.function for stage in plan.stages if stage.node} == {"sliding_window", "conv2d"}
 
 
 def test_kernels_state_what_they_compute_take_and_last(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ import pytest
 
 from qfx.errors import ExportError
 from qfx.export.hls import write_hls
-from qfx.export.hls.choices import choices, tap_choices
-from qfx.export.hls.folding import Fold, plain_folding
-from qfx.export.hls.geometry import Window, plan_ring
+from qfx.export.hls.choices import choices, plain_folding
+from qfx.export.hls.folding import Fold
+from qfx.export.hls.kernels.window import Window, plan_ring
 from qfx.export.hls.validator import validate
 from qfx.fixed import FixedType
-from qfx.ir import Graph, GraphBuilder, Value, save_graph
+from qfx.ir import Graph, GraphBuilder, Node, Value, save_graph
 from qfx.ops import Add, Affine, AvgPool2d, Conv2d, MaxPool2d, PReLU, ReLU, Requantize
 from qfx.ops.sampling import random_codes
 from qfx.sim import Simulator
@@ -28,6 +28,11 @@ from tests.random_networks import hls_kinds, random_graph
 def random_folding(graph: Graph, choose: Choices) -> dict[str, Fold]:
     """Any fold of every node."""
     return {node.name: choose.pick(list(choices(graph, node))) for node in graph.nodes}
+
+
+def tap_choices(graph: Graph, node: Node) -> list[int]:
+    """Kernel positions per cycle that the node's kernel can have."""
+    return sorted({fold.taps for fold in choices(graph, node)})
 
 
 def folded_project(graph: Graph, folding: dict[str, Fold], folder: Path) -> Path:

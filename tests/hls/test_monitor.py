@@ -14,8 +14,9 @@ import pytest
 from benchmarks._yosys import find_yosys
 from qfx.errors import EngineUnavailable
 from qfx.export.hls.board import load_board
-from qfx.export.hls.emit import design, render
+from qfx.export.hls.design import design
 from qfx.export.hls.monitor import MAGIC, REGISTERS, built_from, design_hash, project_hash
+from qfx.export.hls.render import render
 from qfx.ir import Graph
 from qfx.ops import ReLU
 from tests.hls.build import S6, chain, image, several_ports, write_project

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qfx.export.hls.emit import design
-from qfx.export.hls.layers import Code
+from qfx.export.hls.design import design
+from qfx.export.hls.kernels.rearrange import counters_of
 from qfx.export.hls.names import identifier
-from qfx.export.hls.tables import counters_of
+from qfx.export.hls.settings import Code
 from qfx.export.hls.validator import multiplications, validate
 from qfx.fixed import FixedType, IntArray
 from qfx.ir import Graph, GraphBuilder, Value
@@ -138,7 +138,7 @@ def test_numbers_are_cheap(tmp_path: Path) -> None:
     top = (project / "hls/numbers.cpp").read_text()
     assert "half(" not in top and "doubled(" not in top and "quarter(" not in top
     assert "return negative_scale_table[0][0];" in (project / "hls/layers.hpp").read_text()
-    kernels = {layer.name: layer.kernel for layer in design(numbers()).layers}
+    kernels = functions(numbers())
     assert {name: kernels[name] for name in ("less", "rows", "columns")} == {
         "less": "add_minus",
         "rows": "concat3_words",
@@ -164,9 +164,14 @@ def test_only_products_multiply(tmp_path: Path) -> None:
     assert found == {"squeezed", "excited", "square"}
 
 
+def functions(graph: Graph) -> dict[str, str]:
+    """C++ function of every node that has a stage."""
+    return {stage.traits[0]: stage.kernel.function for stage in design(graph).stages if stage.node}
+
+
 def test_kernels_that_fit() -> None:
     """Whole words move where the lanes line up; addresses are counted where the axes do."""
-    kernels = {(graph.name, layer.name): layer.kernel for graph in (joins(), unaligned()) for layer in design(graph).layers}
+    kernels = {(graph.name, node): function for graph in (joins(), unaligned()) for node, function in functions(graph).items()}
     wanted = {
         ("joins", "low"): "slice_words",
         ("joins", "odd"): "slice",

@@ -15,7 +15,7 @@ import pytest
 
 from qfx.errors import ExportError
 from qfx.export.hls import write_hls
-from qfx.export.hls.emit import design
+from qfx.export.hls.design import design
 from qfx.export.hls.modes import OVERFLOWS, ROUNDINGS
 from qfx.export.hls.selfcheck import casts_of, golden_codes
 from qfx.export.hls.validator import validate

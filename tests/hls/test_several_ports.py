@@ -11,7 +11,7 @@ import pytest
 
 from qfx.errors import ExportError, ProjectError
 from qfx.export.hls import write_hls
-from qfx.export.hls.emit import design
+from qfx.export.hls.design import design
 from qfx.export.hls.validator import validate
 from qfx.ir import GraphBuilder
 from qfx.ops import ReLU

@@ -10,18 +10,14 @@ import numpy as np
 import pytest
 
 from qfx.errors import ProjectError
-from qfx.export.cost.nodes import NodeCosts
 from qfx.export.fold import Search
 from qfx.export.hls.board import load_board
-from qfx.export.hls.choices import tap_choices
-from qfx.export.hls.cycles import node_cycles
-from qfx.export.hls.emit import Design, design
+from qfx.export.hls.choices import NodeCosts
+from qfx.export.hls.design import Design, design
 from qfx.export.hls.folding import Fold
-from qfx.export.hls.patterns import stage_name
-from qfx.export.hls.plan import is_alias
 from qfx.export.schedule import Network, deadlock
 from qfx.fixed import IntArray
-from qfx.ir import Graph, GraphBuilder, Node
+from qfx.ir import Graph, GraphBuilder
 from qfx.models import ResNet8
 from qfx.ops import Add, ReLU, Requantize
 from qfx.project import load_project
@@ -30,8 +26,8 @@ from qfx.sim.threaded import Deadlock, ThreadedSimulator, live_depths
 from qfx.verify import verify
 from tests.differential import network, together
 from tests.hls.build import S6, U4, assert_equal, chain, frames, gate, rows, several_ports, small_network, write_project
-from tests.hls.iterations import COVERAGE, Counts, counted, key, stage_key
-from tests.hls.test_folding import convolutions, folded_project, pixel_folding, random_folding, several_pixels
+from tests.hls.iterations import COVERAGE, Counts, counted, stage_key
+from tests.hls.test_folding import convolutions, folded_project, pixel_folding, random_folding, several_pixels, tap_choices
 from tests.hls.test_new_kernels import joins, unaligned, wide
 from tests.networks import residual_network
 from tests.random_branches import branching
@@ -76,28 +72,19 @@ def given(graph: Graph, count: int, seed: int = 0) -> dict[str, IntArray]:
 
 
 def check_iterations(graph: Graph, engine: ThreadedSimulator, plan: Design) -> None:
-    """What one more frame adds, so that what is done once per start does not count: as the schedule and `node_cycles` say."""
+    """What one more frame adds, so that what is done once per start does not count: as the kernels say."""
     program = engine.compile()
     counted(program)
     counts: list[Counts] = []
     for count in (2, 3):
         engine.run(given(graph, count))
         counts.append(counted(program))
-    found, cycles = counts[1] - counts[0], plan.schedule.cycles
     wanted = Counts()
     for stage in plan.stages:
-        wanted[stage_key(stage)] += cycles[stage_name(stage)]
-    assert found == wanted
-    assert plan.schedule.interval == max(cycles.values())
-    for layer, node in zip(plan.layers, computed(plan), strict=True):
-        formula = node_cycles(graph, node, layer.fold)
-        assert found[key(layer.kernel, f"layer::{layer.name}")] == formula["kernel"]
-        assert not layer.window or found[key(layer.window, f"layer::{layer.name}")] == formula["window"]
-
-
-def computed(plan: Design) -> list[Node]:
-    """The nodes that have a stage."""
-    return [node for node in plan.wiring.graph.nodes if not is_alias(plan.wiring.wires[node.name])]
+        wanted[stage_key(stage)] += stage.kernel.iterations
+    assert counts[1] - counts[0] == wanted
+    cycles = {stage.name: stage.kernel.iterations for stage in plan.stages}
+    assert plan.schedule.cycles == cycles and plan.schedule.interval == max(cycles.values())
 
 
 def check_one_place_fewer(
@@ -124,7 +111,7 @@ def order(model: Network) -> list[list[tuple[str, str]]]:
 
 def all_taps(graph: Graph) -> dict[str, Fold]:
     """Two channels at a time, all kernel positions at once."""
-    return {node.name: Fold((2,), 2, tap_choices(graph, node)[-1]) for node in graph.nodes}
+    return {node.name: Fold((2,), 2, max(tap_choices(graph, node))) for node in graph.nodes}
 
 
 def test_every_kernel_folded(tmp_path: Path) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from qfx.export.hls.kernels import OP_KERNELS
 from qfx.ops import OPS
 
 ROOT = Path(__file__).parents[2]
-ALIASES = frozenset({"shift"})
-"""Ops that are always their operand's stream under another label, so that there is nothing to compute."""
 
 
 def text_of(files: Iterable[Path]) -> str:
@@ -50,11 +49,9 @@ def test_a_torch_layer_lowers_to_it(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", OPS)
-def test_it_has_a_template(kind: str) -> None:
-    assert kind in ALIASES or (ROOT / "hls_templates" / "ops" / f"{kind}.hpp.j2").is_file()
-
-
-@pytest.mark.parametrize("kind", OPS)
-def test_the_hls_exporter_has_a_stage_for_it(kind: str) -> None:
-    sources = text_of((ROOT / "export" / "hls").rglob("*.py"))
-    assert re.search(rf"\b{OPS[kind].__name__}\b|\"{kind}\"", sources), f"export/hls does not know {kind}"
+def test_it_has_a_kernel_with_a_template(kind: str) -> None:
+    kernels = [kernel for kernel in OP_KERNELS if kernel.serves is OPS[kind]]
+    assert kernels, f"no kernel in export/hls/kernels serves {kind}"
+    for kernel in kernels:
+        assert kernel.kind == kind and kernel.__module__ == f"qfx.export.hls.kernels.{kind}"
+        assert not kernel.functions or (ROOT / "hls_templates" / "kernels" / f"{kind}.hpp.j2").is_file()

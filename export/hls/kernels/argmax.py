@@ -1,0 +1,38 @@
+"""argmax: the place of the greatest code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from qfx import ops
+from qfx.export.hls.folding import Fold
+from qfx.export.hls.kernels.base import Source, Touched, every
+from qfx.export.hls.kernels.movement import Movement
+from qfx.export.hls.kernels.op import own_lanes
+from qfx.export.hls.operation import Operation
+
+
+class ArgMax(Movement[ops.ArgMax]):
+    """y = the place of the greatest code of x; of equals, the first. Its one comparator is not part of the model."""
+
+    kind = "argmax"
+    serves = ops.ArgMax
+    functions = ("argmax",)
+    latency = 3
+    takes = "a comparator"
+
+    @property
+    def source(self) -> Source:
+        return self.header("argmax", "argmax")
+
+    @property
+    def iterations(self) -> int:
+        """CHANNELS of x."""
+        return self.x.value.size
+
+    def touched(self) -> Touched:
+        return Touched({0: every(self.x.words, self.x.lanes)}, {0: every(1, 1, self.iterations - 1)})
+
+    @classmethod
+    def shapes(cls, operation: Operation[ops.ArgMax]) -> Iterable[Fold]:
+        return own_lanes(operation)

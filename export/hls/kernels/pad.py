@@ -1,0 +1,39 @@
+"""pad: a border round an image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qfx import ops
+from qfx.export.hls.kernels.base import Source, Touched, every, where
+from qfx.export.hls.kernels.movement import Movement
+from qfx.export.hls.settings import Settings
+
+
+class Pad(Movement[ops.Pad]):
+    """y = x with a border of one code."""
+
+    kind = "pad"
+    serves = ops.Pad
+    functions = ("pad",)
+    latency = 3
+    takes = "counters"
+
+    @property
+    def source(self) -> Source:
+        return self.header("pad", "pad")
+
+    def describe(self, settings: Settings) -> None:
+        above, left = self.op.before
+        settings.constant(above=above, left=left, columns=self.out.width, x_columns=self.x.width, border=self.op.code)
+
+    @property
+    def iterations(self) -> int:
+        """WORDS of y."""
+        return self.out.words
+
+    def touched(self) -> Touched:
+        inside = np.zeros((self.out.height, self.out.width, self.out.groups), np.int64)
+        above, left = self.op.before
+        inside[above : above + self.x.height, left : left + self.x.width] = 1
+        return Touched({0: where(inside)}, {0: every(self.iterations)})

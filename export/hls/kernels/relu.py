@@ -1,0 +1,30 @@
+"""relu: max(x, 0)."""
+
+from __future__ import annotations
+
+from qfx import ops
+from qfx.export.cost.arithmetic import ReLU as Datapath
+from qfx.export.cost.resources import Resources
+from qfx.export.hls.kernels.base import Source
+from qfx.export.hls.kernels.elementwise import Elementwise
+
+TAKES = "comparators, an adder or a table per lane"
+"""What kernels of a few LUTs per lane are made of."""
+
+
+class ReLU(Elementwise[ops.ReLU]):
+    """y = max(x, 0)."""
+
+    kind = "relu"
+    serves = ops.ReLU
+    functions = ("relu",)
+    latency = 3
+    takes = TAKES
+    passes = True
+
+    @property
+    def source(self) -> Source:
+        return self.header("relu", "relu")
+
+    def lane(self) -> Resources:
+        return Datapath(self.x.type.width).resources()

@@ -18,9 +18,9 @@ import qfx.nn as qnn
 from qfx import host
 from qfx.conversion import calibrate
 from qfx.errors import LoweringError
-from qfx.export.lower import lower
 from qfx.export.onnx import onnx_model
 from qfx.fixed import FixedType
+from qfx.frontend import lower
 from qfx.ir import Graph
 from qfx.ops.sampling import corner_codes, random_codes
 from qfx.quant import QuantSpec

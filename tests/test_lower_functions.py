@@ -14,9 +14,9 @@ from torch.nn import functional
 import qfx.nn as qnn
 from qfx.conversion import calibrate
 from qfx.errors import GraphError, LoweringError
-from qfx.export.lower import lower
 from qfx.export.onnx import onnx_model
 from qfx.fixed import FixedType
+from qfx.frontend import lower
 from qfx.ir import Graph
 from qfx.ops.sampling import corner_codes, random_codes
 from qfx.quant import QuantSpec

@@ -20,12 +20,13 @@ from torch import Tensor, fx, nn
 import qfx.nn as qnn
 from qfx.conversion.calibration import calibrate
 from qfx.conversion.config import ConvertConfig, InputFormat
+from qfx.conversion.handlers import HANDLERS
 from qfx.conversion.names import RESERVED, allowed
 from qfx.conversion.shapes import record
 from qfx.conversion.walk import Walk
 from qfx.errors import ConversionError, LoweringError
-from qfx.export.trace import Trace, trace
 from qfx.fixed import FixedType
+from qfx.frontend.trace import Trace, trace
 from qfx.nn.quantize import RAW, InputLayer
 from qfx.quant import QuantSpec, best_frac, set_enabled
 
@@ -83,7 +84,7 @@ def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample:
     few = tuple(part[:COMPARED] for part in samples)
     set_enabled(traced.module, False)  # of layers of qfx.nn that are there already
     results, wanted = record(traced.module, own, _as_floats(inputs, few))
-    walk = Walk(traced, results, config, inputs)
+    walk = Walk(traced, results, config, inputs, HANDLERS)
     walk.run()
     if walk.problems:
         raise ConversionError(_listed(type(model).__name__, walk.problems))

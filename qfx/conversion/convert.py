@@ -93,7 +93,8 @@ def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample:
     _compare(converted, few, wanted)
     calibrate(converted, [samples], config.method, percentile=config.percentile)
     try:
-        converted.exactness([tuple(part.shape[1:]) for part in samples])
+        with torch.no_grad():
+            converted(*few)  # lowers it and proves it, and the proof holds until something changes
     except LoweringError as error:
         raise ConversionError(_listed(type(model).__name__, [str(error)])) from error
     return converted

@@ -28,7 +28,7 @@ from qfx.errors import ConversionError, LoweringError
 from qfx.fixed import FixedType
 from qfx.frontend.trace import Trace, trace
 from qfx.nn.quantize import RAW, InputLayer
-from qfx.quant import QuantSpec, best_frac, set_enabled
+from qfx.quant import QuantSpec, best_frac, quantizers, set_enabled
 
 COMPARED = 4
 """Samples on which the float model and the converted one are compared."""
@@ -93,11 +93,21 @@ def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample:
     _compare(converted, few, wanted)
     calibrate(converted, [samples], config.method, percentile=config.percentile)
     try:
-        with torch.no_grad():
-            converted(*few)  # lowers it and proves it, and the proof holds until something changes
+        _prove(converted, few)
     except LoweringError as error:
         raise ConversionError(_listed(type(model).__name__, [str(error)])) from error
     return converted
+
+
+def _prove(converted: Converted, samples: Sequence[Tensor]) -> None:
+    """Lower and prove the network once. A network with quantizers does so where it runs in eval, and keeps the proof; one without
+    is a float model there.
+    """
+    if not quantizers(converted):
+        converted.exactness([tuple(part.shape[1:]) for part in samples])
+        return
+    with torch.no_grad():
+        converted(*samples)
 
 
 _PARALLEL: tuple[Any, ...] = (nn.DataParallel, nn.parallel.DistributedDataParallel)

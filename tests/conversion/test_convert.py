@@ -249,6 +249,17 @@ def test_layers_of_qfx_stay() -> None:
     check_exact(model, x)
 
 
+class OwnNorm(qnn.BatchNorm2d):
+    """A user's class; what it is does not lie in its name."""
+
+
+@pytest.mark.parametrize("norm", [qnn.BatchNorm2d, OwnNorm])
+def test_a_layer_of_qfx_is_known_by_its_base(norm: type[qnn.BatchNorm2d]) -> None:
+    """An affine of an accumulator is cast before another normalisation reads it."""
+    model = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), norm(4), nn.BatchNorm2d(4))
+    assert kinds(qfx.convert(model, None, reals(*SHAPE))) == ["affine", "requantize", "affine"]
+
+
 class Unsupported(nn.Module):
     """Several things at once that have no fixed-point form."""
 

@@ -101,6 +101,10 @@ class Call:
         for name in self.names:
             yield from (form for form in (name, f"{name}_") if callable(getattr(torch.Tensor, form, None)))
 
+    def aliases(self) -> set[object]:
+        """Everything under which a trace may have it: function objects, names of methods, classes of modules."""
+        return {*(function for function, _ in self.functions()), *self.methods(), *self.modules}
+
     def arguments(self, module: nn.Module) -> dict[str, Any]:
         """What a module gives to the function, after the tensor, by name."""
         kind = next(kind for kind in type(module).__mro__ if kind in self.modules)

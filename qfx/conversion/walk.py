@@ -122,7 +122,7 @@ class Walk:
                 return self._module(module)
             if not holds_tensors(self.results[node]):
                 return self.graph.node_copy(node, self._mapped)  # a size
-            if not self.call.handled or self.call.has_parameters:
+            if not self.call.handled or self.call.takes_module:
                 return self.keep()
             resolved: Any = fx.map_arg((node.args, node.kwargs), self.known.__getitem__)
             args, kwargs = by_position(*resolved)
@@ -160,7 +160,7 @@ class Walk:
         if isinstance(module, qnn.Layer):
             return self.own(module, *args)
         handler = self._handlers[self.call.name]
-        if self.call.has_parameters:
+        if self.call.takes_module:
             return handler(self, module, *args)
         return handler(self, *args, **self.call.arguments(module))
 

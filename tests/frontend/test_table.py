@@ -49,7 +49,7 @@ def test_rows_name_layers_and_all_layers_have_a_row() -> None:
     assert layers() - named == {"Layer", "QuantInput", "Quantize"}  # torch has none of these
 
 
-@pytest.mark.parametrize("call", [call for call in CALLS if call.modules and not call.has_parameters], ids=lambda call: call.name)
+@pytest.mark.parametrize("call", [call for call in CALLS if call.modules and not call.takes_module], ids=lambda call: call.name)
 def test_modules_give_arguments_that_functions_take(call: Call) -> None:
     for function in (call.lower, HANDLERS.get(call.name) if call.handled else None):
         if function is not None:
@@ -98,6 +98,18 @@ def test_every_function_of_torch_nn_has_a_row() -> None:
     known = {function for call in CALLS for function, _ in call.functions()}
     unknown = {name for entry, name in names.items() if entry not in known and not re.search("loss|entropy|kl_div", name)}
     assert unknown - {*OTHER_FUNCTIONS.split()} == set()
+
+
+METHODS = """
+    abs add amax amin argmax argsort chunk clamp clamp_max clamp_min clip contiguous cos div erf exp exp2 flatten log log2
+    log_softmax matmul max mean mul narrow neg permute pow reciprocal relu reshape rsqrt select sigmoid sign sin softmax sort
+    split sqrt square squeeze sub sum swapaxes swapdims tanh topk transpose unflatten unsqueeze view
+"""
+"""Of tensors, that networks call."""
+
+
+def test_common_methods_have_a_row() -> None:
+    assert {*METHODS.split()} - {method for call in CALLS for method in call.methods()} == set()
 
 
 def test_functions_and_methods_of_one_name_are_one_call() -> None:

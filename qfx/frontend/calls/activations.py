@@ -6,7 +6,7 @@ from torch import nn
 
 from qfx import ops
 from qfx.errors import LoweringError
-from qfx.frontend.calls.call import Call, Storage, same
+from qfx.frontend.calls.call import Call, Modules, Storage, same
 from qfx.frontend.numbers import clamp_op
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
@@ -52,10 +52,16 @@ def alpha_dropout(scope: Scope, x: Value, p: float = 0.5, training: bool = False
     return dropout(scope, x, p, training)
 
 
-def _table(*names: str, layer: str = "Lookup", **others: object) -> Call:
-    """A scalar function of which a layer of qfx.nn, or `qfx.nn.Lookup`, makes a table."""
-    instead = _LOOKUP if layer == "Lookup" else ""
-    return Call(names, handled=True, layer=layer, instead=instead, **others)  # pyright: ignore[reportArgumentType]
+def _table(
+    *names: str,
+    operators: tuple[str, ...] = (),
+    module: type[nn.Module] | None = None,
+    arguments: tuple[str, ...] = (),
+    layer: str = "Lookup",
+) -> Call:
+    """A scalar function, and the module with these attributes, of which a layer of qfx.nn, or `qfx.nn.Lookup`, makes a table."""
+    modules: Modules = {} if module is None else {module: same(*arguments)}
+    return Call(names, operators, modules, handled=True, layer=layer, instead=_LOOKUP if layer == "Lookup" else "")
 
 
 CALLS = (
@@ -93,23 +99,23 @@ CALLS = (
         layer="PReLU",
         instead="use qfx.nn.PReLU, whose slope may be fixed",
     ),
-    _table("sigmoid", layer="Sigmoid", modules={nn.Sigmoid: {}}),
-    _table("hardsigmoid", layer="Hardsigmoid", modules={nn.Hardsigmoid: {}}),
-    _table("tanh", layer="Tanh", modules={nn.Tanh: {}}),
-    _table("silu", layer="SiLU", modules={nn.SiLU: {}}),
-    _table("hardswish", layer="Hardswish", modules={nn.Hardswish: {}}),
-    _table("gelu", layer="GELU", modules={nn.GELU: same("approximate")}),
+    _table("sigmoid", layer="Sigmoid", module=nn.Sigmoid),
+    _table("hardsigmoid", layer="Hardsigmoid", module=nn.Hardsigmoid),
+    _table("tanh", layer="Tanh", module=nn.Tanh),
+    _table("silu", layer="SiLU", module=nn.SiLU),
+    _table("hardswish", layer="Hardswish", module=nn.Hardswish),
+    _table("gelu", layer="GELU", module=nn.GELU, arguments=("approximate",)),
     _table("exp", layer="Exp"),
-    _table("elu", modules={nn.ELU: same("alpha")}),
-    _table("celu", modules={nn.CELU: same("alpha")}),
-    _table("selu", modules={nn.SELU: {}}),
-    _table("mish", modules={nn.Mish: {}}),
-    _table("softplus", modules={nn.Softplus: same("beta", "threshold")}),
-    _table("softsign", modules={nn.Softsign: {}}),
-    _table("logsigmoid", modules={nn.LogSigmoid: {}}),
-    _table("tanhshrink", modules={nn.Tanhshrink: {}}),
-    _table("softshrink", modules={nn.Softshrink: same("lambd")}),
-    _table("hardshrink", modules={nn.Hardshrink: same("lambd")}),
+    _table("elu", module=nn.ELU, arguments=("alpha",)),
+    _table("celu", module=nn.CELU, arguments=("alpha",)),
+    _table("selu", module=nn.SELU),
+    _table("mish", module=nn.Mish),
+    _table("softplus", module=nn.Softplus, arguments=("beta", "threshold")),
+    _table("softsign", module=nn.Softsign),
+    _table("logsigmoid", module=nn.LogSigmoid),
+    _table("tanhshrink", module=nn.Tanhshrink),
+    _table("softshrink", module=nn.Softshrink, arguments=("lambd",)),
+    _table("hardshrink", module=nn.Hardshrink, arguments=("lambd",)),
     _table("abs", "absolute", operators=("abs",)),
     _table("square"),
     _table("sin"),

@@ -16,6 +16,8 @@ Handler = Callable[..., Any]
 """Has the signature of the torch function it stands for, after the scope: Values and numbers -> a Value, the parts of one, or a
 head. Anything it cannot do exactly is a LoweringError whose text completes "<call> at <line>: ..."."""
 
+Modules = Mapping[type[nn.Module], Mapping[str, object] | None]
+
 OTHERWISE = "use layers of qfx.nn, or the functions that docs/layers.md lists"
 """What a message says of a call that no row knows."""
 
@@ -39,7 +41,7 @@ class Call:
             in-place form that has a `_` behind it. Not all have to exist.
         operators: names in `operator`, each with the in-place form that has an `i` before it.
         modules: of torch.nn, which compute the same: per argument of the function the name of the module's attribute, or a
-            constant that is no string. None for a module with parameters, which is no call of the function.
+            constant that is no string. None for a module that is no call of the function, such as one with parameters.
         lower: what it lowers to; None for what has no exact form.
         handled: whether a handler of qfx.conversion, registered under the canonical name, makes a layer of it, or puts casts before
             it; else what lowers is kept as it is.
@@ -53,9 +55,7 @@ class Call:
 
     names: tuple[str, ...]
     operators: tuple[str, ...] = ()
-    modules: Mapping[type[nn.Module], Mapping[str, object] | None] = field(
-        default_factory=dict[type[nn.Module], Mapping[str, object] | None]
-    )
+    modules: Modules = field(default_factory=dict[type[nn.Module], Mapping[str, object] | None])
     lower: Handler | None = None
     handled: bool = False
     layer: str = ""
@@ -71,8 +71,8 @@ class Call:
         return self.names[0]
 
     @property
-    def has_parameters(self) -> bool:
-        """Whether the modules own what the function is given, so that only they convert."""
+    def takes_module(self) -> bool:
+        """Whether the handler takes the module itself, since it owns what the function is given; then no function converts."""
         return any(arguments is None for arguments in self.modules.values())
 
     @property

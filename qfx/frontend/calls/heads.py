@@ -87,7 +87,7 @@ CALLS = (
     Call(("topk",), lower=topk, instead=_ORDER),
     Call(("sort",), lower=sort, instead=_ORDER),
     Call(("argsort",), lower=argsort, instead=_ORDER),
-    Call(("max", "amax"), instead=_ORDER),
+    Call(("max", "amax", "min", "amin", "argmin"), instead=_ORDER),
     Call(
         ("softmin",),
         modules={nn.Softmin: None},

@@ -50,7 +50,7 @@ def export(
                 " samples are wanted as (count, channel, height, width) or (count, feature)"
             )
     from qfx.atomic import check_free
-    from qfx.export.lower import lower
+    from qfx.frontend import lower
     from qfx.project import is_project
     from qfx.user_model import load_model
 
@@ -279,7 +279,7 @@ def info(target: str, weights: Path | None, sample: Path | None) -> int:
 
 def _info_model(spec: str, weights: Path, sample: Path | None) -> int:
     """Print the quantizers: formats, and what they lose on the sample, if there is one."""
-    from qfx.export.lower import lower
+    from qfx.frontend import lower
     from qfx.training.watch import Watcher
     from qfx.user_model import load_model
     from qfx.verify.torch_engine import TorchEngine

@@ -131,7 +131,7 @@ def _arms(out_dir: Path, progress: Progress) -> list[Row]:
 
 def _graph(arm: Arm, name: str) -> Graph | None:
     """The graph of an arm; None for floating point."""
-    from qfx.export.lower import lower
+    from qfx.frontend import lower
 
     return None if arm.bits is None else lower(arm.model, SHAPE, name)
 

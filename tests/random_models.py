@@ -14,7 +14,7 @@ import qfx.nn as qnn
 from qfx.conversion import calibrate
 from qfx.errors import QfxError
 from qfx.fixed import FixedType, Overflow, Rounding
-from qfx.nn.avg_pool2d import is_power_of_two
+from qfx.frontend.windows import is_power_of_two
 from qfx.ops.sampling import random_codes
 from qfx.quant import QuantSpec, set_enabled
 from tests.random_choices import Choices, Drawn

@@ -15,7 +15,7 @@ from qfx import demo
 from qfx.conversion import calibrate
 from qfx.demo import clear_run, formats, results_table, run_demo
 from qfx.errors import EngineUnavailable, ProjectError
-from qfx.export.lower import lower
+from qfx.frontend import lower
 from qfx.models.digits import DigitsConfig, DigitsNet
 from qfx.project import load_project
 from qfx.training import digits

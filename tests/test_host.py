@@ -18,8 +18,8 @@ from torch import Tensor, nn
 import qfx.nn as qnn
 from qfx import host
 from qfx.errors import GraphError, LoweringError, UsageError
-from qfx.export.lower import lower
 from qfx.fixed import FixedType
+from qfx.frontend import lower
 from qfx.ir import Graph, GraphBuilder, HostStep, load_graph, save_graph
 from qfx.manifest import read_manifest
 from qfx.ops import ReLU

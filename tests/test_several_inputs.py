@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from qfx.errors import LoweringError, ProjectError, UsageError
-from qfx.export.lower import lower
 from qfx.fixed import FixedType, IntArray
+from qfx.frontend import lower
 from qfx.golden import RECORDED, read_archive, recorded_samples, write_archive
 from qfx.project import load_project, write_project
 from qfx.sim import Simulator, simulate

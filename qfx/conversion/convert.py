@@ -20,14 +20,15 @@ from torch import Tensor, fx, nn
 import qfx.nn as qnn
 from qfx.conversion.calibration import calibrate
 from qfx.conversion.config import ConvertConfig, InputFormat
+from qfx.conversion.handlers import HANDLERS
 from qfx.conversion.names import RESERVED, allowed
 from qfx.conversion.shapes import record
 from qfx.conversion.walk import Walk
 from qfx.errors import ConversionError, LoweringError
-from qfx.export.trace import Trace, trace
 from qfx.fixed import FixedType
+from qfx.frontend.trace import Trace, trace
 from qfx.nn.quantize import RAW, InputLayer
-from qfx.quant import QuantSpec, best_frac, set_enabled
+from qfx.quant import QuantSpec, best_frac, quantizers, set_enabled
 
 COMPARED = 4
 """Samples on which the float model and the converted one are compared."""
@@ -83,7 +84,7 @@ def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample:
     few = tuple(part[:COMPARED] for part in samples)
     set_enabled(traced.module, False)  # of layers of qfx.nn that are there already
     results, wanted = record(traced.module, own, _as_floats(inputs, few))
-    walk = Walk(traced, results, config, inputs)
+    walk = Walk(traced, results, config, inputs, HANDLERS)
     walk.run()
     if walk.problems:
         raise ConversionError(_listed(type(model).__name__, walk.problems))
@@ -92,10 +93,21 @@ def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample:
     _compare(converted, few, wanted)
     calibrate(converted, [samples], config.method, percentile=config.percentile)
     try:
-        converted.exactness([tuple(part.shape[1:]) for part in samples])
+        _prove(converted, few)
     except LoweringError as error:
         raise ConversionError(_listed(type(model).__name__, [str(error)])) from error
     return converted
+
+
+def _prove(converted: Converted, samples: Sequence[Tensor]) -> None:
+    """Lower and prove the network once. A network with quantizers does so where it runs in eval, and keeps the proof; one without
+    is a float model there.
+    """
+    if not quantizers(converted):
+        converted.exactness([tuple(part.shape[1:]) for part in samples])
+        return
+    with torch.no_grad():
+        converted(*samples)
 
 
 _PARALLEL: tuple[Any, ...] = (nn.DataParallel, nn.parallel.DistributedDataParallel)

@@ -1,7 +1,7 @@
 """The pass over the trace of a float model: each call is replaced by a layer of qfx.nn, or kept, and casts go in between.
 
-A value is cast where something reads it that wants fewer bits; see `Kind`. Handlers of modules and functions are in `modules` and
-`functions`. What has no fixed-point twin is noted and the walk goes on, so that one error names everything.
+A value is cast where something reads it that wants fewer bits; see `Kind`. Which call it is says the table of the front end; the
+handlers of calls are given. What has no fixed-point twin is noted and the walk goes on, so that one error names everything.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from qfx.conversion.shapes import holds_tensors, shape_of
 from qfx.conversion.trial import trial
 from qfx.conversion.values import Kind, Value
 from qfx.errors import QfxError
-from qfx.export.trace import Trace
+from qfx.frontend.calls.call import UNKNOWN, Call, Storage
+from qfx.frontend.calls.table import by_position, call_of, out_of_place
+from qfx.frontend.trace import Trace
 from qfx.nn.quantize import InputLayer
 
 Handler = Callable[..., Any]
-WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Linear)
+"""Takes the walk and what the torch function takes, with Values in the places of tensors; for a module with parameters the module
+and its operands. Returns the result, or raises Unconvertible."""
 _INPUT_NAME = "input"
 
 
@@ -41,6 +44,7 @@ class Walk:
         results: what each node computed for the sample.
         config: of the conversion.
         inputs: the layer that reads each input, by name.
+        handlers: by the canonical name of the call.
 
     Attributes:
         graph: the new graph.
@@ -49,20 +53,23 @@ class Walk:
         names: paths of the layers that have formats.
         known: what a node of the trace has become: a `Value`, or a node of the new graph for a size.
         node: of the trace, that is being converted.
+        call: its row.
     """
 
     def __init__(
-        self, traced: Trace, results: Mapping[fx.Node, Any], config: ConvertConfig, inputs: Mapping[str, InputLayer]
+        self,
+        traced: Trace,
+        results: Mapping[fx.Node, Any],
+        config: ConvertConfig,
+        inputs: Mapping[str, InputLayer],
+        handlers: Mapping[str, Handler],
     ) -> None:
-        from qfx.conversion.functions import FUNCTIONS, METHODS  # they name this module's types
-        from qfx.conversion.modules import MODULES
-
         self.traced, self.results, self.config, self.inputs = traced, results, config, inputs
         self.graph = fx.Graph()
         self.modules: dict[str, nn.Module] = {}
         self.problems: list[str] = []
         self.names: list[str] = []
-        self._handlers = (MODULES, FUNCTIONS, METHODS)
+        self._handlers = handlers
         self._taken = {name for name, _ in cast(Iterator[tuple[str, nn.Module]], traced.module.named_modules())}
         self._swapped: dict[str, nn.Module] = {}
         self._calls: dict[str, int] = {}
@@ -70,6 +77,7 @@ class Walk:
         self._ends = _ends(traced)
         self.known: dict[fx.Node, Any] = {}
         self.node: fx.Node = traced.nodes[0]
+        self.call: Call = UNKNOWN
 
     def run(self) -> None:
         """Walk all nodes; leaves graph, modules and problems."""
@@ -104,24 +112,21 @@ class Walk:
         return Value(self.graph.call_module(path, (new,)), node, Kind.CAST, signed, shape)
 
     def _call(self) -> Any:
-        node = self.node
+        node, module = self.node, self.traced.layer(self.node)
+        self.call = call_of(node, module)
         if node.op == "get_attr":
             return self.value(self._nothing(), Kind.CAST, signed=True)  # what reads it is refused
         try:
             self._check()
-            module = self.traced.layer(node)
             if module is not None:
                 return self._module(module)
             if not holds_tensors(self.results[node]):
                 return self.graph.node_copy(node, self._mapped)  # a size
-            handler = self._handlers[2].get(str(node.target)) if node.op == "call_method" else self._handlers[1].get(node.target)
-            resolved: Any = fx.map_arg((node.args, node.kwargs), self.known.__getitem__)
-            args, kwargs = resolved
-            if handler is None:
+            if not self.call.handled or self.call.takes_module:
                 return self.keep()
-            if "input" in kwargs:  # as torch's functions call their first argument
-                args, kwargs = (kwargs["input"], *args), {key: entry for key, entry in kwargs.items() if key != "input"}
-            return handler(self, *args, **kwargs)
+            resolved: Any = fx.map_arg((node.args, node.kwargs), self.known.__getitem__)
+            args, kwargs = by_position(*resolved)
+            return self._handlers[self.call.name](self, *args, **kwargs)
         except (Unconvertible, QfxError) as error:
             self.problems.append(f"{self.describe(node)}: {error}")
         except (TypeError, IndexError, ValueError, AttributeError) as error:
@@ -147,13 +152,17 @@ class Walk:
             raise Unconvertible("it has hooks, which the converted layer would not run; remove them first")
 
     def _module(self, module: nn.Module) -> Any:
-        handler = next((self._handlers[0][kind] for kind in type(module).__mro__ if kind in self._handlers[0]), None)
-        if handler is None and not isinstance(module, qnn.Layer):
+        if not self.call.handled and not isinstance(module, qnn.Layer):
             return self.keep()
         args = [self.known[argument] for argument in self.node.args if isinstance(argument, fx.Node)]
         if self.node.kwargs or not args or len(args) < len(self.node.args):
             raise Unconvertible("a layer takes tensors by position, nothing else")
-        return handler(self, module, *args) if handler is not None else self.own(cast(qnn.Layer, module), *args)
+        if isinstance(module, qnn.Layer):
+            return self.own(module, *args)
+        handler = self._handlers[self.call.name]
+        if self.call.takes_module:
+            return handler(self, module, *args)
+        return handler(self, *args, **self.call.arguments(module))
 
     # What handlers use.
 
@@ -202,7 +211,7 @@ class Walk:
         kinds, signs = [operand.kind for operand in operands], [operand.signed for operand in operands]
         new = self.graph.node_copy(node, self._mapped)
         if module is None:
-            new.target = _OUT_OF_PLACE.get(new.target, str(new.target).rstrip("_") if new.op == "call_method" else new.target)
+            new.target = out_of_place(node)
         return self.value(new, max(kinds) if kind is None else kind, any(signs) if signed is None else signed)
 
     def own(self, layer: qnn.Layer, *operands: Value) -> Value:
@@ -212,7 +221,8 @@ class Walk:
         self.names.append(path)
         if quant is not None:
             return self.place(path, layer, *operands, kind=Kind.CAST, signed=quant.spec.signed)
-        kind = {"BatchNorm1d": Kind.AFFINE, "BatchNorm2d": Kind.AFFINE, "Add": Kind.SUM}.get(type(layer).__name__, Kind.PRODUCT)
+        affine = isinstance(layer, qnn.BatchNorm1d | qnn.BatchNorm2d)
+        kind = Kind.AFFINE if affine else Kind.SUM if isinstance(layer, qnn.Add) else Kind.PRODUCT
         return self.place(path, layer, *operands, kind=kind, signed=True)
 
     def cast(self, x: Value) -> Value:
@@ -247,9 +257,8 @@ class Walk:
     def _feeds_weights(self, node: fx.Node) -> bool:
         """Whether a convolution or linear layer reads the value, as it is or in another shape."""
         return any(
-            isinstance(self.traced.layer(user), WEIGHTED)
-            or (getattr(user.target, "__name__", user.target) in _SAME_VALUES and self._feeds_weights(user))
-            or (isinstance(self.traced.layer(user), _SAME_MODULES) and self._feeds_weights(user))
+            _is_product(self.traced, user)
+            or (call_of(user, self.traced.layer(user)).storage is Storage.SAME and self._feeds_weights(user))
             for user in node.users
         )
 
@@ -273,15 +282,15 @@ class Walk:
         return f"{what} at {source}" if source else what
 
 
-_op: Any = operator  # its functions are overloads that no table can hold
-_OUT_OF_PLACE = {_op.iadd: _op.add, _op.isub: _op.sub, _op.imul: _op.mul, _op.itruediv: _op.truediv}
-_SAME_VALUES = frozenset(("view", "reshape", "flatten", "contiguous", "squeeze", "unsqueeze"))
-_SAME_MODULES = (nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d)
+def _is_product(traced: Trace, node: fx.Node) -> bool:
+    """Whether a module multiplies its input with weights."""
+    module = traced.layer(node)
+    return module is not None and call_of(node, module).product
 
 
 def _ends(traced: Trace) -> set[fx.Node]:
     """The weighted layers with none before them, and those with none behind them."""
-    weighted = [node for node in traced.nodes if isinstance(traced.layer(node), WEIGHTED)]
+    weighted = [node for node in traced.nodes if _is_product(traced, node)]
     later: set[fx.Node] = set()
     for node in traced.nodes:
         if any(other in later or other in weighted for other in node.all_input_nodes):

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from qfx import ops
 from qfx.errors import QuantizationError
+from qfx.frontend.scope import Scope
 from qfx.ir import Value
 from qfx.nn.deferred import Deferred, summand
 from qfx.nn.layer import Layer, lower_cast
-from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec, kernel
 
 DEFAULT_BRANCH = QuantSpec.activations(9, signed=True)

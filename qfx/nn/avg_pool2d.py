@@ -16,20 +16,15 @@ from torch.nn import functional
 from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.fixed import FixedType
+from qfx.frontend.scope import Scope
+from qfx.frontend.windows import adaptive_kernel, avg_pool_op, divides, is_power_of_two, pair, single
 from qfx.ir import Value
-from qfx.nn.layer import Layer, lower_cast, pair, single
-from qfx.nn.scope import Scope
+from qfx.nn.layer import Layer, lower_cast
 from qfx.ops.base import Pair
-from qfx.ops.windows import ceil_extra
 from qfx.quant import Quantizer, QuantSpec
 
 DEFAULT_QUANT = QuantSpec.activations(8, signed=True)
 RECIPROCAL_WIDTH = 8
-
-
-def is_power_of_two(area: int) -> bool:
-    """Whether dividing by `area` only moves the binary point."""
-    return area & (area - 1) == 0
 
 
 def reciprocal_type(area: int, width: int) -> FixedType:
@@ -37,30 +32,6 @@ def reciprocal_type(area: int, width: int) -> FixedType:
     frac = width + area.bit_length() - 1 - is_power_of_two(area)
     rounded_up = ((2 << frac) + area) // (2 * area) >> width  # to 2**width, as for 1/513 in 8 bits
     return FixedType(False, width, frac - rounded_up)
-
-
-def avg_pool_op(image: Pair, kernel: Pair, stride: Pair, padding: Pair, ceil_mode: bool, include_pad: bool) -> ops.AvgPool2d:
-    """The op for an image of this size, without a reciprocal."""
-    extra = ceil_extra(image, kernel, stride, padding) if ceil_mode else (0, 0)
-    return ops.AvgPool2d(kernel, stride, padding, None, extra, include_pad)
-
-
-def divides(op: ops.AvgPool2d) -> bool:
-    """Whether the average only moves the binary point."""
-    return op.uniform and is_power_of_two(op.area)
-
-
-def adaptive_kernel(image: Pair, output_size: int | tuple[int | None, ...] | None) -> Pair:
-    """Kernel, and stride, of an adaptive pool; None for an axis that stays.
-
-    Raises:
-        QuantizationError: a size that does not divide that of the image.
-    """
-    sizes = output_size if isinstance(output_size, tuple) else (output_size, output_size)
-    wanted = tuple(n if size is None else size for n, size in zip(image, sizes, strict=True))
-    if any(size < 1 or n % size for n, size in zip(image, wanted, strict=True)):
-        raise QuantizationError(f"adaptive pooling of {image} to {wanted} has windows of different sizes; use a size that divides")
-    return image[0] // wanted[0], image[1] // wanted[1]
 
 
 class _AvgPool(Layer):

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from qfx import ops
 from qfx.errors import QuantizationError
+from qfx.frontend.scope import Scope
 from qfx.ir import Value
 from qfx.nn.batch_statistics import NormalizeBatch, affine
 from qfx.nn.deferred import Deferred
 from qfx.nn.layer import Layer, lower_constant, per_channel
 from qfx.nn.proven import Constants
-from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
 
 DEFAULT_SCALE = QuantSpec.weights(8)

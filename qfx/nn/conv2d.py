@@ -10,11 +10,12 @@ from torch.nn import functional
 
 from qfx import ops
 from qfx.errors import QuantizationError
+from qfx.frontend.scope import RESULT, Scope
+from qfx.frontend.windows import pair, single
 from qfx.ir import Value
 from qfx.nn.arithmetic import exact_arithmetic
-from qfx.nn.layer import Layer, lower_cast, pair, single
+from qfx.nn.layer import Layer, lower_cast
 from qfx.nn.proven import Constants
-from qfx.nn.scope import RESULT, Scope
 from qfx.ops.base import Pair
 from qfx.quant import Quantizer, QuantSpec
 

@@ -14,10 +14,11 @@ from torch.nn import functional
 
 from qfx import ops
 from qfx.errors import QuantizationError
+from qfx.frontend.scope import RESULT, Scope
+from qfx.frontend.windows import pair, single
 from qfx.ir import Value
 from qfx.nn.conv2d import DEFAULT_BIAS, DEFAULT_WEIGHT, Convolution, check_padding_mode
-from qfx.nn.layer import lower_cast, pair, single
-from qfx.nn.scope import RESULT, Scope
+from qfx.nn.layer import lower_cast
 from qfx.ops.base import Pair
 from qfx.quant import QuantSpec
 

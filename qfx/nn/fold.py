@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import fx, nn
 
+from qfx.frontend.trace import trace
 from qfx.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from qfx.nn.conv2d import Conv1d, Conv2d
 from qfx.nn.linear import Linear
@@ -28,8 +29,6 @@ def fold_batch_norm(model: nn.Module, bias_spec: QuantSpec | None = None) -> lis
     Raises:
         LoweringError: the model cannot be traced.
     """
-    from qfx.export.trace import trace  # it imports qfx.nn
-
     traced = trace(model)
     calls = [node for node in traced.nodes if node.op == "call_module"]
     folded: list[str] = []

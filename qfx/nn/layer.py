@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from qfx.errors import QuantizationError
+from qfx.frontend.leaf import Leaf
+from qfx.frontend.scope import IMAGE, RESULT, Scope
 from qfx.ir import Value
 from qfx.nn.proven import Constants, current
-from qfx.nn.scope import IMAGE, RESULT, Scope
 from qfx.ops import Requantize
 from qfx.quant import Quantizer
 
@@ -19,7 +19,7 @@ Observer = Callable[[str, Tensor], None]
 """Called with the suffix and the real value of every step that a layer computes."""
 
 
-class Layer(nn.Module):
+class Layer(Leaf):
     """Base of the layers that have a fixed-point meaning.
 
     A layer computes step by step. Each step has a suffix (the empty one for its own value, `.quant` for the Requantize after it),
@@ -43,10 +43,6 @@ class Layer(nn.Module):
         self.carriers: dict[str, torch.dtype] = {}
         self.widen = False
         self.defers = False
-
-    @abstractmethod
-    def lower(self, scope: Scope, *inputs: Value) -> Value:
-        """Add the layer's ops to the graph; returns its result."""
 
     def first_cast(self, operand: int) -> Quantizer | None:
         """The quantizer that operand number `operand` meets first, before anything else happens to it."""
@@ -135,32 +131,6 @@ def lower_cast(scope: Scope, suffix: str, quantizer: Quantizer | None, x: Value)
 def lower_constant(scope: Scope, suffix: str, quantizer: Quantizer, x: Tensor) -> Value:
     """The constant that `quantizer` makes of parameter `x`."""
     return scope.constant(suffix, *quantizer.codes(x))
-
-
-def pair(label: str, value: int | tuple[int, ...]) -> tuple[int, int]:
-    """(vertical, horizontal) from a number or a pair, as torch's constructors take them.
-
-    Raises:
-        QuantizationError: neither.
-    """
-    if isinstance(value, int):
-        return value, value
-    if len(value) == 2:
-        return value[0], value[1]
-    raise QuantizationError(f"{label}={value} is neither a number nor a pair")
-
-
-def single(label: str, value: int | tuple[int, ...]) -> int:
-    """The number, given as such or as a tuple of one, as torch's one-dimensional layers take them.
-
-    Raises:
-        QuantizationError: neither.
-    """
-    if isinstance(value, int):
-        return value
-    if len(value) == 1:
-        return value[0]
-    raise QuantizationError(f"{label}={value} is neither a number nor a tuple of one")
 
 
 def per_channel(x: Tensor, like: Tensor) -> Tensor:

@@ -6,11 +6,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from qfx import ops
+from qfx.frontend.scope import Scope
 from qfx.ir import Value
 from qfx.nn.arithmetic import exact_arithmetic
 from qfx.nn.layer import Layer, lower_cast, lower_constant
 from qfx.nn.proven import Constants
-from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
 
 DEFAULT_WEIGHT = QuantSpec.weights(8)

@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from qfx import ops
 from qfx.errors import QuantizationError
+from qfx.frontend.scope import Scope
 from qfx.ir import Value
 from qfx.nn.layer import Layer, lower_cast
-from qfx.nn.scope import Scope
 from qfx.ops.lookup import MAX_INPUT_WIDTH
 from qfx.quant import Quantizer, QuantSpec
 

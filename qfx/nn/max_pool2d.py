@@ -7,18 +7,12 @@ from torch.nn import functional
 
 from qfx import ops
 from qfx.errors import QuantizationError
+from qfx.frontend.scope import Scope
+from qfx.frontend.windows import max_pool_op, pair, single
 from qfx.ir import Value
-from qfx.nn.layer import Layer, lower_cast, pair, single
-from qfx.nn.scope import Scope
+from qfx.nn.layer import Layer, lower_cast
 from qfx.ops.base import Pair
-from qfx.ops.windows import ceil_extra
 from qfx.quant import Quantizer, QuantSpec
-
-
-def max_pool_op(image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> ops.MaxPool2d:
-    """The op for an image of this size."""
-    extra = ceil_extra(image, kernel, stride, padding, dilation) if ceil_mode else (0, 0)
-    return ops.MaxPool2d(kernel, stride, padding, dilation, extra)
 
 
 class _MaxPool(Layer):

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from qfx.errors import QuantizationError
 from qfx.exactness import Proof
+from qfx.frontend import Lowered, lower_traced
+from qfx.frontend.leaf import Network
 from qfx.ir import Graph
 from qfx.nn.arithmetic import exact_arithmetic
 from qfx.nn.layer import Layer
@@ -22,14 +24,12 @@ from qfx.quant import Quantizer, quantizers
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from qfx.export.lower import Lowered
-
 Shape = tuple[int, ...]
 
 _inside: ContextVar[bool] = ContextVar("inside a model's forward", default=False)
 
 
-class Model(nn.Module):
+class Model(Network):
     """Base class of a network of qfx.nn layers, or a wrapper round one.
 
     The first forward in eval lowers the model, proves in which dtype each step is exact (law 4), and lets the layers compute
@@ -74,7 +74,7 @@ class Model(nn.Module):
         return self.module(*args, **kwargs)
 
     def lower(self, input_shape: Shape | Sequence[Shape], name: str = "network") -> Graph:
-        """The graph of this model; see `qfx.export.lower.lower`."""
+        """The graph of this model; see `qfx.frontend.lower`."""
         return self._lowered(input_shape, name).graph
 
     def exactness(self, input_shape: Shape | Sequence[Shape] | None = None) -> list[Proof]:
@@ -100,8 +100,6 @@ class Model(nn.Module):
         return super().train(mode)
 
     def _lowered(self, shapes: Shape | Sequence[Shape], name: str) -> Lowered:
-        from qfx.export.lower import lower_traced  # it imports this module
-
         return lower_traced(self, shapes, name)
 
     def _prove(self, shapes: list[Shape]) -> Proven | None:

@@ -8,9 +8,9 @@ from torch.nn import functional
 
 from qfx import ops
 from qfx.errors import QuantizationError
+from qfx.frontend.scope import Scope
 from qfx.ir import Value
 from qfx.nn.layer import Layer, lower_cast
-from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
 
 DEFAULT_SLOPE = QuantSpec.weights(8)

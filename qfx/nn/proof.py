@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import fx
 
 from qfx.errors import ExactnessError
 from qfx.exactness import Proof, prove
+from qfx.frontend import Lowered
 from qfx.ir import Graph
 from qfx.nn.layer import Layer
 from qfx.quant.quantizer import FLOAT32_BITS
-
-if TYPE_CHECKING:
-    from qfx.export.lower import Lowered
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 FLOAT32_FRAC = 100

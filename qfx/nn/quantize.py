@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,10 +12,11 @@ from torch import Tensor
 from qfx import ops
 from qfx.errors import QuantizationError, UsageError
 from qfx.fixed import FixedType
+from qfx.frontend.leaf import InputLeaf
+from qfx.frontend.scope import Scope
 from qfx.ir import Value
 from qfx.nn.layer import Layer, lower_cast, lower_constant, per_channel
 from qfx.nn.proof import FLOAT32_FRAC
-from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
 
 RAW = FixedType(False, 8, 0)
@@ -25,12 +25,8 @@ DEFAULT_CONSTANT = QuantSpec(8, learn=False)
 DEFAULT_QUANT = QuantSpec.activations(8, signed=True)
 
 
-class InputLayer(Layer):
+class InputLayer(Layer, InputLeaf):
     """A layer that may stand at the model's input and gives it a format."""
-
-    @abstractmethod
-    def input_type(self) -> FixedType:
-        """Format of the graph input."""
 
     def encode(self, codes: npt.NDArray[np.integer]) -> Tensor:
         """What torch is fed for integer input codes."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from qfx import ops
+from qfx.frontend.scope import Scope
 from qfx.ir import Value
 from qfx.nn.deferred import Deferred
 from qfx.nn.layer import Layer, lower_cast
-from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
 
 DEFAULT_QUANT = QuantSpec.activations(8)

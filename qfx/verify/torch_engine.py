@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, fx, nn
 
 from qfx.errors import UsageError
-from qfx.export.lower import Lowered, lower_traced
+from qfx.frontend import Lowered, lower_traced
+from qfx.frontend.scope import IMAGE
 from qfx.ir import Graph
 from qfx.nn.layer import Layer
 from qfx.nn.proof import install
 from qfx.nn.quantize import InputLayer
-from qfx.nn.scope import IMAGE
 from qfx.sim.engine import check_inputs
 
 Record = Callable[[str, Tensor], None]

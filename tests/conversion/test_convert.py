@@ -140,6 +140,22 @@ def test_functions(name: str) -> None:
     assert found == ops or not ops
 
 
+SAME: list[tuple[Callable[[Any, Tensor], Any], nn.Module]] = [
+    (lambda m, x: F.dropout(x, 0.5, False), nn.Dropout()),
+    (lambda m, x: x.contiguous(), nn.Identity()),
+    (lambda m, x: torch.unflatten(x, 1, (2, 2)).flatten(1, 2), nn.Sequential(nn.Unflatten(1, (2, 2)), nn.Flatten(1, 2))),
+]
+
+
+@pytest.mark.parametrize(("line", "module"), SAME)
+def test_functions_convert_as_their_modules_do(line: Callable[[Any, Tensor], Any], module: nn.Module) -> None:
+    """A sum reads the cast of what reaches weights with the same values, in another shape or not."""
+    weighted = nn.Conv2d(4, 4, 1)
+    by_function = converted(lambda m, x: m(line(m, x)) + x, weighted)
+    by_module = converted(lambda m, x: m[1](m[0](x)) + x, nn.Sequential(module, weighted))
+    assert kinds(by_function) == kinds(by_module)
+
+
 class Twice(nn.Module):
     """A convolution with one normalisation and one activation, called twice."""
 
@@ -247,6 +263,17 @@ def test_layers_of_qfx_stay() -> None:
     graph = model.lower((3, 6, 6))
     assert graph.values["2.quant"].type.width == 3 and [n.name for n in graph.nodes][:2] == ["0.norm", "0.quant"]
     check_exact(model, x)
+
+
+class OwnNorm(qnn.BatchNorm2d):
+    """A user's class; what it is does not lie in its name."""
+
+
+@pytest.mark.parametrize("norm", [qnn.BatchNorm2d, OwnNorm])
+def test_a_layer_of_qfx_is_known_by_its_base(norm: type[qnn.BatchNorm2d]) -> None:
+    """An affine of an accumulator is cast before another normalisation reads it."""
+    model = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), norm(4), nn.BatchNorm2d(4))
+    assert kinds(qfx.convert(model, None, reals(*SHAPE))) == ["affine", "requantize", "affine"]
 
 
 class Unsupported(nn.Module):

@@ -13,7 +13,7 @@ import qfx
 from qfx.errors import ConversionError
 from qfx.fixed import FixedType
 from tests.conversion.nets import check_exact, floats, uneven
-from tests.layer_table import FUNCTIONS, LAYERS, MODULES, REFUSED, Row
+from tests.frontend.layer_table import FUNCTIONS, LAYERS, MODULES, REFUSED, Row
 
 NAMES: dict[str, Any] = {"torch": torch, "nn": nn, "F": functional}
 RAW = FixedType(True, 6, 3)

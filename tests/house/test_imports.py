@@ -1,11 +1,16 @@
-"""The import directions of docs/architecture.md, read from the sources."""
+"""The import directions of docs/architecture.md, read from the sources.
+
+Every import counts, also one inside a function, and one that only the type checker sees.
+"""
 
 from __future__ import annotations
 
 import ast
+import functools
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -29,6 +34,7 @@ ONLY = {
 NEVER = {
     "qfx": ("export", "sim", "boards", "hls_templates", "qfx.boards"),
     "qfx.export": ("qfx.sim", "qfx.verify", "qfx.cli", "qfx.training", "qfx.models"),
+    "qfx.frontend": ("onnx", "onnxruntime"),
     "qfx.nn": ("qfx.sim", "qfx.verify", "qfx.cli", "onnx", "onnxruntime"),
     "qfx.quant": ("qfx.sim", "qfx.verify", "qfx.cli", "qfx.nn", "onnx", "onnxruntime"),
 }
@@ -87,8 +93,8 @@ def test_import_directions(file: Path) -> None:
     ("file", "line", "found"),
     [
         ("sim/engine.py", "import torch", "torch"),
-        ("sim/engine.py", "from qfx.export.lower import lower", "qfx.export.lower.lower"),
-        ("sim/engine.py", "from ..export import lower", "qfx.export.lower"),
+        ("sim/engine.py", "from qfx.frontend.lowering import lower", "qfx.frontend.lowering.lower"),
+        ("sim/engine.py", "from ..export import onnx", "qfx.export.onnx"),
         ("qfx/ops/add.py", "def f():\n    import onnx", "onnx"),
         ("export/hls/plan.py", "from qfx.sim import engine", "qfx.sim.engine"),
         ("export/hls/plan.py", "from qfx import boards", "qfx.boards"),
@@ -109,3 +115,105 @@ def test_import_without_torch(module: str) -> None:
     program = f"import sys, {module}; print(*sorted({{'torch', 'onnx', 'onnxruntime', 'typer'}} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == ""
+
+
+@functools.cache
+def imports() -> Mapping[str, frozenset[str]]:
+    """Per module of the library: the modules that it imports."""
+    files = {module_name(file): file for file in sources()}
+    return {
+        module: frozenset(modules_of(ast.parse(file.read_text()), module, file.name == "__init__.py", files))
+        for module, file in files.items()
+    }
+
+
+def modules_of(tree: ast.AST, module: str, is_package: bool, known: Mapping[str, object]) -> Iterator[str]:
+    """Of the names that `tree` imports the modules they are, or lie in, among `known`; a module's own name left out."""
+    for name in imported(tree, module, is_package):
+        found = name if name in known else name.rpartition(".")[0]
+        if found in known and found != module:
+            yield found
+
+
+def circles(graph: Mapping[str, frozenset[str]]) -> list[list[str]]:
+    """Sets of modules that import each other, directly or not: strongly connected components, each sorted (Tarjan 1972)."""
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    waiting: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        order[module] = low[module] = len(order)
+        waiting.append(module)
+        for other in sorted(graph[module]):
+            if other not in order:
+                visit(other)
+            if other in waiting:
+                low[module] = min(low[module], low[other])
+        if low[module] == order[module]:
+            component = waiting[waiting.index(module) :]
+            del waiting[waiting.index(module) :]
+            found.extend([sorted(component)] if len(component) > 1 else [])
+
+    for module in graph:
+        if module not in order:
+            visit(module)
+    return found
+
+
+def test_no_modules_import_each_other() -> None:
+    assert circles(imports()) == []
+
+
+def test_circles_are_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": {"d"}, "f": {"a", "d"}}
+    assert circles({module: frozenset(others) for module, others in graph.items()}) == [["d", "e"], ["a", "b", "c"]]
+
+
+@pytest.mark.parametrize(
+    "line", ["import qfx.nn", "def f():\n    from qfx import nn", "if TYPE_CHECKING:\n    from qfx.nn import Add"]
+)
+def test_every_import_counts(line: str) -> None:
+    assert list(modules_of(ast.parse(line), "qfx.frontend.trace", False, imports())) == ["qfx.nn"]
+
+
+def storeys() -> list[tuple[str, ...]]:
+    """The order of the packages, from the bottom, as docs/architecture.md has it; those in one line may import each other."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    block = re.search(r"from the bottom to the top[^\n]*\n\n((?:    [^\n]*\n)+)", text)
+    assert block is not None
+    return [tuple(line.split()) for line in block[1].splitlines()]
+
+
+def storey(module: str) -> int:
+    """Where a module stands, by its longest package that has a place; what has none, stands above all."""
+    places = {package: index for index, packages in enumerate(storeys()) for package in packages}
+    within_package = [package for package in places if within(module, (package,)) and (package != "qfx" or module == "qfx")]
+    return places[max(within_package, key=len)] if within_package else len(places)
+
+
+def upward(graph: Mapping[str, frozenset[str]]) -> list[str]:
+    """The imports of what stands higher."""
+    places = {module: storey(module) for module in graph}
+    return [f"{module} -> {other}" for module in graph for other in sorted(graph[module]) if places[other] > places[module]]
+
+
+def test_modules_import_what_stands_lower() -> None:
+    assert upward(imports()) == []
+
+
+def test_imports_upwards_are_found() -> None:
+    graph = {
+        "qfx.frontend.trace": {"qfx.nn.layer", "qfx.quant"},
+        "qfx.nn.layer": {"qfx.new"},
+        "qfx.quant": set[str](),
+        "qfx.new": set[str](),
+    }
+    found = upward({module: frozenset(others) for module, others in graph.items()})
+    assert found == ["qfx.frontend.trace -> qfx.nn.layer", "qfx.nn.layer -> qfx.new"]
+
+
+def test_every_storey_has_modules() -> None:
+    assert [
+        package for packages in storeys() for package in packages if not any(within(module, (package,)) for module in imports())
+    ] == []

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from qfx.export.lower import lower
 from qfx.export.onnx import onnx_model
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding
+from qfx.frontend import lower
 from qfx.ir import Graph, GraphBuilder, Value
 from qfx.nn import QuantInput
 from qfx.ops import OPS, Add, Linear, Requantize, Reshape, Sample

@@ -1,4 +1,4 @@
-"""Element by element: sums, differences, products, limits; and the index of the greatest."""
+"""Sums, differences, products, of tensors and of numbers; and the index of the greatest."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from fractions import Fraction
 
 from qfx import ops
 from qfx.errors import LoweringError
-from qfx.export.functions.numbers import exact, inverse, line
+from qfx.frontend.calls.call import Call
+from qfx.frontend.numbers import exact, inverse, line
+from qfx.frontend.scope import Scope
 from qfx.ir import Value
-from qfx.nn.clamp import clamp_op
-from qfx.nn.scope import Scope
 
 
 def add(scope: Scope, a: object, other: object, *, alpha: float = 1) -> Value:
@@ -65,42 +65,19 @@ def divide(scope: Scope, a: object, other: object, *, rounding_mode: str | None 
     return line(scope, _tensor(a), inverse(other), Fraction(0))
 
 
-def relu(scope: Scope, x: Value, inplace: bool = False) -> Value:
-    return scope.add("", ops.ReLU(), x)
-
-
-def clamp(scope: Scope, x: Value, min: float | None = None, max: float | None = None) -> Value:
-    return scope.add("", clamp_op(min, max), x)
-
-
-def clamp_min(scope: Scope, x: Value, min: float) -> Value:
-    return clamp(scope, x, min)
-
-
-def clamp_max(scope: Scope, x: Value, max: float) -> Value:
-    return clamp(scope, x, None, max)
-
-
-def hardtanh(scope: Scope, x: Value, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Value:
-    return clamp(scope, x, min_val, max_val)
-
-
-def relu6(scope: Scope, x: Value, inplace: bool = False) -> Value:
-    return clamp(scope, x, 0, 6)
-
-
-def same(scope: Scope, x: Value, *args: object, **kwargs: object) -> Value:
-    return x
-
-
-def dropout(scope: Scope, x: Value, p: float = 0.5, training: bool = True, inplace: bool = False) -> Value:
-    if training:
-        raise LoweringError("dropout with training=True drops values in eval, too; pass training=self.training")
-    return x
-
-
 def argmax(scope: Scope, x: Value, dim: int | None = None, keepdim: bool = False) -> Value:
     """The graph's value is (1,), with or without `keepdim`."""
     if len(x.shape) != 1 or dim is None or dim % 2 == 0:
         raise LoweringError(f"argmax over axis {dim} of {list(x.shape)} is not supported; flatten to features and take dim=1")
     return scope.add("", ops.ArgMax(), x)
+
+
+CALLS = (
+    Call(("add",), ("add",), lower=add, handled=True, layer="Add"),
+    Call(("sub", "subtract"), ("sub",), lower=subtract, handled=True),
+    Call(("rsub",), lower=subtract_from, handled=True),
+    Call(("neg", "negative"), ("neg",), lower=negate, handled=True),
+    Call(("mul", "multiply"), ("mul",), lower=multiply, handled=True),
+    Call(("div", "divide", "true_divide"), ("truediv",), lower=divide, handled=True),
+    Call(("argmax",), lower=argmax),
+)

@@ -1,4 +1,4 @@
-"""The torch.fx trace of a model with qfx.nn layers as leaves, and the name that each call gets in the graph."""
+"""The torch.fx trace of a model with the layers of qfx.nn as leaves, and the name that each call gets in the graph."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import torch
 from torch import fx, nn
 
 from qfx.errors import LoweringError
-from qfx.export.in_place import read_again
-from qfx.nn.layer import Layer
+from qfx.frontend.in_place import read_again
+from qfx.frontend.leaf import Leaf
 from qfx.quant import Quantizer
 
-_INSIDE = (str(Path(torch.__file__).parent), str(Path(__file__)), str(Path(sys.modules[Layer.__module__].__file__ or "").parent))
-"""Code that is not the user's: torch, this tracer, qfx.nn."""
+_INSIDE = (str(Path(torch.__file__).parent), str(Path(__file__).parent), str(Path(__file__).parents[1] / "nn"))
+"""Code that is not the user's: torch, this package, qfx.nn."""
 
 
 @dataclass
@@ -48,7 +48,7 @@ class _Tracer(fx.Tracer):
         self.sources: dict[fx.Node, str] = {}
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Layer | Quantizer) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, Leaf | Quantizer) or super().is_leaf_module(m, module_qualified_name)
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         node = super().create_node(*args, **kwargs)
@@ -62,7 +62,7 @@ def trace(model: nn.Module) -> Trace:
     Raises:
         LoweringError: the model's Python code depends on data, or does something else that torch.fx cannot follow.
     """
-    model = nn.Sequential(model) if isinstance(model, Layer) else model  # the root of a trace is never a leaf
+    model = nn.Sequential(model) if isinstance(model, Leaf) else model  # the root of a trace is never a leaf
     tracer = _Tracer()
     modes = {module: module.training for module in model.modules()}
     model.eval()
@@ -84,9 +84,12 @@ def _live(graph: fx.Graph, root: nn.Module) -> list[fx.Node]:
     """Erase what the output does not depend on (placeholders, and changes in place that show later, stay); returns the rest."""
     needed: set[fx.Node] = set()
     position = {node: index for index, node in enumerate(graph.nodes)}
+
+    def layer(node: fx.Node) -> nn.Module | None:
+        return root.get_submodule(str(node.target)) if node.op == "call_module" else None
+
     for node in reversed(graph.nodes):
-        module = root.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if node.op == "output" or node in needed or read_again(node, position, module):
+        if node.op == "output" or node in needed or read_again(node, position, layer):
             needed |= {node, *node.all_input_nodes}
     for node in reversed(graph.nodes):
         if node not in needed and node.op != "placeholder":

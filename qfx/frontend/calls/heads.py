@@ -6,11 +6,14 @@ import dataclasses
 import operator
 from dataclasses import dataclass
 
+from torch import nn
+
 from qfx.errors import LoweringError
-from qfx.export.functions.shapes import axis_of
+from qfx.frontend.calls.call import Call, same
+from qfx.frontend.calls.shapes import axis_of
+from qfx.frontend.scope import Scope
 from qfx.ir import Value
 from qfx.ir.host import HostStep
-from qfx.nn.scope import Scope
 
 
 @dataclass(frozen=True)
@@ -65,3 +68,29 @@ def sort(scope: Scope, x: Value, dim: int = -1, descending: bool = False, stable
 
 def argsort(scope: Scope, x: Value, dim: int = -1, descending: bool = False, stable: bool = False) -> Head:
     return dataclasses.replace(sort(scope, x, dim, descending), name="argsort", steps=sort(scope, x, dim, descending).steps[1:])
+
+
+_SOFTMAX = (
+    "leave it out: it keeps the order of its inputs, so torch.argmax(x, dim=1) or the bare logits can end the network; "
+    "as the last step, it is left to the host"
+)
+_ORDER = "torch.argmax(x, dim=1) gives the best on the chip; topk and sort as the last step are left to the host"
+
+CALLS = (
+    Call(
+        ("softmax",),
+        modules={nn.Softmax: same("dim"), nn.Softmax2d: {"dim": -3}},
+        lower=softmax,
+        instead=_SOFTMAX,
+    ),
+    Call(("log_softmax",), modules={nn.LogSoftmax: same("dim")}, lower=log_softmax, instead=_SOFTMAX),
+    Call(("topk",), lower=topk, instead=_ORDER),
+    Call(("sort",), lower=sort, instead=_ORDER),
+    Call(("argsort",), lower=argsort, instead=_ORDER),
+    Call(("max", "amax", "min", "amin", "argmin"), instead=_ORDER),
+    Call(
+        ("softmin",),
+        modules={nn.Softmin: None},
+        instead="use F.softmax(-x, dim=1) as the last step, which is left to the host",
+    ),
+)

@@ -1,4 +1,4 @@
-"""A tensor and a number: exact where the number is a multiple of a power of two, neither too wide nor too fine."""
+"""Numbers beside tensors, and bounds: exact where they are multiples of a power of two, neither too wide nor too fine."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from fractions import Fraction
 import numpy as np
 
 from qfx import ops
-from qfx.errors import LoweringError
+from qfx.errors import LoweringError, QuantizationError
 from qfx.fixed import FixedType
+from qfx.frontend.scope import Scope
 from qfx.ir import Value
-from qfx.nn.clamp import coarsest_frac, code_of
-from qfx.nn.scope import Scope
 from qfx.ops.base import signed_digits
 
 MAX_BITS = 24
 """Of a number, from its highest bit to its lowest, as float32 holds them; and its finest grid is 2**-24, as that of a bound."""
+MAX_BOUND_FRAC = 24
+"""Finest grid of a bound. The bound is a constant of the network; on a finer grid every value after it gets wider for its sake."""
 MOST_DIGITS = 2
 """Signed digits up to which a factor is multiplied by shifts and additions."""
 
@@ -87,3 +88,37 @@ def _constant(scope: Scope, suffix: str, number: Fraction, frac: int) -> Value:
     frac = coarsest_frac(number) if number else frac
     code = code_of(number, frac) or 0
     return scope.constant(suffix, np.array([code]), FixedType.for_range(min(code, 0), max(code, 0), frac))
+
+
+def code_of(value: float | Fraction, frac: int) -> int | None:
+    """`value * 2**frac` where that is an integer."""
+    scaled = Fraction(value) * Fraction(2) ** frac
+    return scaled.numerator if scaled.denominator == 1 else None
+
+
+def coarsest_frac(value: float | Fraction) -> int:
+    """The least frac at which `value`, finite and not 0, has a code."""
+    fraction = Fraction(value)
+    odd = fraction.numerator & -fraction.numerator  # the power of two in it
+    return fraction.denominator.bit_length() - odd.bit_length()
+
+
+def clamp_op(low: float | None, high: float | None) -> ops.Clamp:
+    """The op that limits to `low` and `high`, on the coarsest grid that has both; infinite means no bound.
+
+    Raises:
+        QuantizationError: no bound at all, or one that is on no grid of up to 24 fractional bits.
+    """
+    bounds = [bound if bound is not None and math.isfinite(bound) else None for bound in (low, high)]
+    if bounds == [None, None] or any(bound is not None and math.isnan(bound) for bound in (low, high)):
+        raise QuantizationError(f"a clamp to {low}..{high} has no bound; leave it out")
+    fracs = [coarsest_frac(bound) for bound in bounds if bound]
+    frac = max(fracs, default=0)
+    if frac > MAX_BOUND_FRAC:
+        finest = next(bound for bound in bounds if bound and coarsest_frac(bound) == frac)
+        raise QuantizationError(
+            f"the bound {finest} is on no grid 2**-{MAX_BOUND_FRAC} or coarser; take a near multiple of a power of two, such as "
+            f"{round(finest * 256) / 256}"
+        )
+    codes = [None if bound is None else code_of(bound, frac) for bound in bounds]
+    return ops.Clamp(codes[0], codes[1], frac)

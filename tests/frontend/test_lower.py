@@ -14,8 +14,8 @@ from torch.nn import functional
 import qfx.nn as qnn
 from qfx.conversion import calibrate
 from qfx.errors import GraphError, LoweringError, QuantizationError, UsageError
-from qfx.export.lower import lower
 from qfx.fixed import FixedType, IntArray
+from qfx.frontend import lower
 from qfx.ir import Graph
 from qfx.quant import Quantizer, QuantSpec, set_enabled
 from qfx.sim.engine import Simulator

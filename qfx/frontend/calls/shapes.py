@@ -6,20 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from torch import nn
+
 from qfx import ops
 from qfx.errors import LoweringError
+from qfx.frontend.calls.call import Call, Storage, same
+from qfx.frontend.scope import Scope
+from qfx.frontend.sizes import BATCH
 from qfx.ir import Value
-from qfx.nn.scope import Scope
-
-
-class Batch:
-    """Stands for the batch size where a model asks for it."""
-
-    def __repr__(self) -> str:
-        return "batch"
-
-
-BATCH = Batch()
 
 
 def axis_of(x: Value, dim: int, more: int = 0) -> int:
@@ -127,3 +121,27 @@ def pixel_unshuffle(scope: Scope, x: Value, downscale_factor: int) -> Value:
     channels, height, width = x.shape
     dims = (channels, height // factor, factor, width // factor, factor)
     return scope.add("", ops.Rearrange(dims, (0, 2, 4, 1, 3), (channels * factor**2, dims[1], dims[3])), x)
+
+
+CALLS = (
+    Call(
+        ("flatten",),
+        modules={nn.Flatten: same("start_dim", "end_dim")},
+        lower=flatten,
+        storage=Storage.SAME,
+    ),
+    Call(("reshape", "view"), lower=reshape, storage=Storage.SAME),
+    Call(
+        ("unflatten",),
+        modules={nn.Unflatten: {"dim": "dim", "sizes": "unflattened_size"}},
+        lower=unflatten,
+        storage=Storage.SAME,
+    ),
+    Call(("squeeze",), lower=squeeze, storage=Storage.SAME),
+    Call(("unsqueeze",), lower=unsqueeze, storage=Storage.SAME),
+    Call(("permute",), lower=permute, storage=Storage.VIEW),
+    Call(("transpose", "swapaxes", "swapdims"), lower=transpose, storage=Storage.VIEW),
+    Call(("channel_shuffle",), modules={nn.ChannelShuffle: same("groups")}, lower=channel_shuffle),
+    Call(("pixel_shuffle",), modules={nn.PixelShuffle: same("upscale_factor")}, lower=pixel_shuffle),
+    Call(("pixel_unshuffle",), modules={nn.PixelUnshuffle: same("downscale_factor")}, lower=pixel_unshuffle),
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from pathlib import Path
@@ -18,18 +19,21 @@ import qfx.nn as qnn
 from qfx import host
 from qfx.conversion import calibrate
 from qfx.errors import LoweringError
-from qfx.export.lower import lower
 from qfx.export.onnx import onnx_model
 from qfx.fixed import FixedType
+from qfx.frontend import lower
+from qfx.frontend.calls.call import Call
+from qfx.frontend.calls.table import CALLS, call_of
+from qfx.frontend.trace import trace
 from qfx.ir import Graph
 from qfx.ops.sampling import corner_codes, random_codes
 from qfx.quant import QuantSpec
 from qfx.sim.engine import Simulator
 from qfx.verify.onnx_engine import OnnxEngine
 from qfx.verify.torch_engine import TorchEngine
-from tests.layer_table import FUNCTIONS, HEADS, LAYERS, MODULES, REFUSED, Row
+from tests.frontend.layer_table import FUNCTIONS, HEADS, LAYERS, MODULES, REFUSED, Row
 
-PAGE = Path(__file__).parents[1] / "docs" / "layers.md"
+PAGE = Path(__file__).parents[2] / "docs" / "layers.md"
 NAMES: dict[str, Any] = {"torch": torch, "nn": nn, "F": functional, "qfx": qfx, "QuantSpec": QuantSpec}
 RAW = FixedType(True, 6, 3)
 CONVERTED = (*LAYERS, *MODULES, *FUNCTIONS, *HEADS)
@@ -133,7 +137,7 @@ def table(heading: str, rows: tuple[Row, ...], right: str, cell: Any) -> str:
 
 INTRODUCTION = """# What converts
 
-This page is made by `tests/test_layer_table.py`, which runs every line of it: what converts is compared in PyTorch, in the
+This page is made by `tests/frontend/test_layer_table.py`, which runs every line of it: what converts is compared in PyTorch, in the
 simulator and in ONNX Runtime at every value; what does not is refused with the text shown. `x` has the shape shown behind the
 batch axis. The ops are explained in [Graph and ops](ir.md).
 
@@ -154,7 +158,45 @@ A classifier ends in its logits or in `argmax`. A softmax, topk or sort behind t
 and names it. `qfx.host` computes it in float64, `qfx simulate --host` applies it. That is floating point: it agrees with PyTorch's
 within rounding errors, and it is no part of what is compared bit by bit. In the middle of a network such a step is refused.
 
+The last section has all calls of torch that are known, with their names. A function or method has the in-place form of its name,
+too: `relu_`, `operator.iadd`. `qfx.convert` makes a layer of it, leaves it as it is with casts before it where they are needed, or
+leaves it as it is. The layer of `qfx.nn` does the same, with formats of its own.
+
 """
+
+
+def names(call: Call) -> str:
+    """Of functions, methods, operators and modules."""
+    operators = [f"operator.{name}" for name in call.operators]
+    known = [name for name in call.names if dataclasses.replace(call, names=(name,), operators=(), modules={}, others=()).aliases()]
+    return ", ".join(f"`{name}`" for name in (*known, *operators, *(f"nn.{kind.__name__}" for kind in call.modules)))
+
+
+def converts(call: Call) -> str:
+    """What `qfx.convert` makes of it."""
+    return "a layer" if call.handled and call.layer else "it, with casts" if call.handled else "it" if call.lower else "refused"
+
+
+def all_names() -> str:
+    lines = [
+        "## All names",
+        "",
+        "| torch | in a network of layers | `qfx.convert` makes | layer of `qfx.nn` |",
+        "|---|---|---|---|",
+    ]
+    for call in CALLS:
+        cells = names(call), "converts" if call.lower else call.advice, converts(call), f"`{call.layer}`" if call.layer else ""
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", ""])
+
+
+def test_every_call_that_lowers_has_a_line() -> None:
+    """Found in the traces of the lines."""
+    used: set[str] = set()
+    for row in CONVERTED:
+        traced = trace(Line(row.code).eval())
+        used |= {call_of(node, traced.layer(node)).name for node in traced.nodes}
+    assert [call.name for call in CALLS if call.lower is not None and call.name not in used] == []
 
 
 def page() -> str:
@@ -165,6 +207,7 @@ def page() -> str:
         table("Functions and methods", FUNCTIONS, "ops", steps),
         table("Left to the host", HEADS, "host steps", step_of_the_host),
         table("Refused", REFUSED, "the message says", refusal),
+        all_names(),
     )
     return INTRODUCTION + "\n".join(section.rstrip() + "\n" for section in sections)
 

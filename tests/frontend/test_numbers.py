@@ -16,10 +16,10 @@ from torch import Tensor
 
 import qfx.nn as qnn
 from qfx.errors import LoweringError
-from qfx.export.functions.numbers import MAX_BITS, exact, inverse
-from qfx.export.lower import lower
 from qfx.export.onnx import onnx_model
 from qfx.fixed import FixedType
+from qfx.frontend import lower
+from qfx.frontend.numbers import MAX_BITS, exact, inverse
 from qfx.ir import Graph
 from qfx.ops import Affine, Shift
 from qfx.ops.sampling import corner_codes, random_codes

@@ -9,16 +9,16 @@ from typing import Any, cast
 from torch import fx, nn
 
 from qfx.errors import LoweringError, QuantizationError
-from qfx.export.advice import advice
-from qfx.export.functions import BATCH, FUNCTIONS, METHODS, SIZES, Head, Part, lower_module
-from qfx.export.in_place import read_again
-from qfx.export.trace import Trace, trace
 from qfx.fixed import FixedType
+from qfx.frontend.calls.heads import Head
+from qfx.frontend.calls.parts import Part
+from qfx.frontend.calls.table import BY_NAME, call_of, lower_call
+from qfx.frontend.in_place import read_again
+from qfx.frontend.leaf import InputLeaf, Leaf, Network
+from qfx.frontend.scope import Scope
+from qfx.frontend.sizes import ARITHMETIC, asks_for_size, size
+from qfx.frontend.trace import Trace, trace
 from qfx.ir import Graph, GraphBuilder, Value
-from qfx.nn.layer import Layer
-from qfx.nn.model import Model
-from qfx.nn.quantize import InputLayer
-from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, quantizers
 
 Shape = tuple[int, ...]
@@ -63,7 +63,7 @@ def lower_traced(model: nn.Module, input_shape: Shapes, name: str = "network") -
     """`lower`, with the trace beside the graph."""
     if not name.isidentifier():
         raise LoweringError(f"the graph name {name!r} is no C identifier; use letters, digits and underscores")
-    model = model.module if isinstance(model, Model) and model.module is not None else model
+    model = model.module if isinstance(model, Network) and model.module is not None else model
     quantizers(model)  # each learns its path, for messages
     traced = trace(model)
     return _Lowering(traced, _shapes(input_shape, traced), name).run()
@@ -109,11 +109,11 @@ class _Lowering:
         return Lowered(graph, self.trace, self.suffixes, [value.name if isinstance(value, Value) else None for value in found])
 
     def _input_type(self, node: fx.Node) -> FixedType:
-        users = [user for user in self.trace.nodes if node in user.all_input_nodes and not _asks_for_size(user)]
+        users = [user for user in self.trace.nodes if node in user.all_input_nodes and not asks_for_size(user)]
         types: set[FixedType] = set()
         for user in users:
             layer = self.trace.layer(user)
-            if not isinstance(layer, InputLayer):
+            if not isinstance(layer, InputLeaf):
                 raise LoweringError(
                     f"input {node.name!r} goes to {self._describe(user)}, which gives it no format; "
                     "let qfx.nn.QuantInput or qfx.nn.Quantize(QuantSpec(frac=...)) read it first"
@@ -148,7 +148,7 @@ class _Lowering:
         return {value.name for node, value in self.known.items() if node.op == "placeholder"}
 
     def _call(self, node: fx.Node) -> Any:
-        again = read_again(node, self.position, self.trace.layer(node))
+        again = read_again(node, self.position, self.trace.layer)
         if again is not None:
             raise LoweringError(
                 f"{self._describe(node)}: it changes a tensor in place that {self._describe(again)} reads again; "
@@ -161,7 +161,7 @@ class _Lowering:
         except LoweringError as error:
             raise LoweringError(f"{self._describe(node)}: {error}") from error
         except QuantizationError as error:
-            if isinstance(self.trace.layer(node), Layer):
+            if isinstance(self.trace.layer(node), Leaf):
                 raise
             raise LoweringError(f"{self._describe(node)}: {error}") from error
         except (TypeError, IndexError, ValueError, AttributeError, ZeroDivisionError) as error:
@@ -175,30 +175,24 @@ class _Lowering:
                 return _part(head, node.target, args)
         module = self.trace.layer(node)
         if module is not None:
-            return self._module(module, scope, args, kwargs)
-        if _asks_for_size(node):
-            return _size(args, str(node.args[1]) if node.target is getattr else str(node.target))
-        if node.target in SIZES and not any(isinstance(argument, Value) for argument in args):
-            result = SIZES[node.target](*args)
+            return self._module(node, module, scope, args, kwargs)
+        if asks_for_size(node):
+            return size(node, args)
+        if node.target in ARITHMETIC and not any(isinstance(argument, Value) for argument in args):
+            result = ARITHMETIC[node.target](*args)
             return result.add(scope) if isinstance(result, Part) else result
-        handler = METHODS.get(str(node.target)) if node.op == "call_method" else FUNCTIONS.get(node.target)
-        if handler is None:
-            raise LoweringError(f"it has no fixed-point form; {advice(getattr(node.target, '__name__', str(node.target)))}")
-        if "input" in kwargs:  # as torch's functions call their first argument
-            args = (kwargs["input"], *args)
-        return handler(scope, *args, **{key: item for key, item in kwargs.items() if key != "input"})
+        return lower_call(scope, call_of(node, None), None, args, kwargs)
 
-    def _module(self, module: nn.Module, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value | Head:
+    def _module(
+        self, node: fx.Node, module: nn.Module, scope: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Value | Head:
         if kwargs or not all(isinstance(argument, Value) for argument in args):
             raise LoweringError("a layer takes tensors by position, nothing else")
-        if isinstance(module, Layer):
+        if isinstance(module, Leaf):
             return module.lower(scope, *args)
         if isinstance(module, Quantizer):
             raise LoweringError("a bare quantizer is no layer; use qfx.nn.Quantize")
-        lowered = lower_module(scope, module, args[0])
-        if lowered is None:
-            raise LoweringError(f"it computes in floating point; {advice(type(module).__name__)}")
-        return lowered
+        return lower_call(scope, call_of(node, module), module, args, {})
 
     def _describe(self, node: fx.Node) -> str:
         module = self.trace.layer(node)
@@ -215,18 +209,5 @@ class _Lowering:
 def _part(head: Head, target: object, args: tuple[Any, ...]) -> Head:
     part = head.part(target, args)
     if part is None:
-        raise LoweringError(f"it reads {head.name}, a step of the host, which can only end a network; {advice(head.name)}")
+        raise LoweringError(f"it reads {head.name}, a step of the host, which can only end a network; {BY_NAME[head.name].advice}")
     return part
-
-
-def _asks_for_size(node: fx.Node) -> bool:
-    attribute = node.target is getattr and len(node.args) == 2 and node.args[1] in ("shape", "ndim")
-    return attribute or (node.op == "call_method" and node.target in ("size", "dim"))
-
-
-def _size(args: tuple[Any, ...], asked: str) -> Any:
-    """`x.shape`, `x.size()`, `x.size(axis)`, the batch axis as a symbol; `x.dim()`, `x.ndim`."""
-    shape = (BATCH, *args[0].shape)
-    if asked in ("dim", "ndim"):
-        return len(shape)
-    return shape[args[1]] if asked == "size" and len(args) == 2 else shape

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+from torch import nn
+
 from qfx import ops
 from qfx.errors import LoweringError
+from qfx.frontend.calls.call import Call, same
+from qfx.frontend.scope import IMAGE, RESULT, Scope
+from qfx.frontend.windows import adaptive_kernel, avg_pool_op, divides, max_pool_op, pair, single
 from qfx.ir import Value
-from qfx.nn.avg_pool2d import adaptive_kernel, avg_pool_op, divides
-from qfx.nn.layer import pair, single
-from qfx.nn.max_pool2d import max_pool_op
-from qfx.nn.scope import IMAGE, RESULT, Scope
 from qfx.ops.base import Pair
 
 Size = int | tuple[int, ...]
@@ -134,3 +136,52 @@ def mean(scope: Scope, x: Value, dim: int | Sequence[int] | None = None, keepdim
         return scope.add("", op, x)
     image = x if len(x.shape) == 3 else scope.add(IMAGE, ops.Reshape((x.channels, 1, x.shape[1])), x)
     return scope.add("", ops.Reshape(kept), scope.add(RESULT, op, image))
+
+
+_MAX = same("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+_AVG = same("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
+_SIZE = same("output_size")
+
+CALLS = (
+    Call(("max_pool2d",), modules={nn.MaxPool2d: _MAX}, lower=max_pool2d, layer="MaxPool2d"),
+    Call(("max_pool1d",), modules={nn.MaxPool1d: _MAX}, lower=max_pool1d, layer="MaxPool1d"),
+    Call(
+        ("avg_pool2d",),
+        modules={nn.AvgPool2d: {**_AVG, **same("divisor_override")}},
+        lower=avg_pool2d,
+        handled=True,
+        layer="AvgPool2d",
+    ),
+    Call(("avg_pool1d",), modules={nn.AvgPool1d: _AVG}, lower=avg_pool1d, handled=True, layer="AvgPool1d"),
+    Call(
+        ("adaptive_avg_pool2d",),
+        modules={nn.AdaptiveAvgPool2d: _SIZE},
+        lower=adaptive_avg_pool2d,
+        handled=True,
+        layer="AdaptiveAvgPool2d",
+    ),
+    Call(
+        ("adaptive_avg_pool1d",),
+        modules={nn.AdaptiveAvgPool1d: _SIZE},
+        lower=adaptive_avg_pool1d,
+        handled=True,
+        layer="AdaptiveAvgPool1d",
+    ),
+    Call(
+        ("adaptive_max_pool2d",),
+        modules={nn.AdaptiveMaxPool2d: same("output_size", "return_indices")},
+        lower=adaptive_max_pool2d,
+    ),
+    Call(
+        ("adaptive_max_pool1d",),
+        modules={nn.AdaptiveMaxPool1d: same("output_size", "return_indices")},
+        lower=adaptive_max_pool1d,
+        without=(torch.adaptive_max_pool1d,),
+    ),
+    Call(
+        tuple(f"{pool}_with_indices" for pool in ("max_pool2d", "max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool1d")),
+        instead="leave return_indices out",
+        others=(torch.adaptive_max_pool1d,),  # it always returns them
+    ),
+    Call(("mean",), lower=mean, handled=True, layer="AdaptiveAvgPool2d"),
+)

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from qfx import ops
 from qfx.errors import LoweringError
-from qfx.export.functions.shapes import axis_of
+from qfx.frontend.calls.call import Call, Storage, same
+from qfx.frontend.calls.shapes import axis_of
+from qfx.frontend.numbers import code_of
+from qfx.frontend.scope import RESULT, Scope
 from qfx.ir import Value
-from qfx.nn.clamp import code_of
-from qfx.nn.scope import RESULT, Scope
 
 
 @dataclass(frozen=True)
@@ -143,3 +146,25 @@ def _per_axis(value: float | Sequence[float] | None, axes: int) -> list[float]:
     if value is None:
         return []
     return [value] * axes if isinstance(value, int | float) else [*value]
+
+
+_BORDER = {"pad": "padding", "value": "value"}
+
+CALLS = (
+    Call(("getitem",), ("getitem",), lower=item, storage=Storage.VIEW),
+    Call(("narrow",), lower=narrow, storage=Storage.VIEW),
+    Call(("select",), lower=select, storage=Storage.VIEW),
+    Call(("split",), lower=split, storage=Storage.VIEW),
+    Call(("chunk",), lower=chunk, storage=Storage.VIEW),
+    Call(("cat", "concat", "concatenate"), lower=concat, handled=True),
+    Call(
+        ("pad",),
+        modules={nn.ConstantPad1d: _BORDER, nn.ConstantPad2d: _BORDER, nn.ConstantPad3d: _BORDER},  # the bases of zero padding
+        lower=pad,
+    ),
+    Call(
+        ("interpolate",),
+        modules={nn.Upsample: same("size", "scale_factor", "mode")},
+        lower=interpolate,
+    ),
+)

@@ -1,0 +1,46 @@
+"""How often a conversion goes through the whole network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import fx
+
+import qfx
+from qfx.ir import GraphBuilder
+from qfx.models.plain_resnet import PlainResNet
+from tests.conversion.nets import reals
+
+COUNTED: tuple[tuple[Any, str], ...] = ((fx.Tracer, "trace"), (GraphBuilder, "build"))
+"""What every trace and every lowering calls once."""
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Number of calls by name."""
+    counts: Counter[str] = Counter()
+
+    def counted(name: str, function: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            counts[name] += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    for owner, name in COUNTED:
+        monkeypatch.setattr(owner, name, counted(name, getattr(owner, name)))
+    return counts
+
+
+def test_a_conversion_traces_both_networks_once_and_lowers_once(calls: Counter[str]) -> None:
+    """The float model and the converted one; what convert proved is still proved when the network runs."""
+    torch.manual_seed(0)
+    x = reals(3, 32, 32)
+    model = qfx.convert(PlainResNet((1, 1, 1), 8, 10), None, x)  # eight layers with weights
+    assert calls == {"trace": 2, "build": 1}
+    with torch.no_grad():
+        model(x)
+    assert calls == {"trace": 2, "build": 1}

@@ -38,6 +38,7 @@ from benchmarks._datapaths import GROUPS
 from benchmarks._depths import depth_difference, late_cycles
 from benchmarks._yosys import find_yosys
 from qfx import models
+from qfx.cli.exit_codes import exit_code
 from qfx.conversion import calibrate
 from qfx.errors import QfxError
 from qfx.export.accelerator import Accelerator, fastest
@@ -294,7 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 console.print(f"{name}, {variant}: done")
     except QfxError as error:
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return exit_code(error)
     found = targets(rows, calibration, randoms)
     show(rows, found, console)
     if options.json is not None:

@@ -33,8 +33,9 @@ from rich.console import Console
 from rich.table import Table
 
 from qfx import nn as qnn
+from qfx.cli.exit_codes import TOOL_MISSING
 from qfx.conversion import calibrate
-from qfx.errors import EngineUnavailable, ProjectError, QfxError
+from qfx.errors import ProjectError, QfxError, ToolMissingError
 from qfx.export.hls import write_hls
 from qfx.ir import save_graph
 from qfx.models import CifarSmall, FloatCifarSmall, FloatResNet8, ResNet8
@@ -95,7 +96,7 @@ class Worker:
     """A process of `_sim_engines.py`.
 
     Raises:
-        EngineUnavailable: a peer is missing.
+        ToolMissingError: a peer is missing.
         ProjectError: it ended otherwise.
     """
 
@@ -122,8 +123,8 @@ class Worker:
             pass
         if not line:
             lines = self._errors.read_text().strip().splitlines() or ["no message"]
-            if self.process.wait() == EngineUnavailable.exit_code:
-                raise EngineUnavailable(f"{self.engine}: {lines[-1]}")
+            if self.process.wait() == TOOL_MISSING:
+                raise ToolMissingError(f"{self.engine}: {lines[-1]}")
             raise ProjectError(f"{self.engine} ended with status {self.process.returncode} at {do!r}:\n" + "\n".join(lines[-8:]))
         return json.loads(line)
 
@@ -151,12 +152,12 @@ def require_peers() -> None:
     """Whether hls4ml can be imported.
 
     Raises:
-        EngineUnavailable: it cannot.
+        ToolMissingError: it cannot.
     """
     try:
         importlib.import_module("hls4ml")
     except ImportError as error:
-        raise EngineUnavailable(f"the benchmark compares with hls4ml, which does not import ({error}): make bench-env") from error
+        raise ToolMissingError(f"the benchmark compares with hls4ml, which does not import ({error}): make bench-env") from error
 
 
 def write_network(name: str, folder: Path, seed: int = 0) -> None:
@@ -343,7 +344,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             streamed = stream(Path(folder, "cifar-small"), options.images)
     except QfxError as error:
         console.print(f"error: {error}", markup=False, soft_wrap=True)
-        return EngineUnavailable.exit_code if isinstance(error, EngineUnavailable) else 1
+        return TOOL_MISSING if isinstance(error, ToolMissingError) else 1
     found = targets(results["cifar-small"], streamed)
     table = rows(results, streamed)
     show(table, found, console)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from torch import fx, nn
 
-from qfx.errors import LoweringError, QuantizationError
+from qfx.errors import LoweringError, QfxError, QuantizationError
 from qfx.export.advice import advice
 from qfx.export.functions import BATCH, FUNCTIONS, METHODS, SIZES, Head, Part, lower_module
 from qfx.export.in_place import read_again
@@ -164,6 +164,8 @@ class _Lowering:
             if isinstance(self.trace.layer(node), Layer):
                 raise
             raise LoweringError(f"{self._describe(node)}: {error}") from error
+        except QfxError:
+            raise
         except (TypeError, IndexError, ValueError, AttributeError, ZeroDivisionError) as error:
             raise LoweringError(f"{self._describe(node)}: arguments that have no fixed-point form ({error})") from error
         self.suffixes[node] = scope.suffixes

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.format import MAGIC_PREFIX
 
-from qfx.errors import UsageError
+from qfx.errors import InputError
 from qfx.fixed import FixedType, IntArray
 from qfx.ir import Graph, Value
 from qfx.ops.sampling import corner_codes, random_codes
@@ -68,7 +68,7 @@ def read_codes(file: Path) -> npt.NDArray[np.integer]:
     """The integer codes in a `.npy` file; a large one stays there and is read where it is used.
 
     Raises:
-        UsageError: it is missing, no `.npy` file, or does not hold integers.
+        InputError: it is missing, no `.npy` file, or does not hold integers.
     """
     try:
         with file.open("rb") as stream:
@@ -76,11 +76,11 @@ def read_codes(file: Path) -> npt.NDArray[np.integer]:
             stream.seek(0)
             array: Any = np.lib.format.open_memmap(file, mode="r") if mapped else np.load(stream, allow_pickle=False)
     except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
+        raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{file} is no NumPy .npy file of numbers: {error}") from error
+        raise InputError(f"{file} is no NumPy .npy file of numbers: {error}") from error
     if not isinstance(array, np.ndarray):
-        raise UsageError(f"{file} is an archive of arrays; give one .npy file")
+        raise InputError(f"{file} is an archive of arrays; give one .npy file")
     return _integers(cast("npt.NDArray[Any]", array), str(file))
 
 
@@ -88,32 +88,34 @@ def read_archive(file: Path) -> dict[str, npt.NDArray[np.integer]]:
     """The integer codes in a `.npz` file, by name.
 
     Raises:
-        UsageError: it is missing, no `.npz` file, or holds something else than integers.
+        InputError: it is missing, no `.npz` file, or holds something else than integers.
     """
     try:
         with file.open("rb") as stream:
             archive: Any = np.load(stream, allow_pickle=False)
             if isinstance(archive, np.ndarray):
-                raise UsageError(f"{file} is one array; an .npz archive holds the codes by name")
+                raise InputError(f"{file} is one array; an .npz archive holds the codes by name")
             return {name: _integers(archive[name], f"{file}: {name!r}") for name in archive.files}
+    except InputError:
+        raise
     except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
+        raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UsageError(f"{file} is no NumPy .npz archive of numbers: {error}") from error
+        raise InputError(f"{file} is no NumPy .npz archive of numbers: {error}") from error
 
 
 def read_inputs(file: Path) -> Codes:
     """Input codes: one array, or by input name from a file that ends in `.npz`.
 
     Raises:
-        UsageError: as `read_codes` and `read_archive`.
+        InputError: as `read_codes` and `read_archive`.
     """
     return read_archive(file) if file.suffix == ".npz" else read_codes(file)
 
 
 def _integers(array: npt.NDArray[Any], where: str) -> npt.NDArray[np.integer]:
     if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, np.integer):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(f"{where} holds {getattr(array, 'dtype', 'no array')}; integer codes are wanted")
+        raise InputError(f"{where} holds {getattr(array, 'dtype', 'no array')}; integer codes are wanted")
     return cast("npt.NDArray[np.integer]", array)
 
 

@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from qfx import __version__
 from qfx.atomic import new_directory
-from qfx.errors import ProjectError, UsageError
+from qfx.errors import InputError, ProjectError
 from qfx.export.hls.board import Board, load_board
 from qfx.export.hls.folding import Folding
 from qfx.export.hls.modes import check_modes
@@ -80,10 +80,10 @@ class Project:
         """Recorded codes (samples, *shape) of the only input.
 
         Raises:
-            UsageError: the network has several; `samples` has them by name.
+            InputError: the network has several; `samples` has them by name.
         """
         if len(self.samples) != 1:
-            raise UsageError(f"the network has {len(self.samples)} inputs; take the recorded codes of each from `samples`")
+            raise InputError(f"the network has {len(self.samples)} inputs; take the recorded codes of each from `samples`")
         return next(iter(self.samples.values()))
 
     @property
@@ -211,7 +211,7 @@ def write_project(
     Raises:
         ProjectError: `directory` exists and may not be replaced.
         ExportError, ExactnessError: the graph cannot be written as C++ or ONNX.
-        UsageError: inputs that do not fit the network.
+        InputError: inputs that do not fit the network.
     """
     from qfx.export.hls.project import write_hls
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from qfx.errors import EngineUnavailable, ProjectError
+from qfx.errors import ProjectError, ToolMissingError
 from qfx.fixed import IntArray
 from qfx.ir import load_graph
 from qfx.sim.csim_layout import PortLayout, Words, from_beats, load_layout, to_beats, unpack_words
@@ -103,8 +103,8 @@ class CSimulator:
             int64 codes (batch, *shape) of each wanted value. The graph's outputs are what left the AXI streams.
 
         Raises:
-            UsageError: an input that does not fit.
-            EngineUnavailable: no compiler or no ap_types headers.
+            InputError: an input that does not fit.
+            ToolMissingError: no compiler or no ap_types headers.
             ProjectError: the C++ does not compile, crashes, runs too long, or misuses a stream.
         """
         codes = check_inputs(self.graph, inputs)
@@ -128,7 +128,7 @@ class CSimulator:
         """Compile once; returns the program.
 
         Raises:
-            EngineUnavailable: no compiler or no ap_types headers.
+            ToolMissingError: no compiler or no ap_types headers.
             ProjectError: the C++ does not compile.
         """
         if self._program is None:
@@ -239,7 +239,7 @@ def require_tools() -> None:
     """Whether C simulation can run here, before long work that ends in it.
 
     Raises:
-        EngineUnavailable: no compiler or no ap_types headers.
+        ToolMissingError: no compiler or no ap_types headers.
     """
     _compiler()
     find_ap_types()
@@ -249,7 +249,7 @@ def _compiler() -> str:
     name = os.environ.get("CXX") or "g++"
     compiler = shutil.which(name)
     if compiler is None:
-        raise EngineUnavailable(f"no C++ compiler for C simulation: {name!r} is not on PATH; install g++ or set CXX")
+        raise ToolMissingError(f"no C++ compiler for C simulation: {name!r} is not on PATH; install g++ or set CXX")
     return compiler
 
 
@@ -274,7 +274,7 @@ def compile_project(
         first: headers in `hls` that are included before everything else.
 
     Raises:
-        EngineUnavailable: there is no C++ compiler.
+        ToolMissingError: there is no C++ compiler.
         ProjectError: the C++ does not compile.
     """
     compiler = _compiler()

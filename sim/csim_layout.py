@@ -90,6 +90,8 @@ def load_layout(hls: Path, activations: list[str]) -> Layout:
             {name: entry["stream"] for name, entry in data["values"].items()},
             {name: entry["lanes"] for name, entry in data["values"].items()},
         )
+    except ProjectError:
+        raise
     except OSError as error:
         raise ProjectError(f"{path} cannot be read ({error.strerror}); export the project again") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from qfx.errors import EngineUnavailable
+from qfx.errors import ToolMissingError
 
 OPEN_HEADERS = {
     "ap_common.h": "d61258f6ebca39dc11492965e6e7a1508499478b6c4ac435cf83cd454738e0a5",
@@ -60,20 +60,20 @@ def find_ap_types(explicit: Path | str | None = None, environment: Mapping[str, 
     """The first of: `explicit`, $QFX_AP_TYPES, $XILINX_HLS/include, an installed hls4ml, an installed da4ml.
 
     Raises:
-        EngineUnavailable: none has the headers, or a folder that was named does not have them.
+        ToolMissingError: none has the headers, or a folder that was named does not have them.
     """
     variables = os.environ if environment is None else environment
     for origin, named in (("option", explicit), ("QFX_AP_TYPES", variables.get("QFX_AP_TYPES"))):
         if named:
             if not _has_headers(Path(named)):
-                raise EngineUnavailable(
+                raise ToolMissingError(
                     f"{origin} names {named} for the ap_types headers, but ap_int.h or ap_fixed.h is not there; {FIX}"
                 )
             return _described(Path(named), origin)
     for origin, path in _candidates(variables):
         if _has_headers(path):
             return _described(path, origin)
-    raise EngineUnavailable(f"no ap_types headers found for C simulation; {FIX}")
+    raise ToolMissingError(f"no ap_types headers found for C simulation; {FIX}")
 
 
 def quick_masking(headers: ApTypes, folder: Path) -> bool:

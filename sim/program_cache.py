@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from qfx.errors import UsageError
+from qfx.errors import InputError
 
 KEPT = 200
 """Programs that a cache holds; the ones used longest ago make room."""
@@ -24,12 +24,12 @@ def default_cache() -> Path:
     """$QFX_CACHE, else `qfx` in $XDG_CACHE_HOME, else in `.cache` of the home directory.
 
     Raises:
-        UsageError: $QFX_CACHE names something that is no directory.
+        InputError: $QFX_CACHE names something that is no directory.
     """
     named = os.environ.get("QFX_CACHE")
     if named:
         if Path(named).exists() and not Path(named).is_dir():
-            raise UsageError(f"QFX_CACHE names {named}, which is no directory; name another, unset it or give --no-cache")
+            raise InputError(f"QFX_CACHE names {named}, which is no directory; name another, unset it or give --no-cache")
         return Path(named)
     standard = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(standard) if os.path.isabs(standard) else Path.home() / ".cache") / "qfx"  # noqa: PTH117

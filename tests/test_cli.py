@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from qfx.cli import with_json_target
+from qfx.cli.app import with_json_target
 from qfx.project import load_project
 from tests.user_models import net
 

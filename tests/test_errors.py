@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,9 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from qfx.cli import app
+from qfx import errors
+from qfx.cli.app import app
+from qfx.cli.exit_codes import exit_code
 from tests.error_models import Net, Uncalibrated, unverified
 
 EXPORT = ("export", "error_models:net", "--weights", "net.pt", "--sample", "x.npy", "--out", "out")
@@ -267,3 +270,28 @@ def test_an_interrupted_export(home: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def _interrupt(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "code"),
+    [
+        (errors.InputError, ValueError, 2),
+        (errors.FormatError, errors.InputError, 2),
+        (errors.ConfigError, errors.InputError, 2),
+        (errors.ConversionError, errors.ModelError, 2),
+        (errors.QuantizationError, errors.ModelError, 2),
+        (errors.LoweringError, errors.ModelError, 2),
+        (errors.GraphError, errors.ModelError, 2),
+        (errors.ExactnessError, errors.ModelError, 2),
+        (errors.ExportError, errors.QfxError, 2),
+        (errors.ProjectError, OSError, 2),
+        (errors.TrainingError, errors.QfxError, 2),
+        (errors.ToolMissingError, errors.QfxError, 3),
+    ],
+)
+def test_the_tree(kind: type[errors.QfxError], base: type[Exception], code: int) -> None:
+    """Whoever catches what Python raises for such a mistake catches this, too; the message stays whole."""
+    error = kind("what is wrong: 3 of 4")
+    assert isinstance(error, base) and isinstance(error, errors.QfxError) and f"── {kind.__name__}" in str(errors.__doc__)
+    assert (str(error), error.args, exit_code(error)) == ("what is wrong: 3 of 4", ("what is wrong: 3 of 4",), code)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from qfx.errors import ExportError, UsageError
+from qfx.cli.hardware import HardwareOptions, build, estimate_project
+from qfx.errors import ExportError, InputError
 from qfx.export.hls.folding import plain_folding
-from qfx.hardware import HardwareOptions, build, estimate_project
 from qfx.ops import Conv2d
 from qfx.project import load_project, write_project
 from tests.hls.build import frames, small_network
@@ -49,7 +49,7 @@ def test_plain_and_multiplier_free() -> None:
     ],
 )
 def test_options_that_make_no_sense(options: HardwareOptions, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(InputError, match=message):
         build(GRAPH, options)
 
 

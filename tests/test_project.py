@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qfx.errors import ExportError, ProjectError, UsageError
+from qfx.errors import ExportError, InputError, ProjectError
 from qfx.fixed import FixedType
 from qfx.golden import RECORDED, code_dtype, read_codes, recorded_samples, write_codes
 from qfx.ops.sampling import random_codes
@@ -120,7 +120,7 @@ def test_outputs_that_are_refused(tmp_path: Path, outputs: list[str], message: s
 
 
 def test_inputs_have_to_fit(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=re.escape("input 'x' has codes from 16 to 16, outside 0..15 of ap_ufixed<4, 2>")):
+    with pytest.raises(InputError, match=re.escape("input 'x' has codes from 16 to 16, outside 0..15 of ap_ufixed<4, 2>")):
         write_project(GRAPH, tmp_path / "net", np.full((2, 2, 5, 6), 16))
     assert list(tmp_path.iterdir()) == []
 
@@ -237,19 +237,19 @@ def test_codes_are_written_narrow_and_complete(tmp_path: Path) -> None:
 
 def test_files_of_codes_that_cannot_be_read(tmp_path: Path) -> None:
     file = tmp_path / "codes.npy"
-    with pytest.raises(UsageError, match=r"codes.npy cannot be read: No such file or directory"):
+    with pytest.raises(InputError, match=r"codes.npy cannot be read: No such file or directory"):
         read_codes(file)
     for content in (b"", b"hello", b"\x93NUMPY\x01\x00", b"PK\x03\x04broken"):
         file.write_bytes(content)
-        with pytest.raises(UsageError, match=r"codes.npy is no NumPy .npy file of numbers"):
+        with pytest.raises(InputError, match=r"codes.npy is no NumPy .npy file of numbers"):
             read_codes(file)
     np.save(file, np.array([{}]), allow_pickle=True)
-    with pytest.raises(UsageError, match=r"codes.npy is no NumPy .npy file of numbers: .*allow_pickle"):
+    with pytest.raises(InputError, match=r"codes.npy is no NumPy .npy file of numbers: .*allow_pickle"):
         read_codes(file)
     np.save(file, np.zeros(3))
-    with pytest.raises(UsageError, match=r"codes.npy holds float64; integer codes are wanted"):
+    with pytest.raises(InputError, match=r"codes.npy holds float64; integer codes are wanted"):
         read_codes(file)
     with file.open("wb") as stream:
         np.savez(stream, a=np.zeros(3))
-    with pytest.raises(UsageError, match=r"codes.npy is an archive of arrays; give one .npy file"):
+    with pytest.raises(InputError, match=r"codes.npy is an archive of arrays; give one .npy file"):
         read_codes(file)

@@ -19,7 +19,7 @@ def validate(hls: Path) -> list[Violation]:
     """Every violation in the `hls/` folder of a project, by file and line; the testbench is left out.
 
     Raises:
-        EngineUnavailable: tree-sitter is not installed.
+        ToolMissingError: tree-sitter is not installed.
         ProjectError: there is no C++ in the folder.
     """
     sources = parse_project(hls)
@@ -32,7 +32,7 @@ def multiplications(hls: Path) -> dict[str, list[Multiplication]]:
     """Per stage, by the name of its layer: the multiplications in the C++ that it runs; index arithmetic included.
 
     Raises:
-        EngineUnavailable: tree-sitter is not installed.
+        ToolMissingError: tree-sitter is not installed.
         ProjectError: there is no C++ in the folder.
     """
     return stage_multiplications(parse_project(hls))

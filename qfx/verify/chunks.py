@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from qfx.errors import UsageError
+from qfx.errors import InputError
 from qfx.fixed import IntArray
 from qfx.ir import Graph
 from qfx.sim.engine import checked_codes, chunk_size, simulate
@@ -31,15 +31,15 @@ def output_chunks(
         threads: blocks of samples that are computed at a time; 0 for one per core.
 
     Raises:
-        UsageError: another engine, or inputs that do not fit the network.
-        EngineUnavailable: onnxruntime is not installed.
+        InputError: another engine, or inputs that do not fit the network.
+        ToolMissingError: onnxruntime is not installed.
     """
     if engine == "sim":
         yield from simulate(graph, inputs, threads=threads)
     elif engine == "onnx":
         yield from _onnx(graph, inputs, threads)
     else:
-        raise UsageError(f"there is no engine {engine!r} for outputs; the engines are sim, onnx")
+        raise InputError(f"there is no engine {engine!r} for outputs; the engines are sim, onnx")
 
 
 def fast_onnx_engine(graph: Graph, threads: int = 0) -> OnnxEngine:

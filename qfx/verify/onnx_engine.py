@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from qfx.errors import EngineUnavailable, ProjectError
+from qfx.errors import ProjectError, ToolMissingError
 from qfx.export.onnx import expose
 from qfx.fixed import IntArray
 from qfx.golden import code_dtype
@@ -31,7 +31,7 @@ class OnnxEngine:
     ONNX Runtime fuses less in that one.
 
     Raises:
-        EngineUnavailable: onnxruntime is not installed.
+        ToolMissingError: onnxruntime is not installed.
         ProjectError: onnxruntime refuses the model.
     """
 
@@ -72,7 +72,7 @@ def _session(model: onnx.ModelProto) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise EngineUnavailable("engine onnx needs onnxruntime, which is not installed: pip install onnxruntime") from error
+        raise ToolMissingError("engine onnx needs onnxruntime, which is not installed: pip install onnxruntime") from error
     runtime: Any = onnxruntime
     options = runtime.SessionOptions()
     options.log_severity_level = 3

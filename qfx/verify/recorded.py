@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qfx.errors import EngineUnavailable, ProjectError
+from qfx.errors import ProjectError, ToolMissingError
 from qfx.fixed import IntArray
 from qfx.golden import code_dtype
 from qfx.ir import Graph
@@ -52,11 +52,11 @@ class RecordedTorch:
         """The recorded values of these samples.
 
         Raises:
-            EngineUnavailable: a sample that is not among the recorded ones.
+            ToolMissingError: a sample that is not among the recorded ones.
         """
         codes = {name: inputs[name].astype(np.int64) for name in self._graph.inputs}
         if not self.has(codes):
-            raise EngineUnavailable("torch values are recorded for the project's own inputs only; give the model to run it live")
+            raise ToolMissingError("torch values are recorded for the project's own inputs only; give the model to run it live")
         rows = [self._rows[key] for key in self._keys(codes)]
         return codes | {name: array[rows] for name, array in self._values.items()}
 

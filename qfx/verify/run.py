@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qfx.errors import EngineUnavailable, UsageError
+from qfx.errors import InputError, ToolMissingError
 from qfx.golden import RECORDED, random_samples
 from qfx.progress import Progress, silent
 from qfx.project import Project
@@ -52,8 +52,8 @@ def verify(
         sanitize: sanitizers to compile into the C++: `address`, `undefined`. What they find is an error.
 
     Raises:
-        UsageError: an unknown engine, fewer than two, or inputs that do not fit the network.
-        EngineUnavailable: an engine that was asked for or is listed cannot run here.
+        InputError: an unknown engine, fewer than two, or inputs that do not fit the network.
+        ToolMissingError: an engine that was asked for or is listed cannot run here.
         ProjectError: files of the project that do not belong together.
     """
     codes = choose_samples(project, inputs, samples, seed)
@@ -72,11 +72,11 @@ def verify(
                 built.append(_BUILD[name](project, outputs_only))
         except _NotRecorded as error:
             if engines is not None:
-                raise EngineUnavailable(f"engine torch cannot run: {error}") from error
+                raise ToolMissingError(f"engine torch cannot run: {error}") from error
             notes.append(f"torch is left out: {error}")
     progress("prepare engines", len(names), len(names))
     if len(built) < 2:
-        raise UsageError(f"a comparison needs two engines or more, not {', '.join(names)}")
+        raise InputError(f"a comparison needs two engines or more, not {', '.join(names)}")
     return compare_engines(project.graph, built, codes, progress, notes, outputs_only)
 
 
@@ -94,22 +94,22 @@ def choose_samples(
     """The codes of each input of a verification, by name; arguments as for `verify`.
 
     Raises:
-        UsageError: they do not fit the network, or there are fewer than asked for.
+        InputError: they do not fit the network, or there are fewer than asked for.
     """
     graph = project.graph
     if samples is not None and samples < 1:
-        raise UsageError(f"{samples} samples cannot be compared; ask for 1 or more")
+        raise InputError(f"{samples} samples cannot be compared; ask for 1 or more")
     if inputs is None and seed is not None:
         return {**random_samples(graph, samples or RECORDED, seed)}
     codes = checked_codes(graph, by_input(graph, project.samples if inputs is None else inputs))
     count = len(codes[graph.inputs[0]])
     if count == 0:
-        raise UsageError("the inputs hold no sample; give one or more")
+        raise InputError("the inputs hold no sample; give one or more")
     if samples is None:
         return codes
     if samples > count:
         more = "" if inputs is not None else "; give a seed for random inputs"
-        raise UsageError(f"{samples} samples were asked for, but there are {count}{more}")
+        raise InputError(f"{samples} samples were asked for, but there are {count}{more}")
     if seed is None:
         return {name: array[:samples] for name, array in codes.items()}
     picked = np.sort(np.random.default_rng(seed).choice(count, samples, replace=False))
@@ -119,9 +119,9 @@ def choose_samples(
 def _check_names(names: Sequence[str]) -> Sequence[str]:
     for name in names:
         if name not in ENGINES:
-            raise UsageError(f"there is no engine {name!r}; the engines are {', '.join(ENGINES)}")
+            raise InputError(f"there is no engine {name!r}; the engines are {', '.join(ENGINES)}")
     if len(set(names)) != len(names):
-        raise UsageError(f"an engine is named twice in {', '.join(names)}")
+        raise InputError(f"an engine is named twice in {', '.join(names)}")
     return names
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 
-from qfx.errors import UsageError
+from qfx.errors import InputError
 from qfx.export.lower import Lowered, lower_traced
 from qfx.ir import Graph
 from qfx.nn.layer import Layer
@@ -35,7 +35,7 @@ class TorchEngine:
         outputs_only: whether `run` gives the graph's outputs only, which is faster.
 
     Raises:
-        UsageError: the model has no value of some name in the graph.
+        InputError: the model has no value of some name in the graph.
     """
 
     name = "torch"
@@ -55,7 +55,7 @@ class TorchEngine:
         same layers, observed.
 
         Raises:
-            UsageError: inputs that do not fit the graph, or a graph of another model.
+            InputError: inputs that do not fit the graph, or a graph of another model.
         """
         codes = check_inputs(self.graph, inputs)
         samples = len(next(iter(codes.values())))
@@ -105,7 +105,7 @@ class TorchEngine:
                 record(name, real)
         missing = [name for name in self._wanted() if name not in found]
         if missing:
-            raise UsageError(f"the torch model has no value {missing[0]!r}; the graph was lowered from another model")
+            raise InputError(f"the torch model has no value {missing[0]!r}; the graph was lowered from another model")
         return found
 
 

@@ -12,7 +12,7 @@ import pytest
 from benchmarks import accelerator
 from benchmarks._depths import depth_difference
 from benchmarks.accelerator import NETWORKS, VARIANTS, judge, main, random_row, row, targets, wrong_cycles
-from qfx.errors import EngineUnavailable
+from qfx.errors import ToolMissingError
 from qfx.export.hls.folding import plain_folding
 from qfx.fixed import IntArray
 from qfx.ir import Graph
@@ -120,7 +120,7 @@ def test_the_command(
     assert main(["--networks", "ResNet20"]) == 1
 
     def missing(_: object) -> list[dict[str, Any]]:
-        raise EngineUnavailable("there is no yosys")
+        raise ToolMissingError("there is no yosys")
 
     monkeypatch.setattr(accelerator, "held_out_error", missing)
     assert main([]) == 3 and "error: there is no yosys" in capsys.readouterr().err

@@ -92,7 +92,7 @@ def test_import_directions(file: Path) -> None:
         ("qfx/ops/add.py", "def f():\n    import onnx", "onnx"),
         ("export/hls/plan.py", "from qfx.sim import engine", "qfx.sim.engine"),
         ("export/hls/plan.py", "from qfx import boards", "qfx.boards"),
-        ("qfx/cli.py", "import sim.engine", "sim.engine"),
+        ("qfx/cli/app.py", "import sim.engine", "sim.engine"),
     ],
 )
 def test_the_rules_catch(file: str, line: str, found: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qfx.errors import UsageError
+from qfx.errors import InputError
 from qfx.ops import ReLU
 from qfx.sim import program_cache
 from qfx.sim.csim import CSimulator
@@ -147,5 +147,5 @@ def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, variables: dict[s
 def test_a_cache_that_is_no_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     monkeypatch.setenv("QFX_CACHE", str(tmp_path / "file"))
-    with pytest.raises(UsageError, match=re.escape(f"QFX_CACHE names {tmp_path}/file, which is no directory; name another")):
+    with pytest.raises(InputError, match=re.escape(f"QFX_CACHE names {tmp_path}/file, which is no directory; name another")):
         default_cache()

@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 from qfx import project as module
-from qfx.errors import EngineUnavailable, ProjectError, UsageError
+from qfx.errors import InputError, ProjectError, ToolMissingError
 from qfx.fixed import IntArray
 from qfx.ir import Graph
 from qfx.ops.sampling import random_codes
@@ -108,14 +108,14 @@ def test_torch_is_left_out_for_inputs_that_are_not_recorded(project: Project) ->
     assert report.notes == (
         "torch is left out: its values are recorded for the project's own inputs only; give the model to run it live",
     )
-    with pytest.raises(EngineUnavailable, match="its values are recorded for the project's own inputs only"):
+    with pytest.raises(ToolMissingError, match="its values are recorded for the project's own inputs only"):
         verify(project, ["torch", "sim"], OTHERS)
 
 
 def test_torch_without_recorded_values(project: Project, tmp_path: Path) -> None:
     bare = write_project(GRAPH, tmp_path / "bare", IMAGES)
     assert bare.manifest.engines == ("sim", "onnx", "csim")
-    with pytest.raises(EngineUnavailable, match="the project has no recorded torch values; give the model to run it live"):
+    with pytest.raises(ToolMissingError, match="the project has no recorded torch values; give the model to run it live"):
         verify(bare, ["torch", "sim"])
 
 
@@ -139,7 +139,7 @@ def test_recorded_inputs_in_any_order_and_number(project: Project) -> None:
     ],
 )
 def test_what_cannot_be_compared(project: Project, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(message)):
+    with pytest.raises(InputError, match=re.escape(message)):
         verify(project, **options)
 
 
@@ -161,13 +161,13 @@ def test_random_inputs_come_from_the_seed(project: Project) -> None:
 
 def test_no_compiler(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(EngineUnavailable, match="'no-such-compiler' is not on PATH"):
+    with pytest.raises(ToolMissingError, match="'no-such-compiler' is not on PATH"):
         verify(project)
 
 
 def test_no_onnxruntime(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(EngineUnavailable, match="engine onnx needs onnxruntime, which is not installed: pip install onnxruntime"):
+    with pytest.raises(ToolMissingError, match="engine onnx needs onnxruntime, which is not installed: pip install onnxruntime"):
         verify(project)
 
 
@@ -198,7 +198,7 @@ def test_recorded_values(path: Path) -> None:
         np.testing.assert_array_equal(values[name], codes)
     with np.load(file) as archive:
         assert {str(archive[name].dtype) for name in archive.files} <= {"int8", "int16", "int32", "uint8", "uint16", "uint32"}
-    with pytest.raises(EngineUnavailable, match="torch values are recorded for the project's own inputs only"):
+    with pytest.raises(ToolMissingError, match="torch values are recorded for the project's own inputs only"):
         RecordedTorch(GRAPH, file, IMAGES).run({"x": OTHERS})
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 from rich.markup import escape
 
-from qfx import console
-from qfx.errors import QfxError, UsageError
+from qfx.cli import console
+from qfx.cli.exit_codes import exit_code
+from qfx.cli.hardware import HardwareOptions, build, summary
+from qfx.errors import InputError, QfxError
 from qfx.exactness import prove
 from qfx.fixed import IntArray
 from qfx.golden import read_inputs, write_arrays
-from qfx.hardware import HardwareOptions, build, summary
 from qfx.host import names as result_names
 from qfx.host import results
 from qfx.ir import Graph
@@ -45,14 +46,14 @@ def export(
     codes = read_inputs(sample)
     for label, array in codes.items() if isinstance(codes, Mapping) else (("", codes),):
         if array.ndim < 2 or len(array) == 0:
-            raise UsageError(
+            raise InputError(
                 f"{sample}{label and f': {label!r}'} has shape {array.shape};"
                 " samples are wanted as (count, channel, height, width) or (count, feature)"
             )
     from qfx.atomic import check_free
+    from qfx.cli.factory import load_model
     from qfx.export.lower import lower
     from qfx.project import is_project
-    from qfx.user_model import load_model
 
     check_free(out, is_project if overwrite else None)
     with console.progress_bars(quiet) as progress:
@@ -108,7 +109,7 @@ def simulate_project(directory: Path, inputs: Path, out: Path, engine: str, thre
     codes = by_input(graph, read_inputs(inputs))
     names = result_names(graph) if host else graph.outputs
     if len(names) > 1 and out.suffix != ".npz":
-        raise UsageError(f"the network has {len(names)} outputs, {', '.join(names)}; give --out a name that ends in .npz")
+        raise InputError(f"the network has {len(names)} outputs, {', '.join(names)}; give --out a name that ends in .npz")
     count = len(codes[graph.inputs[0]])
     start, done = time.monotonic(), 0
     writing = _writing_results(graph, out) if host else writing_by_name(graph, out, count)
@@ -168,9 +169,9 @@ def verify_projects(directories: Sequence[Path], options: VerifyOptions) -> int:
 
     names = list(dict.fromkeys(map(str, directories)))
     if (options.model is None) != (options.weights is None):
-        raise UsageError("a live model takes both --model module:factory and --weights FILE")
+        raise InputError("a live model takes both --model module:factory and --weights FILE")
     if options.model is not None and len(names) > 1:
-        raise UsageError(f"a live model belongs to one project; {len(names)} were given")
+        raise InputError(f"a live model belongs to one project; {len(names)} were given")
     codes = None if options.inputs is None else read_inputs(options.inputs)
     cache = default_cache() if options.cached else None
     written = console.plain()
@@ -204,15 +205,14 @@ def _verified(
         project = load_project(Path(name))
         live = None
         if options.model is not None and options.weights is not None:
-            from qfx.user_model import load_model
+            from qfx.cli.factory import load_model
 
             live = load_model(options.model, options.weights)
         sanitizers = ("address", "undefined") if options.sanitize else ()
         chosen = (options.samples, options.seed, live)
         report = verify(project, options.engines, codes, *chosen, told, cache, options.outputs_only, sanitizers)
     except (QfxError, OSError) as error:
-        code = error.exit_code if isinstance(error, QfxError) else 2
-        return Outcome(name, time.monotonic() - start, error=str(error), code=code)
+        return Outcome(name, time.monotonic() - start, error=str(error), code=exit_code(error))
     return Outcome(name, time.monotonic() - start, report)
 
 
@@ -273,15 +273,15 @@ def info(target: str, weights: Path | None, sample: Path | None) -> int:
     if not model and sample is None:
         return _info_project(Path(target))
     if not model or weights is None:
-        raise UsageError(f"{target}: a model in training takes module:factory and --weights FILE; a project takes neither option")
+        raise InputError(f"{target}: a model in training takes module:factory and --weights FILE; a project takes neither option")
     return _info_model(target, weights, sample)
 
 
 def _info_model(spec: str, weights: Path, sample: Path | None) -> int:
     """Print the quantizers: formats, and what they lose on the sample, if there is one."""
+    from qfx.cli.factory import load_model
     from qfx.export.lower import lower
     from qfx.training.watch import Watcher
-    from qfx.user_model import load_model
     from qfx.verify.torch_engine import TorchEngine
 
     model = load_model(spec, weights)
@@ -343,6 +343,6 @@ def _counts(cost: Cost) -> tuple[str, str, str]:
 
 def demo(out: Path, quiet: bool) -> int:
     """Train, export and verify the demonstration networks."""
-    from qfx.demo import run_demo
+    from qfx.cli.demo import run_demo
 
     return run_demo(out, quiet)

@@ -1,8 +1,4 @@
-"""The command line: argument parsing only.
-
-Exit codes: 0 done and agreed, 1 a mismatch or a target missed, 2 bad input or usage, 3 an engine or tool that was asked
-for is unavailable.
-"""
+"""The command line: argument parsing only."""
 
 from __future__ import annotations
 
@@ -16,6 +12,7 @@ from typing import Annotated
 import typer
 
 from qfx import __version__
+from qfx.cli.exit_codes import INTERRUPTED, exit_code
 from qfx.errors import QfxError
 
 app = typer.Typer(
@@ -48,7 +45,7 @@ def options(
 @app.command()
 def demo(out: Annotated[Path, typer.Option(help="Run directory; cleared first.")] = Path("out/demo"), quiet: Quiet = False) -> None:
     """Train, export, compile and verify two networks on handwritten digits."""
-    from qfx import commands
+    from qfx.cli import commands
 
     _finish(lambda: commands.demo(out, quiet))
 
@@ -84,8 +81,8 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write a trained model as a project: graph, ONNX model, HLS C++ folded for a board, and golden vectors."""
-    from qfx import commands
-    from qfx.hardware import HardwareOptions
+    from qfx.cli import commands
+    from qfx.cli.hardware import HardwareOptions
 
     hardware = HardwareOptions(board, clock, folding, fps, product or (), multiplier_free, axi_bits)
     _finish(lambda: commands.export(model, weights, sample, out, name, overwrite, seed, allow_unverified_modes, hardware, quiet))
@@ -101,7 +98,7 @@ def estimate(
     quiet: Quiet = False,
 ) -> None:
     """Resources, frames per second and latency of a project, by the model. Exit code 1 if it does not fit its board."""
-    from qfx import hardware
+    from qfx.cli import hardware
 
     _finish(lambda: hardware.estimate_project(directory, clock, json, quiet))
 
@@ -117,7 +114,7 @@ def simulate(
     quiet: Quiet = False,
 ) -> None:
     """Run the bit-exact simulator on integer inputs, as many as there are: .npy files are read and written part by part."""
-    from qfx import commands
+    from qfx.cli import commands
 
     _finish(lambda: commands.simulate_project(directory, inputs, out, engine, threads, host, quiet))
 
@@ -150,7 +147,7 @@ def verify(
     quiet: Quiet = False,
 ) -> None:
     """Compare torch, simulator, ONNX Runtime and the compiled C++ at every value of every layer. The worst exit code counts."""
-    from qfx import commands
+    from qfx.cli import commands
 
     names = None if engines is None else [name.strip() for name in engines.split(",")]
     options = commands.VerifyOptions(
@@ -170,7 +167,7 @@ def info(
     ] = None,
 ) -> None:
     """Print a project: the network, formats, exactness and costs; or the quantizers of a model in training."""
-    from qfx import commands
+    from qfx.cli import commands
 
     _finish(lambda: commands.info(target, weights, sample))
 
@@ -181,14 +178,14 @@ def _finish(command: Callable[[], int]) -> None:
         code = command()
     except QfxError as error:
         print(f"error: {error}", file=sys.stderr)
-        code = error.exit_code
+        code = exit_code(error)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         print(f"error: {error}{'; free some space, nothing half-written was left' if full else ''}", file=sys.stderr)
-        code = 2
+        code = exit_code(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        code = 130
+        code = INTERRUPTED
     raise typer.Exit(code)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from qfx import console
-from qfx.errors import UsageError
+from qfx.cli import console
+from qfx.errors import InputError
 from qfx.export.accelerator import Accelerator, fastest, with_folding
 from qfx.export.cost.resources import NAMES
 from qfx.export.estimate import Estimate
@@ -50,16 +50,16 @@ def build(graph: Graph, options: HardwareOptions) -> Accelerator:
     """The accelerator that is asked for, of the graph with the products that are asked for.
 
     Raises:
-        UsageError: options that are unknown or contradict each other.
+        InputError: options that are unknown or contradict each other.
         ExportError: the accelerator cannot be had; the message says why.
     """
     board, products = load_board(options.board), _products(options.products)
     if options.folding not in FOLDINGS:
-        raise UsageError(f"there is no folding {options.folding!r}; choose {' or '.join(FOLDINGS)}")
+        raise InputError(f"there is no folding {options.folding!r}; choose {' or '.join(FOLDINGS)}")
     if options.folding == "plain" and (options.fps is not None or any(kind != "khot" for kind in products.values())):
-        raise UsageError("--folding plain searches nothing: leave out --fps and --product, or take --folding fastest")
+        raise InputError("--folding plain searches nothing: leave out --fps and --product, or take --folding fastest")
     if options.multiplier_free and any(kind != "khot" for kind in products.values()):
-        raise UsageError("--multiplier-free allows no --product but khot")
+        raise InputError("--multiplier-free allows no --product but khot")
     graph = with_khot(graph, [name for name, kind in products.items() if kind == "khot"])
     if options.multiplier_free:
         graph = multiplier_free(graph)
@@ -75,7 +75,7 @@ def _products(given: Sequence[str]) -> dict[str, str]:
     for item in given:
         name, _, kind = item.rpartition("=")
         if not name or kind not in PRODUCTS:
-            raise UsageError(f"--product wants NODE=KIND with a kind of {', '.join(PRODUCTS)}, not {item!r}")
+            raise InputError(f"--product wants NODE=KIND with a kind of {', '.join(PRODUCTS)}, not {item!r}")
         found[name] = kind
     return found
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import torch
 
-from qfx.errors import QfxError, UsageError
+from qfx.errors import InputError, QfxError
 
 
 def load_model(spec: str, weights: Path) -> torch.nn.Module:
@@ -24,23 +24,23 @@ def load_model(spec: str, weights: Path) -> torch.nn.Module:
         weights: a state dict, as `torch.save(model.state_dict(), file)` writes it; read without pickled code.
 
     Raises:
-        UsageError: the module, the factory or the weights do not fit.
+        InputError: the module, the factory or the weights do not fit.
     """
     model = make_model(spec)
     try:
         state: Any = torch.load(weights, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise UsageError(f"there is no file {weights}") from error
+        raise InputError(f"there is no file {weights}") from error
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise UsageError(
+        raise InputError(
             f"{weights} is no state dict that torch.load reads with weights_only=True: {_first_line(error)}"
         ) from error
     if not isinstance(state, dict):
-        raise UsageError(f"{weights} holds a {type(state).__name__}; save model.state_dict()")
+        raise InputError(f"{weights} holds a {type(state).__name__}; save model.state_dict()")
     try:
         model.load_state_dict(cast("dict[str, Any]", state))
     except RuntimeError as error:
-        raise UsageError(f"{weights} does not fit the model of {spec}: {error}") from error
+        raise InputError(f"{weights} does not fit the model of {spec}: {error}") from error
     return model.eval()
 
 
@@ -48,20 +48,20 @@ def make_model(spec: str) -> torch.nn.Module:
     """The model that `module:factory` makes.
 
     Raises:
-        UsageError: there is no such module or factory, it fails, or what it makes is no torch module.
+        InputError: there is no such module or factory, it fails, or what it makes is no torch module.
     """
     module_name, colon, factory_name = spec.partition(":")
     if not (module_name and colon and factory_name):
-        raise UsageError(f"{spec!r} does not name a model; write module:factory, such as models:make_net")
+        raise InputError(f"{spec!r} does not name a model; write module:factory, such as models:make_net")
     with _user_code(f"importing {module_name}"), _current_directory():
         module = importlib.import_module(module_name)
     factory: Any = getattr(module, factory_name, None)
     if not callable(factory):
-        raise UsageError(f"module {module_name} has no function {factory_name}")
+        raise InputError(f"module {module_name} has no function {factory_name}")
     with _user_code(f"{spec}()"), _current_directory():
         model = factory()
     if not isinstance(model, torch.nn.Module):
-        raise UsageError(f"{spec}() made an object of type {type(model).__name__}, not a torch.nn.Module")
+        raise InputError(f"{spec}() made an object of type {type(model).__name__}, not a torch.nn.Module")
     return model
 
 
@@ -77,7 +77,7 @@ def _current_directory() -> Generator[None]:
 
 @contextlib.contextmanager
 def _user_code(what: str) -> Generator[None]:
-    """Any failure inside becomes a UsageError that names the user's line."""
+    """Any failure inside becomes a InputError that names the user's line."""
     try:
         yield
     except QfxError:
@@ -85,7 +85,7 @@ def _user_code(what: str) -> Generator[None]:
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-        raise UsageError(f"{what} failed: {type(error).__name__}: {error}{where}") from error
+        raise InputError(f"{what} failed: {type(error).__name__}: {error}{where}") from error
 
 
 def _first_line(error: BaseException) -> str:

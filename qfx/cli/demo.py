@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.table import Table
 
-from qfx import console
+from qfx.cli import console
+from qfx.cli.hardware import summary
 from qfx.errors import ProjectError
 from qfx.export.accelerator import fastest
 from qfx.export.estimate import Estimate
 from qfx.export.hls.board import load_board
-from qfx.hardware import summary
 from qfx.ir import Graph
 from qfx.ops import Cost, Requantize
 from qfx.progress import Progress
@@ -65,7 +65,7 @@ def run_demo(out_dir: Path, quiet: bool = False) -> int:
 
     Raises:
         ProjectError: `out_dir` holds something other than a former run.
-        EngineUnavailable: scikit-learn, a C++ compiler, the ap_types headers or onnxruntime is missing.
+        ToolMissingError: scikit-learn, a C++ compiler, the ap_types headers or onnxruntime is missing.
     """
     from qfx.sim.csim import require_tools
 

@@ -129,7 +129,7 @@ def judge(name: str, variant: str, folder: Path) -> Judged:
     graph = network(name, variant)
     start = time.monotonic()
     found = fastest(graph, load_board(BOARD))
-    project = write_project(graph, folder, images(IMAGES), folding=found.folding)
+    project = write_project(found, folder, images(IMAGES))
     seconds = time.monotonic() - start
     with ThreadPoolExecutor(2) as pool:  # what takes long are compilers and compiled programs
         threaded = pool.submit(in_threads, project)

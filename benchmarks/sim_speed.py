@@ -37,6 +37,8 @@ from qfx.cli.exit_codes import TOOL_MISSING
 from qfx.conversion import calibrate
 from qfx.errors import ProjectError, QfxError, ToolMissingError
 from qfx.export.hls import write_hls
+from qfx.export.hls.board import load_board
+from qfx.export.hls.emit import design
 from qfx.ir import save_graph
 from qfx.models import CifarSmall, FloatCifarSmall, FloatResNet8, ResNet8
 from qfx.sim import Simulator
@@ -175,7 +177,8 @@ def write_network(name: str, folder: Path, seed: int = 0) -> None:
     folder.mkdir()
     save_graph(graph, folder)
     codes = {graph.inputs[0]: np.zeros((1, *IMAGE), np.int64)}
-    write_hls(graph, folder / "hls", golden_inputs=codes, golden_outputs=Simulator(graph).run(codes, frozenset(graph.outputs)))
+    outputs = Simulator(graph).run(codes, frozenset(graph.outputs))
+    write_hls(design(graph), folder / "hls", load_board("ultra96"), codes, outputs)
     torch.save(float_model.state_dict(), folder / "float.pt")
     (folder / "network.json").write_text(json.dumps({"float": float_class.__name__}))
     _export_float(float_model.eval(), images[:2] / 256, folder / "float.onnx")

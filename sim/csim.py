@@ -17,13 +17,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from qfx.cache import Cache
 from qfx.errors import ProjectError, ToolMissingError
+from qfx.files import File
 from qfx.fixed import IntArray
 from qfx.ir import load_graph
 from qfx.sim.csim_layout import PortLayout, Words, from_beats, load_layout, to_beats, unpack_words
 from qfx.sim.engine import check_inputs
 from qfx.sim.headers import ApTypes, find_ap_types, quick_masking
-from qfx.sim.program_cache import ProgramCache, own_sources, program_key
+from qfx.sim.program_key import own_sources, program_key
 
 CHUNK_WORDS = 8_000_000
 """Stream words that the runs of one moment may hold."""
@@ -48,7 +50,7 @@ class CSimulator:
         sanitize: sanitizers to compile in: `address`, `undefined`.
         flags: further compiler flags.
         environment: variables to set while the program runs.
-        cache: folder where compiled programs are kept by content (see `qfx.sim.program_cache`); None to compile always.
+        cache: folder where compiled programs are kept by content (see `qfx.cache`); None to compile always.
         seconds: that the program may run for one chunk of samples; None for any time.
         jobs: processes at a time, each with its part of the samples; None for one per core.
         quick: mask without `volatile`, where the headers are the open release (see `qfx.sim.headers.MASKING`).
@@ -64,13 +66,13 @@ class CSimulator:
 
     def __init__(
         self,
-        project: Path | str,
-        ap_types: Path | str | None = None,
+        project: File,
+        ap_types: File | None = None,
         optimize: str = "-O1",
         sanitize: Sequence[str] = (),
         flags: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
-        cache: Path | None = None,
+        cache: File | None = None,
         seconds: float | None = None,
         jobs: int | None = None,
         quick: bool = True,
@@ -83,7 +85,7 @@ class CSimulator:
         if sanitize:  # ap_types shifts negative numbers left, which C++20 defined and C++14 did not
             self._flags += ["-fno-sanitize=shift-base", "-fno-sanitize-recover=all"]
         self._environment = dict(environment or {})
-        self._cache = None if cache is None else ProgramCache(cache)
+        self._cache = None if cache is None else Cache(cache)
         self._seconds = seconds
         self._jobs = jobs or cores()
         self._quick = quick
@@ -259,7 +261,7 @@ def compile_project(
     headers: ApTypes,
     flags: Sequence[str],
     program: Path,
-    cache: ProgramCache | None = None,
+    cache: Cache | None = None,
     quick: bool = True,
     variant: str = "",
     first: Sequence[Path] = (),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qfx.errors import ToolMissingError
+from qfx.files import File, file_hash
 
 OPEN_HEADERS = {
     "ap_common.h": "d61258f6ebca39dc11492965e6e7a1508499478b6c4ac435cf83cd454738e0a5",
@@ -56,7 +56,7 @@ class ApTypes:
         return f"{self.origin}: {self.path} ({'the open release' if self.known else 'another release than the open one'})"
 
 
-def find_ap_types(explicit: Path | str | None = None, environment: Mapping[str, str] | None = None) -> ApTypes:
+def find_ap_types(explicit: File | None = None, environment: Mapping[str, str] | None = None) -> ApTypes:
     """The first of: `explicit`, $QFX_AP_TYPES, $XILINX_HLS/include, an installed hls4ml, an installed da4ml.
 
     Raises:
@@ -108,9 +108,5 @@ def _has_headers(path: Path) -> bool:
 
 
 def _described(path: Path, origin: str) -> ApTypes:
-    known = all((path / name).is_file() and _sha256(path / name) == digest for name, digest in OPEN_HEADERS.items())
+    known = all((path / name).is_file() and file_hash(path / name) == digest for name, digest in OPEN_HEADERS.items())
     return ApTypes(path.resolve(), origin, known)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from qfx import demo
+from qfx.cli import demo
 from qfx.cli.demo import clear_run, formats, results_table, run_demo
 from qfx.conversion import calibrate
 from qfx.errors import ProjectError, ToolMissingError

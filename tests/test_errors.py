@@ -260,8 +260,8 @@ def test_a_full_disk_while_results_are_written(home: Path, monkeypatch: pytest.M
 def test_an_interrupted_export(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `test_cli.py` has it with signals, here at every write of the export."""
     before = files()
-    steps = ("write_codes", "_record_torch", "_write_graph")
-    for writer in (*(f"qfx.project.{step}" for step in steps), "qfx.export.hls.project.write_hls"):
+    steps = ("golden.write_codes", "write._record_torch", "write._write_graph")
+    for writer in (*(f"qfx.project.{step}" for step in steps), "qfx.project.write.write_hls"):
         with monkeypatch.context() as patch:
             patch.setattr(writer, _interrupt)
             assert refused(*exporting(), code=130) == "interrupted"

@@ -13,8 +13,7 @@ import pytest
 from qfx.errors import ExactnessError, ExportError
 from qfx.export.onnx import OPSET, expose, onnx_model
 from qfx.export.onnx_merge import runs
-from qfx.fixed import FixedType, IntArray, Rounding
-from qfx.golden import code_dtype
+from qfx.fixed import FixedType, IntArray, Rounding, code_dtype
 from qfx.ir import Graph, GraphBuilder
 from qfx.ops import Affine, Conv2d, Linear, ReLU, Requantize
 from qfx.ops.onnx_conv import limb_widths

@@ -13,8 +13,8 @@ import torch
 from qfx.errors import InputError, LoweringError, ProjectError
 from qfx.export.lower import lower
 from qfx.fixed import FixedType, IntArray
-from qfx.golden import RECORDED, read_archive, recorded_samples, write_archive
 from qfx.project import load_project, write_project
+from qfx.project.golden import RECORDED, read_archive, recorded_samples, write_archive
 from qfx.sim import Simulator, simulate
 from qfx.verify import verify
 from qfx.verify.run import choose_samples

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -23,6 +22,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from qfx import records
+from qfx.ir import Graph
 from qfx.progress import Progress as Report
 from qfx.progress import silent
 
@@ -87,21 +88,16 @@ def table(title: str, *columns: str, numbers: int = 0) -> Table:
 
 def write_json(document: dict[str, Any], target: str) -> None:
     """Write JSON to the file `target`, complete or not at all; `-` is standard output."""
-    text = json.dumps(document, indent=1) + "\n"
     if target == "-":
-        print(text, end="")
+        print(json.dumps(document, indent=1))
     else:
-        write_text(text, Path(target))
+        records.write_json(target, document)
 
 
-def write_text(text: str, file: Path) -> None:
-    """Write a file, complete or not at all."""
-    work = file.with_name(f".{file.name}.partial")
-    try:
-        work.write_text(text, encoding="utf-8")
-        work.replace(file)
-    finally:
-        work.unlink(missing_ok=True)
+def print_host_steps(graph: Graph) -> None:
+    """A line for each step that is left to the host."""
+    for step in graph.host:
+        out().print(f"left to the host: {step.name} = {step.text()}", markup=False)
 
 
 def plain() -> Console:

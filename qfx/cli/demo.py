@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from dataclasses import dataclass
@@ -13,15 +12,18 @@ import numpy as np
 from rich.table import Table
 
 from qfx.cli import console
-from qfx.cli.hardware import summary
+from qfx.cli.estimate import summary
 from qfx.errors import ProjectError
 from qfx.export.accelerator import fastest
 from qfx.export.estimate import Estimate
 from qfx.export.hls.board import load_board
+from qfx.files import File
 from qfx.ir import Graph
 from qfx.ops import Cost, Requantize
 from qfx.progress import Progress
-from qfx.project import tool_versions, write_project
+from qfx.project import write_project
+from qfx.project.write import tool_versions
+from qfx.records import read_record, write_json, write_record
 from qfx.verify.report import Report, totals
 from qfx.verify.run import verify
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 RUN = "run.json"
 """The manifest of a run directory."""
+KIND, RUN_FORMAT = "qfx demo", 1
 
 TARGET = 97.0
 """Percent of the test images that an exported network has to get right."""
@@ -44,6 +47,17 @@ SEED = 0
 
 
 @dataclass(frozen=True)
+class _Run:
+    """The manifest: what wrote the directory, of which format, and what is in it."""
+
+    kind: str
+    format: int
+    seed: int
+    projects: dict[str, str]
+    created_by: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Row:
     """One arm of the table; the graph, the verification and the accelerator's estimate are None where there is none."""
 
@@ -53,7 +67,7 @@ class Row:
     estimate: Estimate | None = None
 
 
-def run_demo(out_dir: Path, quiet: bool = False) -> int:
+def run_demo(out_dir: File, quiet: bool = False) -> int:
     """Train, export, compile, verify.
 
     Args:
@@ -70,13 +84,14 @@ def run_demo(out_dir: Path, quiet: bool = False) -> int:
     from qfx.sim.csim import require_tools
 
     require_tools()
+    out_dir = Path(out_dir)
     start = time.monotonic()
     clear_run(out_dir)
     with console.progress_bars(quiet) as progress:
         rows = _arms(out_dir, progress)
     reports = {folder: row.report for folder, arm in PROJECTS.items() for row in rows if row.arm.name == arm and row.report}
-    _write(out_dir / "verify.json", totals(reports))
-    _write(out_dir / "metrics.json", {"target": TARGET, "arms": [_metrics(row) for row in rows]})
+    write_json(out_dir / "verify.json", totals(reports))
+    write_json(out_dir / "metrics.json", {"target": TARGET, "arms": [_metrics(row) for row in rows]})
     if not quiet:
         console.out().print(results_table(rows))
         for row in rows:
@@ -88,12 +103,13 @@ def run_demo(out_dir: Path, quiet: bool = False) -> int:
     return _judge(rows)
 
 
-def clear_run(path: Path) -> None:
+def clear_run(path: File) -> None:
     """Make `path` an empty run directory with its manifest.
 
     Raises:
         ProjectError: something else than a former run or an empty directory lies there.
     """
+    path = Path(path)
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise ProjectError(f"{path} is no directory; choose another place for the demonstration")
     if path.exists():
@@ -101,14 +117,13 @@ def clear_run(path: Path) -> None:
             raise ProjectError(f"{path} holds files that no demonstration wrote, so it is not cleared; choose another directory")
         shutil.rmtree(path)
     path.mkdir(parents=True)
-    _write(path / RUN, {"kind": "qfx demo", "format": 1, "seed": SEED, "projects": PROJECTS, "created_by": tool_versions()})
+    write_record(path / RUN, _Run(KIND, RUN_FORMAT, SEED, PROJECTS, tool_versions()))
 
 
 def _is_run(path: Path) -> bool:
     try:
-        document: Any = json.loads((path / RUN).read_text())
-        return document["kind"] == "qfx demo"
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_record(path / RUN, _Run, RUN_FORMAT).kind == KIND
+    except ProjectError:
         return False
 
 
@@ -145,7 +160,7 @@ def _exported(arm: Arm, folder: Path, images: np.ndarray[Any, np.dtype[np.uint8]
         progress(f"{folder.name}: {task}", done, total)
 
     found = fastest(graph, load_board(BOARD))
-    project = write_project(graph, folder, images, model=arm.model, board=BOARD, folding=found.folding, progress=told)
+    project = write_project(found, folder, images, arm.model, progress=told)
     return Row(arm, graph, verify(project, project.manifest.engines, images, model=arm.model, progress=told), found.estimate)
 
 
@@ -219,7 +234,3 @@ def _judge(rows: list[Row]) -> int:
             console.message(f"{row.arm.name}: {row.arm.accuracy:.2f} % of the test images, below the target of {TARGET:.0f} %")
             failed = True
     return int(failed)
-
-
-def _write(file: Path, document: dict[str, Any]) -> None:
-    console.write_json(document, str(file))

@@ -14,9 +14,10 @@ from typing import Any, cast
 import torch
 
 from qfx.errors import InputError, QfxError
+from qfx.files import File
 
 
-def load_model(spec: str, weights: Path) -> torch.nn.Module:
+def load_model(spec: str, weights: File) -> torch.nn.Module:
     """The model that `module:factory` makes, with `weights` loaded, in eval mode.
 
     Args:

@@ -11,8 +11,7 @@ import onnx
 
 from qfx.errors import ProjectError, ToolMissingError
 from qfx.export.onnx import expose
-from qfx.fixed import IntArray
-from qfx.golden import code_dtype
+from qfx.fixed import IntArray, code_dtype
 from qfx.ir import Graph
 from qfx.sim.engine import cores, each
 from qfx.sim.program import block_samples

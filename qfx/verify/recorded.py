@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx.errors import ProjectError, ToolMissingError
-from qfx.fixed import IntArray
-from qfx.golden import code_dtype
+from qfx.fixed import IntArray, code_dtype
 from qfx.ir import Graph
 from qfx.sim.engine import Codes, by_input, check_inputs
 from qfx.verify.engine import Engine, Values

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qfx.errors import InputError, ToolMissingError
-from qfx.golden import RECORDED, random_samples
+from qfx.files import File
 from qfx.progress import Progress, silent
-from qfx.project import Project
+from qfx.project import Project, load_project
+from qfx.project.golden import RECORDED, random_samples
 from qfx.sim.engine import Codes, Simulator, by_input, checked_codes
 from qfx.verify.comparison import compare_engines
 from qfx.verify.engine import Engine, OutputSimulator
@@ -24,38 +24,40 @@ streams as deep as the C++ says, and the same with the least depths."""
 
 
 def verify(
-    project: Project,
+    project: Project | File,
     engines: Sequence[str] | None = None,
     inputs: Codes | None = None,
+    model: Any = None,
+    *,
     samples: int | None = None,
     seed: int | None = None,
-    model: Any = None,
-    progress: Progress = silent,
-    cache: Path | None = None,
     outputs_only: bool = False,
     sanitize: Sequence[str] = (),
+    cache: File | None = None,
+    progress: Progress = silent,
 ) -> Report:
     """Compare the engines of a project at every value of every layer, exactly.
 
     Args:
-        project: as `load_project` opens it; its C++ is compiled as it lies there.
+        project: its directory, or as `load_project` opened it; its C++ is compiled as it lies there.
         engines: names, the reference first; None for all that the manifest lists.
         inputs: codes (samples, *shape), by input name if there are several; None for the recorded ones, or random ones if a
             seed is given.
+        model: the torch model, run live; without it the recorded torch values are used.
         samples: how many; of recorded inputs the first ones, of given inputs the first ones or, with a seed, picked ones;
             of random inputs 100 if None. The corners of the format come first among random inputs.
         seed: of the random inputs or of the pick.
-        model: the torch model, run live; without it the recorded torch values are used.
-        progress: told what is done.
-        cache: folder where compiled C++ is kept by its content; None to compile.
         outputs_only: whether the network's outputs alone are compared, each engine as it runs fastest.
         sanitize: sanitizers to compile into the C++: `address`, `undefined`. What they find is an error.
+        cache: folder where compiled C++ is kept by its content; None to compile.
+        progress: told what is done.
 
     Raises:
         InputError: an unknown engine, fewer than two, or inputs that do not fit the network.
         ToolMissingError: an engine that was asked for or is listed cannot run here.
         ProjectError: files of the project that do not belong together.
     """
+    project = project if isinstance(project, Project) else load_project(project)
     codes = choose_samples(project, inputs, samples, seed)
     names = _check_names(project.manifest.engines if engines is None else engines)
     notes = [f"{name} differs from the manifest; it is judged as it lies there" for name in project.changed]
@@ -157,7 +159,7 @@ def _onnx(project: Project, outputs_only: bool) -> Engine:
     return OnnxEngine(project.graph, model, outputs_only=outputs_only)
 
 
-def _csim(project: Project, cache: Path | None, sanitize: Sequence[str]) -> Engine:
+def _csim(project: Project, cache: File | None, sanitize: Sequence[str]) -> Engine:
     from qfx.sim.csim import CSimulator
 
     engine = CSimulator(project.path, cache=cache, sanitize=sanitize)
@@ -165,7 +167,7 @@ def _csim(project: Project, cache: Path | None, sanitize: Sequence[str]) -> Engi
     return engine
 
 
-def _threads(project: Project, cache: Path | None, sanitize: Sequence[str]) -> Engine:
+def _threads(project: Project, cache: File | None, sanitize: Sequence[str]) -> Engine:
     from qfx.sim.threaded import ThreadedSimulator
 
     engine = ThreadedSimulator(project.path, cache=cache, sanitize=sanitize)
@@ -173,7 +175,7 @@ def _threads(project: Project, cache: Path | None, sanitize: Sequence[str]) -> E
     return engine
 
 
-def _live(project: Project, cache: Path | None, sanitize: Sequence[str]) -> Engine:
+def _live(project: Project, cache: File | None, sanitize: Sequence[str]) -> Engine:
     from qfx.sim.threaded import ThreadedSimulator, live_depths
 
     engine = ThreadedSimulator(project.path, live_depths(project.path / "hls"), cache=cache, sanitize=sanitize)
@@ -183,4 +185,4 @@ def _live(project: Project, cache: Path | None, sanitize: Sequence[str]) -> Engi
 
 
 _BUILD: dict[str, Callable[[Project, bool], Engine]] = {"sim": _sim, "onnx": _onnx}
-_COMPILED: dict[str, Callable[[Project, Path | None, Sequence[str]], Engine]] = {"csim": _csim, "threads": _threads, "live": _live}
+_COMPILED: dict[str, Callable[[Project, File | None, Sequence[str]], Engine]] = {"csim": _csim, "threads": _threads, "live": _live}

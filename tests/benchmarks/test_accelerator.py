@@ -44,7 +44,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         patch.setattr(accelerator, "images", images)
         patch.setattr(accelerator, "network", network)
         patch.setattr(accelerator, "IMAGES", 4)
-        patch.setattr("qfx.project.check_modes", any_modes)  # it has a cast in an unusual mode
+        patch.setattr("qfx.project.write.check_modes", any_modes)  # it has a cast in an unusual mode
         patch.setattr("qfx.export.hls.project.check_modes", any_modes)
         judged = judge("ResNet20", "8-bit", tmp_path_factory.mktemp("accelerator") / "project")
         counts = Counts({("sums", "layer::head"): 1})

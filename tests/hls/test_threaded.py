@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -219,8 +220,9 @@ def test_a_crash_names_the_stage(tmp_path: Path) -> None:
 
 
 def test_a_project_without_live_depths(tmp_path: Path) -> None:
-    (tmp_path / "layout.json").write_text("{}")
-    with pytest.raises(ProjectError, match=r"layout.json has no live depths of the streams .* export the project again"):
+    layout = {"format": 2, "top": "net", "frame_words": 1, "values": {}}
+    (tmp_path / "layout.json").write_text(json.dumps(layout))
+    with pytest.raises(ProjectError, match=r"layout.json has no live depths of the streams; export the project again"):
         live_depths(tmp_path)
 
 

@@ -15,6 +15,7 @@ REAL_FOLDERS = ("qfx", "export", "sim", "boards", "hls_templates")
 """Where the package's sources lie; the links inside qfx/ are not followed."""
 
 CORE = ("numpy", "qfx.fixed", "qfx.ir", "qfx.ops", "qfx.errors")
+FILES = ("qfx.files", "qfx.cache", "qfx.records")
 ONLY = {
     "qfx.fixed": CORE,
     "qfx.errors": CORE,
@@ -22,7 +23,8 @@ ONLY = {
     "qfx.ops": CORE,
     "qfx.host": CORE,
     "qfx.exactness": (*CORE, "qfx.exactness"),
-    "qfx.sim": (*CORE, "qfx.sim"),
+    **dict.fromkeys(FILES, ("qfx.errors", *FILES)),
+    "qfx.sim": (*CORE, *FILES, "qfx.sim"),
 }
 """Package -> all that it may import beside the standard library."""
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import IO, Any, cast, overload
+from typing import Any, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.format import MAGIC_PREFIX
 
 from qfx.errors import InputError
-from qfx.fixed import FixedType, IntArray
+from qfx.files import File, new_file
+from qfx.fixed import FixedType, IntArray, code_dtype
 from qfx.ir import Graph, Value
 from qfx.ops.sampling import corner_codes, random_codes
 from qfx.sim.engine import Codes, by_input
@@ -25,12 +27,6 @@ RECORDED = 100
 
 _MAPPED = 1 << 20
 """Bytes of a file that is not read at once."""
-
-
-def code_dtype(type: FixedType) -> np.dtype[np.integer]:
-    """The narrowest integer dtype, of 8 to 64 bits and the sign of `type`, that holds every code of `type`."""
-    bits = next(bits for bits in (8, 16, 32, 64) if type.width <= bits)
-    return np.dtype(f"{'' if type.signed else 'u'}int{bits}")
 
 
 @overload
@@ -64,12 +60,13 @@ def random_samples(graph: Graph, count: int, seed: int) -> dict[str, IntArray]:
     return found
 
 
-def read_codes(file: Path) -> npt.NDArray[np.integer]:
+def read_codes(file: File) -> npt.NDArray[np.integer]:
     """The integer codes in a `.npy` file; a large one stays there and is read where it is used.
 
     Raises:
         InputError: it is missing, no `.npy` file, or does not hold integers.
     """
+    file = Path(file)
     try:
         with file.open("rb") as stream:
             mapped = file.stat().st_size > _MAPPED and stream.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX
@@ -84,14 +81,14 @@ def read_codes(file: Path) -> npt.NDArray[np.integer]:
     return _integers(cast("npt.NDArray[Any]", array), str(file))
 
 
-def read_archive(file: Path) -> dict[str, npt.NDArray[np.integer]]:
+def read_archive(file: File) -> dict[str, npt.NDArray[np.integer]]:
     """The integer codes in a `.npz` file, by name.
 
     Raises:
         InputError: it is missing, no `.npz` file, or holds something else than integers.
     """
     try:
-        with file.open("rb") as stream:
+        with Path(file).open("rb") as stream:
             archive: Any = np.load(stream, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise InputError(f"{file} is one array; an .npz archive holds the codes by name")
@@ -104,13 +101,13 @@ def read_archive(file: Path) -> dict[str, npt.NDArray[np.integer]]:
         raise InputError(f"{file} is no NumPy .npz archive of numbers: {error}") from error
 
 
-def read_inputs(file: Path) -> Codes:
+def read_inputs(file: File) -> Codes:
     """Input codes: one array, or by input name from a file that ends in `.npz`.
 
     Raises:
         InputError: as `read_codes` and `read_archive`.
     """
-    return read_archive(file) if file.suffix == ".npz" else read_codes(file)
+    return read_archive(file) if Path(file).suffix == ".npz" else read_codes(file)
 
 
 def _integers(array: npt.NDArray[Any], where: str) -> npt.NDArray[np.integer]:
@@ -119,14 +116,14 @@ def _integers(array: npt.NDArray[Any], where: str) -> npt.NDArray[np.integer]:
     return cast("npt.NDArray[np.integer]", array)
 
 
-def write_codes(file: Path, codes: npt.NDArray[np.integer], type: FixedType) -> None:
+def write_codes(file: File, codes: npt.NDArray[np.integer], type: FixedType) -> None:
     """Write codes of `type` to a `.npy` file in the narrowest integer dtype; the file appears complete or not at all."""
-    with _complete(file) as stream:
+    with new_file(file) as stream:
         np.save(stream, codes.astype(code_dtype(type)), allow_pickle=False)
 
 
 @contextlib.contextmanager
-def writing_codes(file: Path, count: int, value: Value) -> Generator[Callable[[npt.NDArray[np.integer]], None]]:
+def writing_codes(file: File, count: int, value: Value) -> Generator[Callable[[npt.NDArray[np.integer]], None]]:
     """Write `count` samples of `value` to a `.npy` file part by part; the file appears complete or not at all.
 
     Yields:
@@ -134,39 +131,63 @@ def writing_codes(file: Path, count: int, value: Value) -> Generator[Callable[[n
     """
     dtype = code_dtype(value.type)
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (count, *value.shape)}
-    with _complete(file) as stream:
+    with new_file(file) as stream:
         np.lib.format.write_array_header_1_0(stream, header)
         yield lambda codes: cast("None", stream.write(codes.astype(dtype).tobytes()))
 
 
-def write_archive(file: Path, codes: Mapping[str, npt.NDArray[np.integer]], types: Mapping[str, FixedType]) -> None:
+def write_archive(file: File, codes: Mapping[str, npt.NDArray[np.integer]], types: Mapping[str, FixedType]) -> None:
     """Write codes by name to a `.npz` file, each in its narrowest integer dtype; it appears complete or not at all."""
     _write_archive(file, {name: array.astype(code_dtype(types[name]), copy=False) for name, array in codes.items()})
 
 
-def write_arrays(file: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+def write_arrays(file: File, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
     """Write one array as `.npy`, several by name as `.npz`, as they are; the file appears complete or not at all."""
     if len(arrays) > 1:
         _write_archive(file, arrays)
         return
-    with _complete(file) as stream:
+    with new_file(file) as stream:
         np.save(stream, next(iter(arrays.values())), allow_pickle=False)
 
 
-def _write_archive(file: Path, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
-    with _complete(file) as stream, zipfile.ZipFile(stream, "w") as archive:  # np.savez takes no array named `file`
+def _write_archive(file: File, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    with new_file(file) as stream, zipfile.ZipFile(stream, "w") as archive:  # np.savez takes no array named `file`
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.save(member, array, allow_pickle=False)
 
 
+def write_by_name(graph: Graph, file: File, codes: Mapping[str, npt.NDArray[np.integer]]) -> None:
+    """Write the codes of one value as `.npy`, of several as `.npz`, whatever the file is called."""
+    if len(codes) == 1:
+        name, array = next(iter(codes.items()))
+        write_codes(file, array, graph.values[name].type)
+    else:
+        write_archive(file, codes, {name: graph.values[name].type for name in codes})
+
+
 @contextlib.contextmanager
-def _complete(file: Path) -> Generator[IO[bytes]]:
-    """A stream whose content is in `file` if the block ends well; else there is nothing."""
-    work = file.with_name(f".{file.name}.partial")
-    try:
-        with work.open("wb") as stream:
-            yield stream
-        work.replace(file)
-    finally:
-        work.unlink(missing_ok=True)
+def writing_by_name(graph: Graph, file: File, count: int) -> Generator[Callable[[Mapping[str, IntArray]], None]]:
+    """Write `count` samples of the graph's outputs chunk by chunk, as `write_by_name` writes them at once.
+
+    Yields:
+        a function that takes the codes of all outputs for the next chunk.
+    """
+    file = Path(file)
+    with contextlib.ExitStack() as stack:
+        single = len(graph.outputs) == 1
+        folder = file.parent if single else Path(stack.enter_context(tempfile.TemporaryDirectory(dir=file.parent)))
+        parts = [file if single else folder / f"{index}.npy" for index in range(len(graph.outputs))]
+        with contextlib.ExitStack() as files:
+            writers = {
+                name: files.enter_context(writing_codes(part, count, graph.values[name]))
+                for name, part in zip(graph.outputs, parts, strict=True)
+            }
+
+            def write(chunk: Mapping[str, IntArray]) -> None:
+                for name, writer in writers.items():
+                    writer(chunk[name])
+
+            yield write
+        if not single:
+            write_by_name(graph, file, {name: read_codes(part) for name, part in zip(graph.outputs, parts, strict=True)})

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from qfx.atomic import new_directory
 from qfx.errors import ProjectError
+from qfx.files import new_directory
 
 
 def always(path: Path) -> bool:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from qfx.errors import InputError
 from qfx.ops import ReLU
-from qfx.sim import program_cache
 from qfx.sim.csim import CSimulator
-from qfx.sim.program_cache import ProgramCache, default_cache, own_sources, program_key
+from qfx.sim.program_key import own_sources, program_key
 from tests.hls.build import S6, assert_equal, chain, frames, image, write_project
 
 GRAPH = chain("cached", image(S6, 2, 3, 3), (ReLU(), []))
@@ -95,57 +91,8 @@ def test_everything_counts_in_the_key(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(set(keys)) == len(keys)
 
 
-def test_the_oldest_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program_cache, "KEPT", 2)
-    cache, program = ProgramCache(tmp_path / "cache"), tmp_path / "program"
-    for age, key in ((30, "aa"), (20, "bb"), (10, "cc")):
-        program.write_text(key)
-        cache.store(key, program)
-        for kept in cache.folder.glob(f"{key}-*"):
-            os.utime(kept, (1e9 - age, 1e9 - age))
-    assert [cache.fetch(key, program) for key in ("aa", "bb", "cc")] == [False, True, True]
-    assert program.read_text() == "cc" and os.access(program, os.X_OK)
-
-
-def test_an_interrupted_store_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stopped(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    program = tmp_path / "program"
-    program.write_text("x")
-    monkeypatch.setattr(program_cache, "_digest", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        ProgramCache(tmp_path / "cache").store("aa", program)
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
 def test_dependency_files(tmp_path: Path) -> None:
     file = tmp_path / "d"
     file.write_text(f"{tmp_path}/csim: {tmp_path}/a\\ b/x.cpp \\\n {tmp_path}/c/../c/y.hpp\n")
     assert own_sources(file, [tmp_path / "a b", tmp_path / "c"])
     assert not own_sources(file, [tmp_path / "c"])
-
-
-@pytest.mark.parametrize(
-    ("variables", "wanted"),
-    [
-        ({"QFX_CACHE": "/q", "XDG_CACHE_HOME": "/x"}, "/q"),
-        ({"XDG_CACHE_HOME": "/x"}, "/x/qfx"),
-        ({"XDG_CACHE_HOME": "relative"}, "/h/.cache/qfx"),
-        ({}, "/h/.cache/qfx"),
-    ],
-)
-def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], wanted: str) -> None:
-    for name in ("QFX_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", "/h")
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert default_cache() == Path(wanted)
-
-
-def test_a_cache_that_is_no_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    monkeypatch.setenv("QFX_CACHE", str(tmp_path / "file"))
-    with pytest.raises(InputError, match=re.escape(f"QFX_CACHE names {tmp_path}/file, which is no directory; name another")):
-        default_cache()

@@ -7,60 +7,72 @@ from pathlib import Path
 
 import pytest
 
-from qfx.cli.hardware import HardwareOptions, build, estimate_project
+from qfx.cli.estimate import estimate_project
+from qfx.cli.export import parsed_products
 from qfx.errors import ExportError, InputError
+from qfx.export.accelerator import AcceleratorOptions, accelerate
 from qfx.export.hls.folding import plain_folding
 from qfx.ops import Conv2d
 from qfx.project import load_project, write_project
 from tests.hls.build import frames, small_network
 
 GRAPH = small_network()
+ASKED = AcceleratorOptions(clock_mhz=150, axi_bits=32, products={"stem.conv": "lut", "head": "khot"})
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("hardware") / "small"
-    found = build(GRAPH, HardwareOptions(clock_mhz=150, axi_bits=32, products=("stem.conv=lut", "head=khot")))
+    found = accelerate(GRAPH, ASKED)
     inputs = frames(GRAPH, 3)
-    write_project(found.graph, path, inputs, clock_mhz=150, axi_bits=32, folding=found.folding, allow_unverified_modes=True)
+    write_project(found, path, inputs, allow_unverified_modes=True)
     return path
 
 
 def test_products_by_name() -> None:
-    found = build(GRAPH, HardwareOptions(products=("stem.conv=lut", "head=khot")))
+    found = accelerate(GRAPH, AcceleratorOptions(products={"stem.conv": "lut", "head": "khot"}))
     assert found.folding["stem.conv"].product == "lut" and found.folding["head"].product == ""
     head, stem = found.graph.node("head").op, found.graph.node("stem.conv").op
     assert getattr(head, "digits", None) and isinstance(stem, Conv2d) and stem.digits is None
 
 
 def test_plain_and_multiplier_free() -> None:
-    found = build(GRAPH, HardwareOptions(folding="plain", multiplier_free=True))
+    found = accelerate(GRAPH, AcceleratorOptions(folding="plain", multiplier_free=True))
     assert found.folding == plain_folding(found.graph) and found.estimate.resources.dsp == 0 and not found.relief
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (HardwareOptions(folding="best"), "there is no folding 'best'; choose fastest or plain"),
-        (HardwareOptions(folding="plain", fps=100), "--folding plain searches nothing: leave out --fps and --product"),
-        (HardwareOptions(products=("head",)), "--product wants NODE=KIND with a kind of dsp, packed, lut, khot, not 'head'"),
-        (HardwareOptions(products=("head=ram",)), "--product wants NODE=KIND .* not 'head=ram'"),
-        (HardwareOptions(products=("head=lut",), multiplier_free=True), "--multiplier-free allows no --product but khot"),
+        (AcceleratorOptions(folding="best"), "there is no folding 'best'; choose fastest or plain"),
+        (AcceleratorOptions(folding="plain", fps=100), "--folding plain searches nothing: leave out --fps and --product"),
+        (
+            AcceleratorOptions(products={"head": "ram"}),
+            "a product is one of dsp, packed, lut, khot, not 'ram' as asked for node 'head'",
+        ),
+        (AcceleratorOptions(products={"head": "lut"}, multiplier_free=True), "--multiplier-free allows no --product but khot"),
     ],
 )
-def test_options_that_make_no_sense(options: HardwareOptions, message: str) -> None:
+def test_options_that_make_no_sense(options: AcceleratorOptions, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        build(GRAPH, options)
+        accelerate(GRAPH, options)
+
+
+def test_products_on_the_command_line() -> None:
+    assert parsed_products(["a=b=lut", "head=khot"]) == {"a=b": "lut", "head": "khot"}
+    for item in ("head", "head=ram", "=lut"):
+        with pytest.raises(InputError, match=f"--product wants NODE=KIND with a kind of dsp, packed, lut, khot, not '{item}'"):
+            parsed_products([item])
 
 
 def test_options_that_the_board_refuses() -> None:
     for options, message in (
-        (HardwareOptions(board="ultra97"), "there is no board 'ultra97'; known: ultra96, zcu104"),
-        (HardwareOptions(clock_mhz=170), "board 'ultra96' cannot run at 170 MHz"),
-        (HardwareOptions(axi_bits=24), "an AXI stream of 24 bits cannot be had"),
+        (AcceleratorOptions(board="ultra97"), "there is no board 'ultra97'; known: ultra96, zcu104"),
+        (AcceleratorOptions(clock_mhz=170), "board 'ultra96' cannot run at 170 MHz"),
+        (AcceleratorOptions(axi_bits=24), "an AXI stream of 24 bits cannot be had"),
     ):
         with pytest.raises(ExportError, match=message):
-            build(GRAPH, options)
+            accelerate(GRAPH, options)
 
 
 def test_the_estimate_of_a_project(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,10 +80,12 @@ def test_the_estimate_of_a_project(project: Path, tmp_path: Path, capsys: pytest
     assert load_project(project).manifest.clock_ns == 6.667
     assert estimate_project(project, None, str(tmp_path / "estimate.json"), quiet=False) == 0
     data = json.loads((tmp_path / "estimate.json").read_text())
-    found = build(GRAPH, HardwareOptions(clock_mhz=150, axi_bits=32, products=("stem.conv=lut", "head=khot"))).estimate
+    found = accelerate(GRAPH, ASKED).estimate
     assert data == found.to_json() and data["clock_mhz"] == 150
     printed = capsys.readouterr().out
-    assert "by the model" in printed and "stem.conv" in printed and f"a frame every {data['cycles_per_frame']:,} cycles" in printed
+    assert (
+        "small: estimated" in printed and "stem.conv" in printed and f"a frame every {data['cycles_per_frame']:,} cycles" in printed
+    )
     assert estimate_project(project, 250, "-", quiet=True) == 0
     assert json.loads(capsys.readouterr().out)["fps"] == pytest.approx(data["fps"] * 250 / 150)
 

@@ -1,19 +1,66 @@
-"""Directories that appear complete or not at all."""
+"""Files and directories that appear complete or not at all, and their digests."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import IO
 
 from qfx.errors import ProjectError
 
+File = str | os.PathLike[str]
+"""A path as callers give it."""
+
 
 @contextlib.contextmanager
-def new_directory(path: Path, replaceable: Callable[[Path], bool] | None = None) -> Generator[Path]:
+def new_file(file: File) -> Generator[IO[bytes]]:
+    """A stream whose content is in `file` when the block ends without an error; else nothing is, or what was there before."""
+    with new_path(file) as work, work.open("wb") as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def new_path(file: File) -> Generator[Path]:
+    """A path beside `file` for whoever writes by name; what lies there takes the place of `file` as for `new_file`."""
+    file = Path(file)
+    work = _beside(file, "partial")
+    try:
+        yield work
+        work.replace(file)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def write_text(file: File, text: str) -> None:
+    """Write a file in UTF-8, complete or not at all."""
+    with new_path(file) as work:
+        work.write_text(text, encoding="utf-8")
+
+
+def file_hash(file: File) -> str:
+    """sha256 of a file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with Path(file).open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def joint_hash(*parts: bytes) -> str:
+    """sha256 of a list of parts, as hexadecimal digits; other parts, or the same ones cut otherwise, have another one."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def new_directory(path: File, replaceable: Callable[[Path], bool] | None = None) -> Generator[Path]:
     """A fresh folder that becomes `path` when the block ends without an error, and vanishes otherwise.
 
     Args:
@@ -26,7 +73,7 @@ def new_directory(path: Path, replaceable: Callable[[Path], bool] | None = None)
     path = Path(os.path.abspath(path))  # noqa: PTH100  Path.resolve would follow a link at `path` itself
     check_free(path, replaceable)
     made = list(_make_parents(path))
-    work = path.parent / f".{path.name}.{secrets.token_hex(4)}.partial"
+    work = _beside(path, "partial")
     try:
         work.mkdir()
         yield work
@@ -40,12 +87,13 @@ def new_directory(path: Path, replaceable: Callable[[Path], bool] | None = None)
         raise
 
 
-def check_free(path: Path, replaceable: Callable[[Path], bool] | None = None) -> None:
+def check_free(path: File, replaceable: Callable[[Path], bool] | None = None) -> None:
     """Whether a directory may be made at `path`; arguments as for `new_directory`.
 
     Raises:
         ProjectError: something lies there that may not be replaced.
     """
+    path = Path(path)
     if not os.path.lexists(path):
         return
     if replaceable is None:
@@ -63,7 +111,7 @@ def _make_parents(path: Path) -> Iterator[Path]:
 
 def _put(work: Path, path: Path) -> None:
     """Rename `work` to `path`; an old project there is moved aside first and removed at last."""
-    old = path.parent / f".{path.name}.{secrets.token_hex(4)}.old"
+    old = _beside(path, "old")
     replaced = path.exists()
     if replaced:
         path.rename(old)
@@ -75,3 +123,8 @@ def _put(work: Path, path: Path) -> None:
         raise
     if replaced:
         shutil.rmtree(old)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """A free name in the same folder, so that a rename puts it in place."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{ending}")

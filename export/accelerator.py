@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from qfx import notebook
 from qfx.errors import ExportError, InputError
 from qfx.export.cost.nodes import NodeCosts
 from qfx.export.cost.resources import NAMES, Resources
@@ -30,7 +31,7 @@ PRODUCTS = ("dsp", "packed", "lut", "khot")
 """Ways to multiply that can be asked for."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Accelerator:
     """A design on a board: all that a project is written from, computed once.
 
@@ -44,6 +45,17 @@ class Accelerator:
     board: Board
     clock_mhz: float
     relief: str = ""
+
+    def __repr__(self) -> str:
+        interval = self.design.schedule.interval
+        rate = f"{self.clock_mhz * 1e6 / interval:,.0f} frames/s, a frame every {interval:,} cycles at {self.clock_mhz:g} MHz"
+        return f"Accelerator({self.graph.name!r} on {self.board.name}: {rate}, estimated)"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: cycles and resources of every stage, and their sums."""
+        rows = [(stage.name, stage.kind, stage.cycles, *_counts(stage.all)) for stage in self.estimate.stages]
+        rows.append(("total", "", self.estimate.cycles_per_frame, *_counts(self.estimate.resources)))
+        return notebook.table(repr(self), ("stage", "kind", "cycles", *NAMES), rows)
 
     @property
     def graph(self) -> Graph:
@@ -171,6 +183,11 @@ def fastest(
         f"graph {graph.name!r} does not fit board {board.name!r}: what lies between the stages takes more with every folding tried;"
         f" the last one needs {needs}"
     )
+
+
+def _counts(resources: Resources) -> list[int]:
+    rounded = resources.rounded()
+    return [rounded[name] for name in NAMES]
 
 
 def _interval(fps: float, clock_mhz: float) -> int:

@@ -64,19 +64,19 @@ class Cache:
                 kept.unlink()
         return None
 
-    def fetch(self, key: str, file: Path) -> bool:
+    def fetch(self, key: str, file: File) -> bool:
         """Copy the file of this key to `file`, executable; False if there is none."""
         kept = self.find(key)
         if kept is None:
             return False
         try:
             shutil.copyfile(kept, file)
-            file.chmod(0o700)
+            Path(file).chmod(0o700)
         except OSError:
             return False
         return True
 
-    def store(self, key: str, file: Path) -> None:
+    def store(self, key: str, file: File) -> None:
         """Keep a copy of `file`; it appears complete or not at all."""
         work = self.folder / f".{secrets.token_hex(8)}.partial"
         try:

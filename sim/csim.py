@@ -256,11 +256,11 @@ def _compiler() -> str:
 
 
 def compile_project(
-    hls: Path,
+    hls: File,
     defines: Mapping[str, str],
     headers: ApTypes,
     flags: Sequence[str],
-    program: Path,
+    program: File,
     cache: Cache | None = None,
     quick: bool = True,
     variant: str = "",
@@ -279,7 +279,7 @@ def compile_project(
         ToolMissingError: there is no C++ compiler.
         ProjectError: the C++ does not compile.
     """
-    compiler = _compiler()
+    hls, program, compiler = Path(hls), Path(program), _compiler()
     stubs = Path(str(importlib.resources.files("qfx"))) / "hls_templates" / "csim"
     flags = ["-std=c++14", "-Wno-unknown-pragmas", *flags, *(f"-D{key}={value}" for key, value in defines.items())]
     masking = program.with_name(f"{program.name}.headers")

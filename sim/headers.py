@@ -76,7 +76,7 @@ def find_ap_types(explicit: File | None = None, environment: Mapping[str, str] |
     raise ToolMissingError(f"no ap_types headers found for C simulation; {FIX}")
 
 
-def quick_masking(headers: ApTypes, folder: Path) -> bool:
+def quick_masking(headers: ApTypes, folder: File) -> bool:
     """Write a copy of the open release's `MASKING` file without that qualifier into `folder`, an include folder to be searched
     before the headers' own.
 
@@ -87,8 +87,9 @@ def quick_masking(headers: ApTypes, folder: Path) -> bool:
     if not headers.known:
         return False
     text = (headers.path / name).read_bytes()
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(text.replace(declaration, declaration.removesuffix(b" volatile")))
+    copy = Path(folder, name)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(text.replace(declaration, declaration.removesuffix(b" volatile")))
     return True
 
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from qfx.files import joint_hash
+from qfx.files import File, joint_hash
 
 FLAG_VARIABLES = ("CPATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "GCC_EXEC_PREFIX", "COMPILER_PATH")
 """Environment variables that change what g++ makes."""
@@ -32,8 +32,8 @@ def program_key(folders: Iterable[Path], compiler: str, flags: Sequence[str]) ->
     return joint_hash(*contents)
 
 
-def own_sources(dependencies: Path, folders: Sequence[Path]) -> bool:
+def own_sources(dependencies: File, folders: Sequence[Path]) -> bool:
     """Whether all that a compiler's dependency file (`-MMD`) lists lies in `folders`, so that their content is the whole story."""
-    text = dependencies.read_text(errors="replace").replace("\\\n", " ").partition(": ")[2].replace("\\ ", "\0")
+    text = Path(dependencies).read_text(errors="replace").replace("\\\n", " ").partition(": ")[2].replace("\\ ", "\0")
     files = [Path(word.replace("\0", " ")).resolve() for word in text.split()]
     return all(any(file.is_relative_to(folder.resolve()) for folder in folders) for file in files)

@@ -54,7 +54,7 @@ class Deadlock(ProjectError):
         cycle: those of them that wait for each other, each for the next; the rest waits for these.
     """
 
-    def __init__(self, hls: Path, waiting: Sequence[Stuck]) -> None:
+    def __init__(self, hls: File, waiting: Sequence[Stuck]) -> None:
         self.waiting = tuple(waiting)
         self.cycle = _cycle(self.waiting)
         lines = "\n".join(f"  {stuck}" for stuck in self.cycle or self.waiting)

@@ -19,6 +19,8 @@ from typer.testing import CliRunner, Result
 from qfx import errors
 from qfx.cli.app import app
 from qfx.cli.exit_codes import exit_code
+from qfx.export.hls.emit import design
+from qfx.export.schedule import schedule
 from tests.error_models import Net, Uncalibrated, unverified
 
 EXPORT = ("export", "error_models:net", "--weights", "net.pt", "--sample", "x.npy", "--out", "out")
@@ -194,6 +196,18 @@ def linked(project: Path) -> None:
     """Put a link to a file elsewhere in place of a golden file."""
     (project / "golden/inputs.npy").unlink()
     (project / "golden/inputs.npy").symlink_to(project.parent.absolute() / "x.npy")
+
+
+def test_an_export_designs_and_schedules_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The accelerator that was found is the one that is written."""
+    done: list[str] = []
+    for place, function in (("qfx.export.accelerator", design), ("qfx.export.hls.emit", schedule)):
+        name = function.__name__
+        monkeypatch.setattr(f"{place}.{name}", lambda *given, f=function, n=name: (done.append(n), f(*given))[1])
+    for folding in ("fastest", "plain"):
+        done.clear()
+        assert run(*exporting(out=folding), "--folding", folding).exit_code == 0
+        assert done == ["design", "schedule"]
 
 
 @pytest.mark.parametrize("command", ["verify", "info", "simulate"])

@@ -1,4 +1,4 @@
-"""A directory appears complete or not at all."""
+"""Files and directories appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qfx.errors import ProjectError
-from qfx.files import new_directory
+from qfx.files import joint_hash, new_directory, new_file, write_text
 
 
 def always(path: Path) -> bool:
@@ -80,3 +80,22 @@ def test_what_stands_in_place_of_a_parent(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(OSError, match=r"Not a directory|File exists"), new_directory(tmp_path / "file" / "b"):
         pass
+
+
+def test_a_file_appears_at_the_end(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    with new_file(file) as stream:
+        stream.write(b"new")
+        assert not file.exists()
+    assert file.read_bytes() == b"new"
+    with pytest.raises(KeyboardInterrupt), new_file(file) as stream:
+        stream.write(b"half")
+        raise KeyboardInterrupt
+    assert file.read_bytes() == b"new" and list(tmp_path.iterdir()) == [file]
+    write_text(file, "ä")
+    assert file.read_bytes() == b"\xc3\xa4" and list(tmp_path.iterdir()) == [file]
+
+
+def test_hashes_of_parts() -> None:
+    hashes = [joint_hash(), joint_hash(b""), joint_hash(b"ab"), joint_hash(b"a", b"b"), joint_hash(b"b", b"a")]
+    assert len(set(hashes)) == len(hashes) and joint_hash(b"a", b"b") == hashes[3]

@@ -44,7 +44,7 @@ class Source:
         return Violation(rule, self.file, node.start_point[0] + 1, message)
 
 
-def parse_project(hls: Path) -> list[Source]:
+def parse_project(hls: Path | str) -> list[Source]:
     """Every source of the accelerator: all of `hls/` and `hls/kernels/` but the testbench.
 
     Raises:
@@ -57,6 +57,7 @@ def parse_project(hls: Path) -> list[Source]:
     except ImportError as error:
         raise ToolMissingError(f"checking C++ needs tree-sitter ({error}); pip install 'qfx[validate]'") from error
     parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_cpp.language()))
+    hls = Path(hls)
     files = [*hls.glob("*.hpp"), *hls.glob("*.cpp"), *(hls / "kernels").glob("*.hpp")]
     files = [file for file in sorted(files) if file.name != "testbench.cpp"]
     if not files:

@@ -15,7 +15,7 @@ from qfx.export.hls.rules_pragma import pragmas
 __all__ = ["Multiplication", "Violation", "multiplications", "validate"]
 
 
-def validate(hls: Path) -> list[Violation]:
+def validate(hls: Path | str) -> list[Violation]:
     """Every violation in the `hls/` folder of a project, by file and line; the testbench is left out.
 
     Raises:
@@ -28,7 +28,7 @@ def validate(hls: Path) -> list[Violation]:
     return sorted(set(found), key=lambda violation: (violation.file, violation.line, violation.rule, violation.message))
 
 
-def multiplications(hls: Path) -> dict[str, list[Multiplication]]:
+def multiplications(hls: Path | str) -> dict[str, list[Multiplication]]:
     """Per stage, by the name of its layer: the multiplications in the C++ that it runs; index arithmetic included.
 
     Raises:

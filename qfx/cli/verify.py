@@ -141,10 +141,7 @@ def print_report(report: Report, title: str, target: console.Console) -> None:
     for layer in report.layers:
         shown.add_row(escape(layer.name), layer.op, layer.type, f"{layer.values:,}", f"{layer.mismatches:,}")
     target.print(shown)
-    target.print(
-        f"{' = '.join(report.engines) if not report.mismatches else ', '.join(report.engines)}: {report.samples:,} samples,"
-        f" {report.values_compared:,} values compared{' (outputs only)' * report.outputs_only}, {report.mismatches:,} mismatches"
-    )
+    target.print(report.summary)
     if report.first is not None:
         target.print(report.first.text(), markup=False)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from qfx import notebook
 from qfx.errors import InputError, ProjectError
 from qfx.files import File, file_hash
 from qfx.ir import Graph, load_graph
@@ -24,7 +25,7 @@ REQUIRED = ("graph.json", "graph.npz", "model.onnx")
 """Files of every project, beside the recorded codes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Project:
     """A project directory whose files have been checked against its manifest.
 
@@ -37,6 +38,19 @@ class Project:
     path: Path
     manifest: Manifest
     changed: tuple[str, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        stated = self.manifest
+        changed = f", {len(self.changed)} files of the C++ changed" if self.changed else ""
+        target = f"{stated.board}, {stated.clock_ns:g} ns{changed}"
+        return f"Project({str(self.path)!r}: {stated.name}, engines {', '.join(stated.engines)}; {target})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the formats of its ends, and files of the C++ that were changed."""
+        ends = {"input": self.manifest.inputs, "output": self.manifest.outputs}
+        rows = [(kind, name, type) for kind, types in ends.items() for name, type in types.items()]
+        rows += [("changed", name, "differs from the manifest") for name in self.changed]
+        return notebook.table(repr(self), ("", "value", "format"), rows)
 
     @cached_property
     def graph(self) -> Graph:

@@ -45,9 +45,9 @@ class Manifest:
     host: dict[str, str] = field(default_factory=dict[str, str])
     format: int = FORMAT
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: File) -> None:
         """Write `manifest.json` into `folder`."""
-        write_record(folder / MANIFEST, self, indent=2)
+        write_record(Path(folder, MANIFEST), self, indent=2)
 
 
 def read_manifest(folder: File) -> Manifest:

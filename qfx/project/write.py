@@ -117,7 +117,7 @@ def _manifest(made: Accelerator, folder: Path, recorded: bool, model_name: str |
         engines=("torch", "sim", "onnx", "csim") if recorded else ("sim", "onnx", "csim"),
         inputs={name: graph.values[name].type.ap_name for name in graph.inputs},
         outputs={name: graph.values[name].type.ap_name for name in graph.outputs},
-        files=hashes(folder),
+        files=_hashes(folder),
         board=made.board.name,
         part=made.board.part,
         clock_ns=made.clock_ns,
@@ -136,7 +136,7 @@ def tool_versions() -> dict[str, str]:
     return versions
 
 
-def hashes(folder: Path) -> dict[str, str]:
+def _hashes(folder: Path) -> dict[str, str]:
     """Relative path -> sha256 of every file below `folder`, sorted."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): file_hash(path) for path in files}

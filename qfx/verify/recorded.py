@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx.errors import ProjectError, ToolMissingError
+from qfx.files import File
 from qfx.fixed import IntArray, code_dtype
 from qfx.ir import Graph
 from qfx.sim.engine import Codes, by_input, check_inputs
@@ -31,7 +32,7 @@ class RecordedTorch:
 
     name = "torch"
 
-    def __init__(self, graph: Graph, file: Path, inputs: Codes) -> None:
+    def __init__(self, graph: Graph, file: File, inputs: Codes) -> None:
         self._graph = graph
         keys = self._keys(inputs)
         self._values = _load(graph, file, len(keys))
@@ -60,7 +61,7 @@ class RecordedTorch:
         return codes | {name: array[rows] for name, array in self._values.items()}
 
 
-def record(graph: Graph, engine: Engine, inputs: Codes, chunk: int, file: Path) -> None:
+def record(graph: Graph, engine: Engine, inputs: Codes, chunk: int, file: File) -> None:
     """Run `engine` on input codes (samples, *shape), by name if there are several inputs, `chunk` samples at a time, and write
     every value to `file`.
 
@@ -74,7 +75,7 @@ def record(graph: Graph, engine: Engine, inputs: Codes, chunk: int, file: Path) 
             parts[node.name].append(_narrow(graph, node.name, values[node.name]))
     # Positional names: a value name is free text, an archive member is a file name.
     arrays: dict[str, Any] = {f"value_{index}": np.concatenate(items) for index, items in enumerate(parts.values())}
-    np.savez_compressed(file, **arrays)
+    np.savez_compressed(Path(file), **arrays)
 
 
 def _narrow(graph: Graph, name: str, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
@@ -84,9 +85,9 @@ def _narrow(graph: Graph, name: str, values: npt.NDArray[np.generic]) -> npt.NDA
     return values.astype(code_dtype(type)) if bool(whole.all()) else real
 
 
-def _load(graph: Graph, file: Path, samples: int) -> dict[str, npt.NDArray[np.generic]]:
+def _load(graph: Graph, file: File, samples: int) -> dict[str, npt.NDArray[np.generic]]:
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        with Path(file).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             values = {node.name: archive[f"value_{index}"] for index, node in enumerate(graph.nodes)}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise ProjectError(f"{file} cannot be read: {error}; export the project again") from error

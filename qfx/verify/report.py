@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qfx import notebook
 from qfx.fixed import FixedType
 
 
@@ -80,7 +81,7 @@ class LayerReport:
     mismatches: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """A verification.
 
@@ -99,6 +100,24 @@ class Report:
     first: Difference | None = None
     notes: tuple[str, ...] = ()
     outputs_only: bool = False
+
+    def __repr__(self) -> str:
+        return f"Report({self.summary})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a row per layer, and the first difference."""
+        rows = [(layer.name, layer.op, layer.type, layer.values, layer.mismatches) for layer in self.layers]
+        shown = notebook.table(self.summary, ("layer", "op", "format", "values", "mismatches"), rows)
+        return shown + (notebook.text(self.first.text()) if self.first else "")
+
+    @property
+    def summary(self) -> str:
+        """A line: the engines, with `=` between them where they agree, and what was compared."""
+        engines = (", " if self.mismatches else " = ").join(self.engines)
+        only = " (outputs only)" if self.outputs_only else ""
+        return (
+            f"{engines}: {self.samples:,} samples, {self.values_compared:,} values compared{only}, {self.mismatches:,} mismatches"
+        )
 
     @property
     def values_compared(self) -> int:

@@ -78,7 +78,7 @@ class OnnxRuntimeEngine(Engine):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        from qfx.verify.chunks import fast_onnx_engine
+        from qfx.engines.chunks import fast_onnx_engine
 
         self.graph = load_graph(folder)
         self.engine = fast_onnx_engine(self.graph)

@@ -40,6 +40,7 @@ from benchmarks._yosys import find_yosys
 from qfx import models
 from qfx.cli.exit_codes import exit_code
 from qfx.conversion import calibrate
+from qfx.engines.report import Report
 from qfx.errors import QfxError
 from qfx.export.accelerator import Accelerator, fastest
 from qfx.export.cost import coefficient_table
@@ -51,9 +52,8 @@ from qfx.fixed import IntArray
 from qfx.ir import Graph
 from qfx.models import CifarConfig
 from qfx.project import Project, write_project
+from qfx.project.verification import verify
 from qfx.sim.threaded import ThreadedSimulator
-from qfx.verify.report import Report
-from qfx.verify.run import verify
 from tests.hls.iterations import COVERAGE, Counts, counted, stage_key
 from tests.hls.test_folding import folded_project, random_folding
 from tests.random_branches import branching

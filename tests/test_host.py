@@ -18,16 +18,15 @@ from torch import Tensor, nn
 import qfx.nn as qnn
 from qfx import host
 from qfx.cli.simulate import SimulateOptions, simulate_project
+from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import GraphError, InputError, LoweringError
 from qfx.export.lower import lower
 from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder, HostStep, load_graph, save_graph
 from qfx.ops import ReLU
-from qfx.project import load_project, write_project
+from qfx.project import load_project, verify, write_project
 from qfx.project.manifest import read_manifest
 from qfx.sim import Simulator
-from qfx.verify import verify
-from qfx.verify.torch_engine import TorchEngine
 from tests.test_cli import MODELS, qfx
 from tests.user_models import classifier
 

@@ -17,6 +17,8 @@ import qfx
 import qfx.nn as qnn
 from qfx import host
 from qfx.conversion import calibrate
+from qfx.engines.onnx_engine import OnnxEngine
+from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import LoweringError
 from qfx.export.lower import lower
 from qfx.export.onnx import onnx_model
@@ -25,8 +27,6 @@ from qfx.ir import Graph
 from qfx.ops.sampling import corner_codes, random_codes
 from qfx.quant import QuantSpec
 from qfx.sim.engine import Simulator
-from qfx.verify.onnx_engine import OnnxEngine
-from qfx.verify.torch_engine import TorchEngine
 from tests.layer_table import FUNCTIONS, HEADS, LAYERS, MODULES, REFUSED, Row
 
 PAGE = Path(__file__).parents[1] / "docs" / "layers.md"

@@ -13,13 +13,13 @@ from torch.nn import functional
 
 import qfx.nn as qnn
 from qfx.conversion import calibrate
+from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import GraphError, InputError, LoweringError, QuantizationError
 from qfx.export.lower import lower
 from qfx.fixed import FixedType, IntArray
 from qfx.ir import Graph
 from qfx.quant import Quantizer, QuantSpec, set_enabled
 from qfx.sim.engine import Simulator
-from qfx.verify.torch_engine import TorchEngine
 
 W = QuantSpec.weights
 S6 = FixedType(True, 6, 3)

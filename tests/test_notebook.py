@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from qfx import notebook
+from qfx.engines import Difference, LayerReport, Report
 from qfx.export.accelerator import Accelerator, AcceleratorOptions, accelerate
 from qfx.fixed import FixedType
 from qfx.ops import ReLU
 from qfx.ops.sampling import random_codes
 from qfx.project import Project, write_project
-from qfx.verify import Difference, LayerReport, Report
 from tests.hls.build import S6, chain, image
 
 GRAPH = chain("tiny", image(S6, 2, 3, 3), (ReLU(), []))

@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from qfx.engines.onnx_engine import OnnxEngine
 from qfx.errors import ExactnessError, ExportError
 from qfx.export.onnx import OPSET, expose, onnx_model
 from qfx.export.onnx_merge import runs
@@ -20,7 +21,6 @@ from qfx.ops.onnx_conv import limb_widths
 from qfx.ops.onnx_form import OnnxForm
 from qfx.ops.sampling import constant, corner_codes, random_codes
 from qfx.sim import Simulator
-from qfx.verify.onnx_engine import OnnxEngine
 from tests.networks import residual_network
 from tests.random_choices import Seeded
 from tests.random_networks import random_graph, random_inputs

@@ -22,17 +22,16 @@ from qfx.export.hls.folding_file import read_folding
 from qfx.export.hls.monitor import project_hash
 from qfx.export.hls.project import write_hls
 from qfx.export.hls.validator import multiplications, validate
-from qfx.files import File, check_free, file_hash, new_directory, new_file, write_text
+from qfx.files import check_free, file_hash, new_directory, new_file, write_text
 from qfx.ir import load_graph, save_graph
 from qfx.ops import ReLU
 from qfx.ops.sampling import random_codes
-from qfx.project import is_project, load_project, read_manifest, write_project
+from qfx.project import is_project, load_project, read_manifest, verify, write_project
 from qfx.project.golden import read_archive, read_codes, read_inputs, write_archive, write_by_name, write_codes
 from qfx.records import read_json, write_json
 from qfx.sim.csim import CSimulator
 from qfx.sim.csim_layout import load_layout
 from qfx.sim.threaded import ThreadedSimulator, live_depths
-from qfx.verify import verify
 from tests.hls.build import S6, chain, image
 
 GRAPH = chain("tiny", image(S6, 2, 3, 3), (ReLU(), []))
@@ -49,7 +48,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-READ: dict[str, Callable[[str, Callable[[str], File]], object]] = {
+Either = str | Path
+Kind = Callable[[str], Either]
+
+READ: dict[str, Callable[[str, Kind], object]] = {
     "load_project": lambda home, path: load_project(path(f"{home}/project")).manifest,
     "read_manifest": lambda home, path: read_manifest(path(f"{home}/project")),
     "is_project": lambda home, path: is_project(path(f"{home}/project")),
@@ -85,7 +87,7 @@ def in_the_end(context: AbstractContextManager[object]) -> None:
         pass
 
 
-WRITE: dict[str, Callable[[File], object]] = {
+WRITE: dict[str, Callable[[Either], object]] = {
     "write_project": lambda path: write_project(GRAPH, path, CODES),
     "save_graph": lambda path: (Path(path).mkdir(), save_graph(GRAPH, path)),
     "write_hls": lambda path: write_hls(design(GRAPH), path, load_board("ultra96"), CODES, np.maximum(CODES, 0)),

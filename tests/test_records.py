@@ -64,7 +64,7 @@ def test_defaults_and_entries_that_are_not_known() -> None:
     ],
 )
 def test_what_does_not_fit_is_named(change: dict[str, Any], path: str) -> None:
-    given = {"format": 3, "share": 0.5, "ready": True, "parts": {}, "note": None} | change
+    given: dict[str, Any] = {"format": 3, "share": 0.5, "ready": True, "parts": {}, "note": None} | change
     message = f"here: field {path!r} is missing or of the wrong kind; the project was altered, export it again"
     with pytest.raises(ProjectError, match=re.escape(message)):
         record_of(given, Whole, "here")

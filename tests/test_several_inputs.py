@@ -13,11 +13,10 @@ import torch
 from qfx.errors import InputError, LoweringError, ProjectError
 from qfx.export.lower import lower
 from qfx.fixed import FixedType, IntArray
-from qfx.project import load_project, write_project
+from qfx.project import load_project, verify, write_project
 from qfx.project.golden import RECORDED, read_archive, recorded_samples, write_archive
+from qfx.project.verification import choose_samples
 from qfx.sim import Simulator, simulate
-from qfx.verify import verify
-from qfx.verify.run import choose_samples
 from tests.test_cli import MODELS, qfx
 from tests.user_models import net, pair
 

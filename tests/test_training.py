@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import qfx.nn as qnn
 from qfx.conversion import calibrate
+from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import InputError, ToolMissingError, TrainingError
 from qfx.fixed import FixedType
 from qfx.models import DigitsConfig, DigitsNet, ResNet8
@@ -22,7 +23,6 @@ from qfx.sim.engine import Simulator
 from qfx.training import BinaryPointFreezer, OscillationFreezer, Recipe, accuracy, fit, parameter_groups
 from qfx.training.digits import ShiftedBatches, load_digits, train_arms
 from qfx.training.loop import train_step
-from qfx.verify.torch_engine import TorchEngine
 
 S8 = FixedType(True, 8, 5)
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from qfx.cli import console
 from qfx.cli.estimate import summary
+from qfx.engines.report import Report, totals
 from qfx.errors import ProjectError
 from qfx.export.accelerator import fastest
 from qfx.export.estimate import Estimate
@@ -22,10 +23,9 @@ from qfx.ir import Graph
 from qfx.ops import Cost, Requantize
 from qfx.progress import Progress
 from qfx.project import write_project
+from qfx.project.verification import verify
 from qfx.project.write import tool_versions
 from qfx.records import read_record, write_json, write_record
-from qfx.verify.report import Report, totals
-from qfx.verify.run import verify
 
 if TYPE_CHECKING:
     from qfx.training.digits import Arm

@@ -42,9 +42,9 @@ def info(target: str, weights: File | None = None, sample: File | None = None) -
 def _info_model(spec: str, weights: File, sample: File | None) -> int:
     """Print the quantizers: formats, and what they lose on the sample, if there is one."""
     from qfx.cli.factory import load_model
+    from qfx.engines.torch_engine import TorchEngine
     from qfx.export.lower import lower
     from qfx.training.watch import Watcher
-    from qfx.verify.torch_engine import TorchEngine
 
     model = load_model(spec, weights)
     watcher = Watcher(model)

@@ -12,6 +12,7 @@ import numpy as np
 
 from qfx.cli import console
 from qfx.cli.exit_codes import AGREED
+from qfx.engines.chunks import output_chunks
 from qfx.errors import InputError
 from qfx.files import File
 from qfx.fixed import IntArray
@@ -21,7 +22,6 @@ from qfx.ir import Graph
 from qfx.project import load_project
 from qfx.project.golden import read_inputs, write_arrays, writing_by_name
 from qfx.sim.engine import by_input
-from qfx.verify.chunks import output_chunks
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,14 @@ from rich.markup import escape
 
 from qfx.cli import console
 from qfx.cli.exit_codes import AGREED, MISMATCH, TOOL_MISSING, exit_code
+from qfx.cli.outcome import Outcome
+from qfx.engines.report import Report
 from qfx.errors import InputError, QfxError
 from qfx.files import write_text
 from qfx.progress import Progress
-from qfx.project import load_project
+from qfx.project import load_project, verify
 from qfx.project.golden import read_inputs
 from qfx.sim.engine import Codes
-from qfx.verify import verify
-from qfx.verify.outcome import Outcome
-from qfx.verify.report import Report
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ class VerifyOptions:
 def verify_projects(directories: Sequence[Path], options: VerifyOptions) -> int:
     """Compare the engines of each project; returns the worst exit code."""
     from qfx.cache import default_cache
-    from qfx.verify.junit import junit
-    from qfx.verify.outcome import documents
+    from qfx.cli.junit import junit
+    from qfx.cli.outcome import documents
 
     names = list(dict.fromkeys(map(str, directories)))
     if (options.model is None) != (options.weights is None):

@@ -96,8 +96,8 @@ def _write_golden(graph: Graph, folder: Path, samples: Mapping[str, IntArray]) -
 
 
 def _record_torch(graph: Graph, model: torch.nn.Module, samples: Mapping[str, IntArray], file: Path) -> None:
-    from qfx.verify.recorded import record
-    from qfx.verify.torch_engine import TorchEngine
+    from qfx.engines.recorded import record
+    from qfx.engines.torch_engine import TorchEngine
 
     record(graph, TorchEngine(model, graph), samples, chunk_size(graph), file)
 

@@ -31,9 +31,10 @@ ONLY = {
 
 NEVER = {
     "qfx": ("export", "sim", "boards", "hls_templates", "qfx.boards"),
-    "qfx.export": ("qfx.sim", "qfx.verify", "qfx.cli", "qfx.training", "qfx.models"),
-    "qfx.nn": ("qfx.sim", "qfx.verify", "qfx.cli", "onnx", "onnxruntime"),
-    "qfx.quant": ("qfx.sim", "qfx.verify", "qfx.cli", "qfx.nn", "onnx", "onnxruntime"),
+    "qfx.export": ("qfx.sim", "qfx.engines", "qfx.project", "qfx.cli", "qfx.training", "qfx.models"),
+    "qfx.nn": ("qfx.sim", "qfx.engines", "qfx.project", "qfx.cli", "onnx", "onnxruntime"),
+    "qfx.quant": ("qfx.sim", "qfx.engines", "qfx.project", "qfx.cli", "qfx.nn", "onnx", "onnxruntime"),
+    "qfx.engines": ("qfx.project", "qfx.cli"),
 }
 """Package -> what no module in it may import."""
 

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 import qfx.nn as qnn
 from qfx.conversion import calibrate
+from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import InputError, QuantizationError
 from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.nn.layer import Layer
 from qfx.ops.sampling import corner_codes, random_codes
 from qfx.quant import QuantSpec, set_enabled
 from qfx.sim.engine import Simulator
-from qfx.verify.torch_engine import TorchEngine
 
 W = QuantSpec.weights
 S6 = FixedType(True, 6, 3)

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qfx.engines.comparison import compare_engines
+from qfx.engines.engine import Engine, OutputSimulator
+from qfx.engines.report import Report
 from qfx.errors import InputError, ToolMissingError
 from qfx.files import File
 from qfx.progress import Progress, silent
-from qfx.project import Project, load_project
+from qfx.project.directory import Project, load_project
 from qfx.project.golden import RECORDED, random_samples
 from qfx.sim.engine import Codes, Simulator, by_input, checked_codes
-from qfx.verify.comparison import compare_engines
-from qfx.verify.engine import Engine, OutputSimulator
-from qfx.verify.report import Report
 
 ENGINES = ("torch", "sim", "onnx", "csim", "threads", "live")
 """Every engine, the usual reference first. The last three run the compiled C++: one stage after the other, a thread per stage with
@@ -82,14 +82,6 @@ def verify(
     return compare_engines(project.graph, built, codes, progress, notes, outputs_only)
 
 
-def choose_inputs(
-    project: Project, inputs: npt.NDArray[np.integer] | None = None, samples: int | None = None, seed: int | None = None
-) -> npt.NDArray[np.integer]:
-    """`choose_samples` for a network with one input: its codes alone."""
-    (codes,) = choose_samples(project, inputs, samples, seed).values()
-    return codes
-
-
 def choose_samples(
     project: Project, inputs: Codes | None = None, samples: int | None = None, seed: int | None = None
 ) -> dict[str, npt.NDArray[np.integer]]:
@@ -133,10 +125,10 @@ class _NotRecorded(Exception):
 
 def _torch(project: Project, model: Any, codes: Mapping[str, npt.NDArray[np.integer]], outputs_only: bool) -> Engine:
     if model is not None:
-        from qfx.verify.torch_engine import TorchEngine
+        from qfx.engines.torch_engine import TorchEngine
 
         return TorchEngine(model, project.graph, outputs_only=outputs_only)
-    from qfx.verify.recorded import RecordedTorch
+    from qfx.engines.recorded import RecordedTorch
 
     if project.torch_file is None:
         raise _NotRecorded("the project has no recorded torch values; give the model to run it live")
@@ -153,7 +145,7 @@ def _sim(project: Project, outputs_only: bool) -> Engine:
 
 
 def _onnx(project: Project, outputs_only: bool) -> Engine:
-    from qfx.verify.onnx_engine import OnnxEngine, load_model
+    from qfx.engines.onnx_engine import OnnxEngine, load_model
 
     model = load_model(project.onnx_file.read_bytes(), str(project.onnx_file))
     return OnnxEngine(project.graph, model, outputs_only=outputs_only)

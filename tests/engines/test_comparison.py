@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from qfx.engines import comparison
+from qfx.engines.comparison import chunk_size, compare_engines
+from qfx.engines.engine import Values
+from qfx.engines.report import totals
 from qfx.errors import ProjectError
 from qfx.fixed import IntArray
 from qfx.ops.sampling import random_codes
 from qfx.sim import Simulator
-from qfx.verify import comparison
-from qfx.verify.comparison import chunk_size, compare_engines
-from qfx.verify.engine import Values
-from qfx.verify.report import totals
 from tests.networks import residual_network
 
 GRAPH = residual_network()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+from qfx.cli.junit import junit
+from qfx.cli.outcome import Outcome, documents
+from qfx.engines.report import Difference, LayerReport, Report
 from qfx.fixed import FixedType
-from qfx.verify.junit import junit
-from qfx.verify.outcome import Outcome, documents
-from qfx.verify.report import Difference, LayerReport, Report
 
 TYPE = FixedType(True, 5, 2)
 LAYERS = (LayerReport("stem", "conv2d", TYPE.ap_name, 12, 0), LayerReport("head<&\0", "linear", TYPE.ap_name, 4, 3))

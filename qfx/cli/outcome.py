@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qfx.verify.report import Report
+from qfx.engines.report import Report
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 
-from qfx import project as module
+from qfx.engines.onnx_engine import OnnxEngine, load_model
+from qfx.engines.recorded import RecordedTorch, record
 from qfx.errors import InputError, ProjectError, ToolMissingError
 from qfx.fixed import IntArray
 from qfx.ir import Graph
 from qfx.ops.sampling import random_codes
-from qfx.project import Project, load_project, write_project
+from qfx.project import Project, load_project, verify, write_project
+from qfx.project import write as module
+from qfx.project.verification import choose_samples
 from qfx.sim import Simulator
-from qfx.verify import verify
-from qfx.verify.onnx_engine import OnnxEngine, load_model
-from qfx.verify.recorded import RecordedTorch, record
-from qfx.verify.run import choose_inputs
 from tests.networks import residual_network
 
 GRAPH = residual_network()
@@ -141,6 +141,12 @@ def test_recorded_inputs_in_any_order_and_number(project: Project) -> None:
 def test_what_cannot_be_compared(project: Project, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         verify(project, **options)
+
+
+def choose_inputs(*arguments: Any, **options: Any) -> npt.NDArray[np.integer]:
+    """Of the only input."""
+    (codes,) = choose_samples(*arguments, **options).values()
+    return codes
 
 
 def test_choice_of_inputs(project: Project) -> None:

@@ -15,7 +15,7 @@ from qfx.sim.engine import checked_codes, chunk_size, simulate
 from qfx.sim.pool_first import pool_first
 
 if TYPE_CHECKING:
-    from qfx.verify.onnx_engine import OnnxEngine
+    from qfx.engines.onnx_engine import OnnxEngine
 
 
 def output_chunks(
@@ -44,8 +44,8 @@ def output_chunks(
 
 def fast_onnx_engine(graph: Graph, threads: int = 0) -> OnnxEngine:
     """ONNX Runtime on a model that gives the outputs only: element-wise ops merged, max pools before them."""
+    from qfx.engines.onnx_engine import OnnxEngine
     from qfx.export.onnx import onnx_model
-    from qfx.verify.onnx_engine import OnnxEngine
 
     model = onnx_model(pool_first(graph, graph.outputs), merged=True)
     return OnnxEngine(graph, model, threads, outputs_only=True)

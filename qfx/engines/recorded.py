@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qfx.engines.engine import Engine, Values
 from qfx.errors import ProjectError, ToolMissingError
 from qfx.files import File
 from qfx.fixed import IntArray, code_dtype
 from qfx.ir import Graph
 from qfx.sim.engine import Codes, by_input, check_inputs
-from qfx.verify.engine import Engine, Values
 
 
 class RecordedTorch:

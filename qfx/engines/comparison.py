@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from qfx.engines.engine import Engine, Values
+from qfx.engines.report import Difference, LayerReport, Report
 from qfx.errors import ProjectError
 from qfx.ir import Graph, Node
 from qfx.progress import Progress, silent
 from qfx.sim.compare import differs
 from qfx.sim.engine import Codes, by_input
-from qfx.verify.engine import Engine, Values
-from qfx.verify.report import Difference, LayerReport, Report
 
 CHUNK_BYTES = 1 << 27
 """Memory that the values of one chunk may take, all engines together."""

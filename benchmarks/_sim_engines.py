@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qfx.errors import EngineUnavailable, QfxError, UsageError
+from qfx.cli.exit_codes import TOOL_MISSING, exit_code
+from qfx.errors import InputError, QfxError, ToolMissingError
 from qfx.ir import load_graph
 
 IMAGE = (3, 32, 32)
@@ -53,9 +54,9 @@ class Engine(ABC):
         """What a compiler has to do before the first run.
 
         Raises:
-            UsageError: this engine has no compiler.
+            InputError: this engine has no compiler.
         """
-        raise UsageError(f"{type(self).__name__} compiles nothing")
+        raise InputError(f"{type(self).__name__} compiles nothing")
 
 
 class NumPyEngine(Engine):
@@ -77,7 +78,7 @@ class OnnxRuntimeEngine(Engine):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        from qfx.verify.chunks import fast_onnx_engine
+        from qfx.engines.chunks import fast_onnx_engine
 
         self.graph = load_graph(folder)
         self.engine = fast_onnx_engine(self.graph)
@@ -192,11 +193,11 @@ def main() -> int:
         for line in sys.stdin:
             print(json.dumps(answer(engine, json.loads(line))), file=answers)
     except ImportError as error:
-        print(EngineUnavailable(f"{error}; install the peers: make bench-env"), file=sys.stderr)
-        return EngineUnavailable.exit_code
+        print(ToolMissingError(f"{error}; install the peers: make bench-env"), file=sys.stderr)
+        return TOOL_MISSING
     except QfxError as error:
         print(error, file=sys.stderr)
-        return error.exit_code
+        return exit_code(error)
     return 0
 
 

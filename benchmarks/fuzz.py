@@ -32,7 +32,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the strategies lie with the tests
 
-from qfx.errors import EngineUnavailable, ExportError, QfxError
+from qfx.errors import ExportError, QfxError, ToolMissingError
 from qfx.ir import Graph
 from qfx.project import write_project
 from tests.differential import compare, compare_compiled, network, shorter_models, smaller
@@ -97,7 +97,7 @@ def run_compiled(result: Result, out: Path) -> Result:
         try:
             graph, _ = network(result.seed)
             report = compare_compiled(graph, Path(folder), result.seed)
-        except EngineUnavailable:
+        except ToolMissingError:
             raise
         except ExportError as error:
             return dataclasses.replace(result, no_csim=str(error))

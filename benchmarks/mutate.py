@@ -36,6 +36,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the networks lie with the tests
 
+from qfx.engines.comparison import compare_engines
 from qfx.errors import ProjectError
 from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.ir import Graph, GraphBuilder, Value
@@ -43,7 +44,6 @@ from qfx.ops import Add, Affine, AvgPool2d, Clamp, Conv2d, Linear, MaxPool2d, Mu
 from qfx.ops.sampling import khot_constant, random_codes
 from qfx.sim import Simulator
 from qfx.sim.csim import CSimulator
-from qfx.verify.comparison import compare_engines
 from tests.hls.build import write_project
 from tests.random_networks import random_inputs
 

@@ -33,9 +33,12 @@ from rich.console import Console
 from rich.table import Table
 
 from qfx import nn as qnn
+from qfx.cli.exit_codes import TOOL_MISSING
 from qfx.conversion import calibrate
-from qfx.errors import EngineUnavailable, ProjectError, QfxError
+from qfx.errors import ProjectError, QfxError, ToolMissingError
 from qfx.export.hls import write_hls
+from qfx.export.hls.board import load_board
+from qfx.export.hls.design import design
 from qfx.ir import save_graph
 from qfx.models import CifarSmall, FloatCifarSmall, FloatResNet8, ResNet8
 from qfx.sim import Simulator
@@ -95,7 +98,7 @@ class Worker:
     """A process of `_sim_engines.py`.
 
     Raises:
-        EngineUnavailable: a peer is missing.
+        ToolMissingError: a peer is missing.
         ProjectError: it ended otherwise.
     """
 
@@ -122,8 +125,8 @@ class Worker:
             pass
         if not line:
             lines = self._errors.read_text().strip().splitlines() or ["no message"]
-            if self.process.wait() == EngineUnavailable.exit_code:
-                raise EngineUnavailable(f"{self.engine}: {lines[-1]}")
+            if self.process.wait() == TOOL_MISSING:
+                raise ToolMissingError(f"{self.engine}: {lines[-1]}")
             raise ProjectError(f"{self.engine} ended with status {self.process.returncode} at {do!r}:\n" + "\n".join(lines[-8:]))
         return json.loads(line)
 
@@ -151,12 +154,12 @@ def require_peers() -> None:
     """Whether hls4ml can be imported.
 
     Raises:
-        EngineUnavailable: it cannot.
+        ToolMissingError: it cannot.
     """
     try:
         importlib.import_module("hls4ml")
     except ImportError as error:
-        raise EngineUnavailable(f"the benchmark compares with hls4ml, which does not import ({error}): make bench-env") from error
+        raise ToolMissingError(f"the benchmark compares with hls4ml, which does not import ({error}): make bench-env") from error
 
 
 def write_network(name: str, folder: Path, seed: int = 0) -> None:
@@ -174,7 +177,8 @@ def write_network(name: str, folder: Path, seed: int = 0) -> None:
     folder.mkdir()
     save_graph(graph, folder)
     codes = {graph.inputs[0]: np.zeros((1, *IMAGE), np.int64)}
-    write_hls(graph, folder / "hls", golden_inputs=codes, golden_outputs=Simulator(graph).run(codes, frozenset(graph.outputs)))
+    outputs = Simulator(graph).run(codes, frozenset(graph.outputs))
+    write_hls(design(graph), folder / "hls", load_board("ultra96"), codes, outputs)
     torch.save(float_model.state_dict(), folder / "float.pt")
     (folder / "network.json").write_text(json.dumps({"float": float_class.__name__}))
     _export_float(float_model.eval(), images[:2] / 256, folder / "float.onnx")
@@ -343,7 +347,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             streamed = stream(Path(folder, "cifar-small"), options.images)
     except QfxError as error:
         console.print(f"error: {error}", markup=False, soft_wrap=True)
-        return EngineUnavailable.exit_code if isinstance(error, EngineUnavailable) else 1
+        return TOOL_MISSING if isinstance(error, ToolMissingError) else 1
     found = targets(results["cifar-small"], streamed)
     table = rows(results, streamed)
     show(table, found, console)

@@ -34,7 +34,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from qfx import nn as qnn
-from qfx.errors import EngineUnavailable, QfxError
+from qfx.cli.exit_codes import exit_code
+from qfx.errors import QfxError, ToolMissingError
 from qfx.models import CifarSmall, FloatCifarSmall, FloatResNet20, ResNet20
 from qfx.models.cifar import CifarConfig
 from qfx.quant import kernel
@@ -255,14 +256,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found: list[dict[str, object]] = []
     try:
         if kernel.library() is None:
-            raise EngineUnavailable(f"{kernel.status()}; the comparison needs a C compiler: install gcc, or name one in CC")
+            raise ToolMissingError(f"{kernel.status()}; the comparison needs a C compiler: install gcc, or name one in CC")
         for network in NETWORKS:
             more_rows, more_targets = run(network, max(options.rounds, 10))
             table += more_rows
             found += more_targets
     except QfxError as error:
         print(error, file=sys.stderr)
-        return error.exit_code
+        return exit_code(error)
     show(table, found, console)
     if options.json is not None:
         options.json.write_text(json.dumps({"rows": table, "targets": found, "threads": options.threads}, indent=2) + "\n")

@@ -15,9 +15,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import qfx
 from qfx.models.plain_vgg import PlainMLP
-from qfx.project import write_project
+from qfx.project import verify, write_project
 from qfx.training import Recipe, accuracy, fit
-from qfx.verify import verify
 
 
 def main() -> None:

@@ -12,8 +12,7 @@ import torch
 
 import qfx
 from qfx.models.plain_resnet import PlainResNet
-from qfx.project import write_project
-from qfx.verify import verify
+from qfx.project import verify, write_project
 
 
 def main() -> None:

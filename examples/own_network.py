@@ -16,9 +16,8 @@ from torch import Tensor
 
 from qfx import nn
 from qfx.conversion import calibrate
-from qfx.project import write_project
+from qfx.project import verify, write_project
 from qfx.quant import QuantSpec
-from qfx.verify import verify
 
 W3, W6_2HOT = QuantSpec.weights(3), QuantSpec.weights(6, k_hot=2)
 A4, S5 = QuantSpec.activations(4), QuantSpec.activations(5, signed=True)

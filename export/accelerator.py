@@ -7,40 +7,129 @@ design exists. It is reserved, and the search goes on, until the whole design ke
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from qfx.errors import ExportError
+from qfx import notebook
+from qfx.errors import ExportError, InputError
 from qfx.export.cost.resources import NAMES, Resources
 from qfx.export.estimate import Estimate, estimate
 from qfx.export.fold import SHARES, Folded, Search
-from qfx.export.hls.board import Board
+from qfx.export.hls.board import Board, load_board
 from qfx.export.hls.choices import NodeCosts
 from qfx.export.hls.design import Design, design
 from qfx.export.hls.folding import Folding
+from qfx.export.passes import multiplier_free, with_khot
 from qfx.ir import Graph
 
 ROUNDS = 6
 """Of searching and reserving."""
 
 
-@dataclass(frozen=True)
+FOLDINGS = ("fastest", "plain")
+PRODUCTS = ("dsp", "packed", "lut", "khot")
+"""Ways to multiply that can be asked for."""
+
+
+@dataclass(frozen=True, repr=False)
 class Accelerator:
-    """A design and what it gives, by the model.
+    """A design on a board: all that a project is written from, computed once.
 
     Attributes:
-        folding: of every node.
+        design: stages, streams, folding and schedule.
+        clock_mhz: one that the board can have.
         relief: what would make it faster; empty for a folding that was given.
     """
 
     design: Design
-    folding: Folding
-    estimate: Estimate
+    board: Board
+    clock_mhz: float
     relief: str = ""
+
+    def __repr__(self) -> str:
+        interval = self.design.schedule.interval
+        rate = f"{self.clock_mhz * 1e6 / interval:,.0f} frames/s, a frame every {interval:,} cycles at {self.clock_mhz:g} MHz"
+        return f"Accelerator({self.graph.name!r} on {self.board.name}: {rate}, estimated)"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: cycles and resources of every stage, and their sums."""
+        rows = [(stage.name, stage.kind, stage.cycles, *_counts(stage.all)) for stage in self.estimate.stages]
+        rows.append(("total", "", self.estimate.cycles_per_frame, *_counts(self.estimate.resources)))
+        return notebook.table(repr(self), ("stage", "kind", "cycles", *NAMES), rows)
 
     @property
     def graph(self) -> Graph:
         """What it computes."""
         return self.design.wiring.graph
+
+    @property
+    def folding(self) -> Folding:
+        """Of every node."""
+        return self.design.wiring.folding
+
+    @property
+    def clock_ns(self) -> float:
+        """Period of the clock, to the picosecond."""
+        return round(1000 / self.clock_mhz, 3)
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """Resource usage and speed, estimated."""
+        return estimate(self.design, self.board, self.clock_mhz)
+
+
+@dataclass(frozen=True)
+class AcceleratorOptions:
+    """What is asked of an accelerator.
+
+    Attributes:
+        board: a folder name in `boards/`.
+        clock_mhz: None for the board's.
+        folding: `fastest`, or `plain` for words of up to 8 codes everywhere.
+        fps: frames per second that are enough; None for as many as fit.
+        products: by node name, how it multiplies: one of `PRODUCTS`.
+        multiplier_free: make every product of shifts and additions.
+        axi_bits: of a beat of the AXI streams: 32, 64 or 128.
+    """
+
+    board: str = "ultra96"
+    clock_mhz: float | None = None
+    folding: str = "fastest"
+    fps: float | None = None
+    products: Mapping[str, str] = field(default_factory=dict[str, str])
+    multiplier_free: bool = False
+    axi_bits: int = 64
+
+
+def accelerate(graph: Graph, options: AcceleratorOptions | None = None) -> Accelerator:
+    """The accelerator that is asked for, of the graph with the products that are asked for.
+
+    Raises:
+        InputError: options that are unknown or contradict each other.
+        ExportError: the accelerator cannot be had; the message says why.
+    """
+    asked = options or AcceleratorOptions()
+    board = load_board(asked.board)
+    others = {name: kind for name, kind in asked.products.items() if kind != "khot"}
+    _check(asked, others)
+    graph = with_khot(graph, [name for name in asked.products if name not in others])
+    if asked.multiplier_free:
+        graph = multiplier_free(graph)
+    if asked.folding == "plain":
+        return with_folding(graph, board, None, asked.clock_mhz, asked.axi_bits)
+    return fastest(graph, board, fps=asked.fps, clock_mhz=asked.clock_mhz, products=others, axi_bits=asked.axi_bits)
+
+
+def _check(asked: AcceleratorOptions, others: Mapping[str, str]) -> None:
+    for name, kind in asked.products.items():
+        if kind not in PRODUCTS:
+            raise InputError(f"a product is one of {', '.join(PRODUCTS)}, not {kind!r} as asked for node {name!r}")
+    if asked.folding not in FOLDINGS:
+        raise InputError(f"there is no folding {asked.folding!r}; choose {' or '.join(FOLDINGS)}")
+    if asked.folding == "plain" and (asked.fps is not None or others):
+        raise InputError("--folding plain searches nothing: leave out --fps and --product, or take --folding fastest")
+    if asked.multiplier_free and others:
+        raise InputError("--multiplier-free allows no --product but khot")
 
 
 def with_folding(
@@ -51,8 +140,7 @@ def with_folding(
     Raises:
         ExportError: a fold that does not fit its node, or a clock that the board cannot have.
     """
-    plan = design(graph, folding, axi_bits)
-    return Accelerator(plan, plan.wiring.folding, estimate(plan, board, clock_mhz))
+    return Accelerator(design(graph, folding, axi_bits), board, board.clock(clock_mhz))
 
 
 def fastest(
@@ -86,15 +174,20 @@ def fastest(
     needs = ""
     for _ in range(ROUNDS):
         folded = search.fastest() if slowest is None else search.at(slowest)
-        found = with_folding(graph, board, folded.folding, clock, axi_bits)
+        found = Accelerator(design(graph, folded.folding, axi_bits), board, clock, folded.relief)
         if not found.estimate.resources.exceeds(budget):
-            return replace(found, relief=folded.relief)
+            return found
         needs = _needs(found.estimate, budget)
         search.reserve(_beside(found.estimate, folded))
     raise ExportError(
         f"graph {graph.name!r} does not fit board {board.name!r}: what lies between the stages takes more with every folding tried;"
         f" the last one needs {needs}"
     )
+
+
+def _counts(resources: Resources) -> list[int]:
+    rounded = resources.rounded()
+    return [rounded[name] for name in NAMES]
 
 
 def _interval(fps: float, clock_mhz: float) -> int:

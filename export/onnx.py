@@ -21,7 +21,7 @@ from qfx import __version__
 from qfx.errors import ExactnessError, ExportError
 from qfx.exactness import Proof, prove
 from qfx.export.onnx_merge import Run, run_carrier, run_form, runs
-from qfx.golden import code_dtype
+from qfx.fixed import code_dtype
 from qfx.ir import Graph, Node, Value
 from qfx.ops.onnx_form import LIMITS, OnnxForm, OnnxNode
 

@@ -1,58 +1,78 @@
-"""Every error a user can meet, with the exit code its command ends with.
+"""Every error a user can meet.
 
-Messages say what was wrong, where (layer or value name), the number found, the limit, and what to do.
+    QfxError
+    ├── InputError (ValueError)     arguments and input files
+    │   ├── FormatError             number formats, roundings, overflow modes
+    │   └── ConfigError             configurations
+    ├── ModelError                  what a network is made of
+    │   ├── ConversionError         float models
+    │   ├── QuantizationError       quantizers
+    │   ├── LoweringError           torch models on their way to a graph
+    │   ├── GraphError              graphs
+    │   └── ExactnessError          bounds that no engine can carry
+    ├── ExportError                 what cannot be written for the hardware
+    ├── ProjectError (OSError)      project and run directories
+    ├── TrainingError               a training that cannot go on
+    └── ToolMissingError            engines and tools that this machine lacks
+
+Messages say what was wrong, where (layer or value name), the number found, the limit, and what to do. The command line prints them
+without a traceback; `qfx.cli.exit_codes` has its exit codes.
 """
 
 from __future__ import annotations
 
 
 class QfxError(Exception):
-    """Base of all QFX errors a user can cause. The CLI prints the message without a traceback."""
-
-    exit_code = 2
+    """Base of all QFX errors a user can cause."""
 
 
-class FormatError(QfxError):
+class InputError(QfxError, ValueError):
+    """An argument or an input file that does not fit."""
+
+
+class FormatError(InputError):
     """A number format, rounding or overflow mode that cannot exist or cannot be computed."""
 
 
-class GraphError(QfxError):
-    """A graph that is not well formed: unknown value, wrong shape, wrong type."""
-
-
-class ExactnessError(QfxError):
-    """No engine could compute a node exactly: its bound exceeds every carrier."""
-
-
-class QuantizationError(QfxError):
-    """A quantizer asked for something it cannot give, or used before calibration."""
-
-
-class LoweringError(QfxError):
-    """A torch model contains something that has no fixed-point lowering."""
-
-
-class ConfigError(QfxError):
+class ConfigError(InputError):
     """A configuration with unknown or wrong entries."""
 
 
-class ConversionError(QfxError):
+class ModelError(QfxError):
+    """A model, or the graph made of it, that cannot be computed in fixed point as it is."""
+
+
+class ConversionError(ModelError):
     """A float model with parts that have no fixed-point twin; lists them all."""
+
+
+class QuantizationError(ModelError):
+    """A quantizer asked for something it cannot give, or used before calibration."""
+
+
+class LoweringError(ModelError):
+    """A torch model contains something that has no fixed-point lowering."""
+
+
+class GraphError(ModelError):
+    """A graph that is not well formed: unknown value, wrong shape, wrong type."""
+
+
+class ExactnessError(ModelError):
+    """No engine could compute a node exactly: its bound exceeds every carrier."""
 
 
 class ExportError(QfxError):
     """A graph that cannot be written as an HLS project or an ONNX model."""
 
 
-class ProjectError(QfxError):
+class ProjectError(QfxError, OSError):
     """A project or run directory that is missing, incomplete, of another version, or altered."""
 
 
-class UsageError(QfxError):
-    """A command-line argument or input file that does not fit."""
+class TrainingError(QfxError):
+    """A training that cannot go on: its loss is no longer finite."""
 
 
-class EngineUnavailable(QfxError):
+class ToolMissingError(QfxError):
     """An engine or tool that was asked for is not on this machine."""
-
-    exit_code = 3

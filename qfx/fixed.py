@@ -137,6 +137,12 @@ class FixedType:
         return np.ldexp(codes.astype(np.float64), -self.frac)
 
 
+def code_dtype(type: FixedType) -> np.dtype[np.integer]:
+    """The narrowest integer dtype, of 8 to 64 bits and the sign of `type`, that holds every code of `type`."""
+    bits = next(bits for bits in (8, 16, 32, 64) if type.width <= bits)
+    return np.dtype(f"{'' if type.signed else 'u'}int{bits}")
+
+
 def cast(
     codes: IntArray, source: FixedType, target: FixedType, rounding: Rounding = Rounding.RND, overflow: Overflow = Overflow.SAT
 ) -> IntArray:

@@ -17,13 +17,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from qfx.errors import EngineUnavailable, ProjectError
+from qfx.cache import Cache
+from qfx.errors import ProjectError, ToolMissingError
+from qfx.files import File
 from qfx.fixed import IntArray
 from qfx.ir import load_graph
 from qfx.sim.csim_layout import PortLayout, Words, from_beats, load_layout, to_beats, unpack_words
 from qfx.sim.engine import check_inputs
 from qfx.sim.headers import ApTypes, find_ap_types, quick_masking
-from qfx.sim.program_cache import ProgramCache, own_sources, program_key
+from qfx.sim.program_key import own_sources, program_key
 
 CHUNK_WORDS = 8_000_000
 """Stream words that the runs of one moment may hold."""
@@ -48,7 +50,7 @@ class CSimulator:
         sanitize: sanitizers to compile in: `address`, `undefined`.
         flags: further compiler flags.
         environment: variables to set while the program runs.
-        cache: folder where compiled programs are kept by content (see `qfx.sim.program_cache`); None to compile always.
+        cache: folder where compiled programs are kept by content (see `qfx.cache`); None to compile always.
         seconds: that the program may run for one chunk of samples; None for any time.
         jobs: processes at a time, each with its part of the samples; None for one per core.
         quick: mask without `volatile`, where the headers are the open release (see `qfx.sim.headers.MASKING`).
@@ -64,13 +66,13 @@ class CSimulator:
 
     def __init__(
         self,
-        project: Path | str,
-        ap_types: Path | str | None = None,
+        project: File,
+        ap_types: File | None = None,
         optimize: str = "-O1",
         sanitize: Sequence[str] = (),
         flags: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
-        cache: Path | None = None,
+        cache: File | None = None,
         seconds: float | None = None,
         jobs: int | None = None,
         quick: bool = True,
@@ -83,7 +85,7 @@ class CSimulator:
         if sanitize:  # ap_types shifts negative numbers left, which C++20 defined and C++14 did not
             self._flags += ["-fno-sanitize=shift-base", "-fno-sanitize-recover=all"]
         self._environment = dict(environment or {})
-        self._cache = None if cache is None else ProgramCache(cache)
+        self._cache = None if cache is None else Cache(cache)
         self._seconds = seconds
         self._jobs = jobs or cores()
         self._quick = quick
@@ -103,8 +105,8 @@ class CSimulator:
             int64 codes (batch, *shape) of each wanted value. The graph's outputs are what left the AXI streams.
 
         Raises:
-            UsageError: an input that does not fit.
-            EngineUnavailable: no compiler or no ap_types headers.
+            InputError: an input that does not fit.
+            ToolMissingError: no compiler or no ap_types headers.
             ProjectError: the C++ does not compile, crashes, runs too long, or misuses a stream.
         """
         codes = check_inputs(self.graph, inputs)
@@ -128,7 +130,7 @@ class CSimulator:
         """Compile once; returns the program.
 
         Raises:
-            EngineUnavailable: no compiler or no ap_types headers.
+            ToolMissingError: no compiler or no ap_types headers.
             ProjectError: the C++ does not compile.
         """
         if self._program is None:
@@ -239,7 +241,7 @@ def require_tools() -> None:
     """Whether C simulation can run here, before long work that ends in it.
 
     Raises:
-        EngineUnavailable: no compiler or no ap_types headers.
+        ToolMissingError: no compiler or no ap_types headers.
     """
     _compiler()
     find_ap_types()
@@ -249,17 +251,17 @@ def _compiler() -> str:
     name = os.environ.get("CXX") or "g++"
     compiler = shutil.which(name)
     if compiler is None:
-        raise EngineUnavailable(f"no C++ compiler for C simulation: {name!r} is not on PATH; install g++ or set CXX")
+        raise ToolMissingError(f"no C++ compiler for C simulation: {name!r} is not on PATH; install g++ or set CXX")
     return compiler
 
 
 def compile_project(
-    hls: Path,
+    hls: File,
     defines: Mapping[str, str],
     headers: ApTypes,
     flags: Sequence[str],
-    program: Path,
-    cache: ProgramCache | None = None,
+    program: File,
+    cache: Cache | None = None,
     quick: bool = True,
     variant: str = "",
     first: Sequence[Path] = (),
@@ -274,10 +276,10 @@ def compile_project(
         first: headers in `hls` that are included before everything else.
 
     Raises:
-        EngineUnavailable: there is no C++ compiler.
+        ToolMissingError: there is no C++ compiler.
         ProjectError: the C++ does not compile.
     """
-    compiler = _compiler()
+    hls, program, compiler = Path(hls), Path(program), _compiler()
     stubs = Path(str(importlib.resources.files("qfx"))) / "hls_templates" / "csim"
     flags = ["-std=c++14", "-Wno-unknown-pragmas", *flags, *(f"-D{key}={value}" for key, value in defines.items())]
     masking = program.with_name(f"{program.name}.headers")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qfx.errors import ProjectError
+from qfx.files import File
 from qfx.fixed import FixedType, IntArray
 from qfx.ir import Value
+from qfx.records import read_record
 
 VERSION = 2
 
@@ -38,14 +39,14 @@ class PortLayout:
         value: graph value that it carries.
         slot_width: bits of a code in a beat.
         slots: codes of a beat.
-        port, beat: C++ names of the stream and of the type of its beats.
+        port, beat: C++ names of the stream and of the type of its beats; a single port has no need to state them.
     """
 
     value: str
     slot_width: int
     slots: int
-    port: str
-    beat: str
+    port: str = ""
+    beat: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Layout:
         frame_words: words that all streams together hold after one frame.
         streams: stream of each value.
         lanes: codes per word of each value.
+        live_depths: the least depths of the streams, as the export's schedule found them.
     """
 
     top: str
@@ -66,9 +68,30 @@ class Layout:
     frame_words: int
     streams: dict[str, str]
     lanes: dict[str, int]
+    live_depths: dict[str, int]
 
 
-def load_layout(hls: Path, activations: list[str]) -> Layout:
+@dataclass(frozen=True)
+class _Place:
+    stream: str
+    lanes: int
+
+
+@dataclass(frozen=True)
+class _File:
+    """The JSON: `input` of a single port, or the list `inputs` of several."""
+
+    top: str
+    frame_words: int
+    values: dict[str, _Place]
+    live_depths: dict[str, int] = field(default_factory=dict[str, int])  # older projects lack them
+    input: PortLayout | None = None
+    inputs: tuple[PortLayout, ...] = ()
+    output: PortLayout | None = None
+    outputs: tuple[PortLayout, ...] = ()
+
+
+def load_layout(hls: File, activations: Collection[str] = ()) -> Layout:
     """Read `layout.json` of an `hls/` folder.
 
     Args:
@@ -77,38 +100,20 @@ def load_layout(hls: Path, activations: list[str]) -> Layout:
     Raises:
         ProjectError: missing, unreadable, of another version, or without one of the values.
     """
-    path = hls / "layout.json"
-    try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if data["format"] != VERSION:
-            raise ProjectError(f"{path} has format {data['format']}, this version of QFX reads {VERSION}; export again")
-        layout = Layout(
-            data["top"],
-            _ports(data, "input", "s_in"),
-            _ports(data, "output", "m_out"),
-            data["frame_words"],
-            {name: entry["stream"] for name, entry in data["values"].items()},
-            {name: entry["lanes"] for name, entry in data["values"].items()},
-        )
-    except OSError as error:
-        raise ProjectError(f"{path} cannot be read ({error.strerror}); export the project again") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ProjectError(f"{path} is damaged ({error!r}); export the project again") from error
+    path = Path(hls, "layout.json")
+    found = read_record(path, _File, VERSION)
     for name in activations:
-        if name not in layout.streams:
+        if name not in found.values:
             raise ProjectError(f"{path} names no stream for value {name!r}; export the project again")
-    return layout
-
-
-def _ports(data: dict[str, Any], what: str, port: str) -> tuple[PortLayout, ...]:
-    """The entry `input` of a single port, or the list `inputs` of several."""
-    if f"{what}s" not in data:
-        return (_port(data[what] | {"port": port, "beat": f"{what}_beat"}),)
-    return tuple(_port(entry) for entry in data[f"{what}s"])
-
-
-def _port(entry: dict[str, Any]) -> PortLayout:
-    return PortLayout(entry["value"], entry["slot_width"], entry["slots"], entry["port"], entry["beat"])
+    return Layout(
+        found.top,
+        found.inputs if found.input is None else (replace(found.input, port="s_in", beat="input_beat"),),
+        found.outputs if found.output is None else (replace(found.output, port="m_out", beat="output_beat"),),
+        found.frame_words,
+        {name: place.stream for name, place in found.values.items()},
+        {name: place.lanes for name, place in found.values.items()},
+        found.live_depths,
+    )
 
 
 def to_beats(codes: IntArray) -> IntArray:

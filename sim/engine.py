@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from qfx.errors import GraphError, UsageError
+from qfx.errors import GraphError, InputError
 from qfx.fixed import IntArray
 from qfx.ir import Graph
 from qfx.sim.blas import one_thread
@@ -53,7 +53,7 @@ class Simulator:
             int64 codes (batch, *shape) of each wanted value.
 
         Raises:
-            UsageError: a missing input, a wrong shape or dtype, or a code outside the input's format.
+            InputError: a missing input, a wrong shape or dtype, or a code outside the input's format.
             GraphError: a computed value left its format (a fault of the graph, not of the input).
         """
         wanted = [name for name in self.graph.activations() if keep is None or name in keep]
@@ -162,7 +162,7 @@ def check_input(graph: Graph, name: str, inputs: Mapping[str, npt.NDArray[np.int
     """The codes of graph input `name` as int64.
 
     Raises:
-        UsageError: the input is missing, of the wrong shape or dtype, or has a code outside its format.
+        InputError: the input is missing, of the wrong shape or dtype, or has a code outside its format.
     """
     return _checked(graph, name, inputs).astype(np.int64)
 
@@ -172,14 +172,14 @@ def _checked(graph: Graph, name: str, inputs: Mapping[str, npt.NDArray[np.intege
     _check_names(graph, inputs)
     codes = inputs[name]
     if not np.issubdtype(codes.dtype, np.integer):
-        raise UsageError(f"input {name!r} has dtype {codes.dtype}; it wants integer codes of {value.type.ap_name}")
+        raise InputError(f"input {name!r} has dtype {codes.dtype}; it wants integer codes of {value.type.ap_name}")
     if codes.shape[1:] != value.shape:
-        raise UsageError(f"input {name!r} has shape {codes.shape}, wanted (batch, {', '.join(map(str, value.shape))})")
+        raise InputError(f"input {name!r} has shape {codes.shape}, wanted (batch, {', '.join(map(str, value.shape))})")
     held = np.iinfo(codes.dtype)
     if held.min >= value.type.min_int and held.max <= value.type.max_int:
         return codes
     if codes.size and (int(codes.min()) < value.type.min_int or int(codes.max()) > value.type.max_int):
-        raise UsageError(
+        raise InputError(
             f"input {name!r} has codes from {codes.min()} to {codes.max()}, outside {value.type.min_int}..{value.type.max_int}"
             f" of {value.type.ap_name}"
         )
@@ -190,17 +190,17 @@ def by_input(graph: Graph, inputs: Codes) -> dict[str, npt.NDArray[np.integer]]:
     """The codes of each input by its name.
 
     Raises:
-        UsageError: one array for several inputs, a name that is no input, a missing one, or different numbers of samples.
+        InputError: one array for several inputs, a name that is no input, a missing one, or different numbers of samples.
     """
     if isinstance(inputs, np.ndarray):
         if len(graph.inputs) != 1:
-            raise UsageError(
+            raise InputError(
                 f"the network has {len(graph.inputs)} inputs; give the codes of each by its name: {', '.join(graph.inputs)}"
             )
         return {graph.inputs[0]: inputs}
     for name in inputs:
         if name not in graph.inputs:
-            raise UsageError(f"{name!r} is no input of the network; it wants {', '.join(graph.inputs)}")
+            raise InputError(f"{name!r} is no input of the network; it wants {', '.join(graph.inputs)}")
     _check_names(graph, inputs)
     _count(inputs)
     return dict(inputs)
@@ -210,7 +210,7 @@ def check_inputs(graph: Graph, inputs: Mapping[str, npt.NDArray[np.integer]]) ->
     """The codes of every graph input as int64, in the graph's order.
 
     Raises:
-        UsageError: as `check_input`, or the inputs hold different numbers of samples.
+        InputError: as `check_input`, or the inputs hold different numbers of samples.
     """
     return {name: codes.astype(np.int64) for name, codes in checked_codes(graph, inputs).items()}
 
@@ -219,7 +219,7 @@ def checked_codes(graph: Graph, inputs: Mapping[str, npt.NDArray[np.integer]]) -
     """The codes of every graph input as they are, in the graph's order.
 
     Raises:
-        UsageError: as `check_inputs`.
+        InputError: as `check_inputs`.
     """
     codes = {name: _checked(graph, name, inputs) for name in graph.inputs}
     _count(codes)
@@ -229,17 +229,17 @@ def checked_codes(graph: Graph, inputs: Mapping[str, npt.NDArray[np.integer]]) -
 def _check_names(graph: Graph, inputs: Mapping[str, object]) -> None:
     for name in graph.inputs:
         if name not in inputs:
-            raise UsageError(f"input {name!r} is missing; the network wants {', '.join(graph.inputs)}")
+            raise InputError(f"input {name!r} is missing; the network wants {', '.join(graph.inputs)}")
 
 
 def _count(inputs: Mapping[str, npt.NDArray[np.generic]]) -> int:
     """Samples that every input holds.
 
     Raises:
-        UsageError: the inputs hold different numbers.
+        InputError: the inputs hold different numbers.
     """
     counts = {name: len(codes) for name, codes in inputs.items()}
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
-        raise UsageError(f"the inputs hold different numbers of samples: {found}")
+        raise InputError(f"the inputs hold different numbers of samples: {found}")
     return next(iter(counts.values()))

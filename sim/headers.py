@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from qfx.errors import EngineUnavailable
+from qfx.errors import ToolMissingError
+from qfx.files import File, file_hash
 
 OPEN_HEADERS = {
     "ap_common.h": "d61258f6ebca39dc11492965e6e7a1508499478b6c4ac435cf83cd454738e0a5",
@@ -56,27 +56,27 @@ class ApTypes:
         return f"{self.origin}: {self.path} ({'the open release' if self.known else 'another release than the open one'})"
 
 
-def find_ap_types(explicit: Path | str | None = None, environment: Mapping[str, str] | None = None) -> ApTypes:
+def find_ap_types(explicit: File | None = None, environment: Mapping[str, str] | None = None) -> ApTypes:
     """The first of: `explicit`, $QFX_AP_TYPES, $XILINX_HLS/include, an installed hls4ml, an installed da4ml.
 
     Raises:
-        EngineUnavailable: none has the headers, or a folder that was named does not have them.
+        ToolMissingError: none has the headers, or a folder that was named does not have them.
     """
     variables = os.environ if environment is None else environment
     for origin, named in (("option", explicit), ("QFX_AP_TYPES", variables.get("QFX_AP_TYPES"))):
         if named:
             if not _has_headers(Path(named)):
-                raise EngineUnavailable(
+                raise ToolMissingError(
                     f"{origin} names {named} for the ap_types headers, but ap_int.h or ap_fixed.h is not there; {FIX}"
                 )
             return _described(Path(named), origin)
     for origin, path in _candidates(variables):
         if _has_headers(path):
             return _described(path, origin)
-    raise EngineUnavailable(f"no ap_types headers found for C simulation; {FIX}")
+    raise ToolMissingError(f"no ap_types headers found for C simulation; {FIX}")
 
 
-def quick_masking(headers: ApTypes, folder: Path) -> bool:
+def quick_masking(headers: ApTypes, folder: File) -> bool:
     """Write a copy of the open release's `MASKING` file without that qualifier into `folder`, an include folder to be searched
     before the headers' own.
 
@@ -87,8 +87,9 @@ def quick_masking(headers: ApTypes, folder: Path) -> bool:
     if not headers.known:
         return False
     text = (headers.path / name).read_bytes()
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(text.replace(declaration, declaration.removesuffix(b" volatile")))
+    copy = Path(folder, name)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(text.replace(declaration, declaration.removesuffix(b" volatile")))
     return True
 
 
@@ -108,9 +109,5 @@ def _has_headers(path: Path) -> bool:
 
 
 def _described(path: Path, origin: str) -> ApTypes:
-    known = all((path / name).is_file() and _sha256(path / name) == digest for name, digest in OPEN_HEADERS.items())
+    known = all((path / name).is_file() and file_hash(path / name) == digest for name, digest in OPEN_HEADERS.items())
     return ApTypes(path.resolve(), origin, known)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -6,7 +6,6 @@ any other execution. It knows no clock: it shows nothing of cycles, of pipelines
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx.errors import ProjectError
+from qfx.files import File
 from qfx.sim.csim import CSimulator
+from qfx.sim.csim_layout import load_layout
 
 STREAM = re.compile(r"^#pragma\s+HLS\s+STREAM\s+variable=(\w+)\s+depth=(\d+)", re.MULTILINE)
 CALL = re.compile(r"^\s*(\w+<[^;()]*>\([^;()]*?),\s*frames\s*\)\s*;", re.MULTILINE)
@@ -53,7 +54,7 @@ class Deadlock(ProjectError):
         cycle: those of them that wait for each other, each for the next; the rest waits for these.
     """
 
-    def __init__(self, hls: Path, waiting: Sequence[Stuck]) -> None:
+    def __init__(self, hls: File, waiting: Sequence[Stuck]) -> None:
         self.waiting = tuple(waiting)
         self.cycle = _cycle(self.waiting)
         lines = "\n".join(f"  {stuck}" for stuck in self.cycle or self.waiting)
@@ -96,12 +97,12 @@ class ThreadedSimulator(CSimulator):
 
     def __init__(
         self,
-        project: Path | str,
+        project: File,
         depths: Mapping[str, int] | None = None,
         optimize: str = "-O1",
         sanitize: Sequence[str] = (),
         flags: Sequence[str] = (),
-        cache: Path | None = None,
+        cache: File | None = None,
         seconds: float | None = None,
     ) -> None:
         flags = ["-pthread", *flags]  # one process: all frames are one batch
@@ -164,17 +165,16 @@ class ThreadedSimulator(CSimulator):
         return Stuck(self.stages[index] if index < len(self.stages) else f"stage {index}", stream, why, int(words))
 
 
-def live_depths(hls: Path) -> dict[str, int]:
+def live_depths(hls: File) -> dict[str, int]:
     """The least depths of the streams, as the export's schedule found them.
 
     Raises:
         ProjectError: `layout.json` has none.
     """
-    path = hls / "layout.json"
-    try:
-        return {name: int(depth) for name, depth in json.loads(path.read_text(encoding="utf-8"))["live_depths"].items()}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ProjectError(f"{path} has no live depths of the streams ({error!r}); export the project again") from error
+    depths = load_layout(hls).live_depths
+    if not depths:
+        raise ProjectError(f"{Path(hls, 'layout.json')} has no live depths of the streams; export the project again")
+    return depths
 
 
 def _read_trace(trace: Path) -> list[list[tuple[str, str]]]:

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from qfx.engines.comparison import compare_engines
+from qfx.engines.engine import Engine
+from qfx.engines.onnx_engine import OnnxEngine
+from qfx.engines.report import Report
+from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import QfxError
 from qfx.export.onnx import onnx_model
 from qfx.fixed import FixedType, Overflow, Rounding
@@ -14,11 +19,6 @@ from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import Add, Linear, Requantize, Reshape
 from qfx.sim import Simulator
 from qfx.sim.csim import CSimulator
-from qfx.verify.comparison import compare_engines
-from qfx.verify.engine import Engine
-from qfx.verify.onnx_engine import OnnxEngine
-from qfx.verify.report import Report
-from qfx.verify.torch_engine import TorchEngine
 from tests.hls.build import write_project
 from tests.random_choices import Seeded
 from tests.random_models import Program, random_model

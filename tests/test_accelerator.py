@@ -135,11 +135,16 @@ def entry(fold: str) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", r"folding\.json is no JSON"),
-        ('{"format": 7, "nodes": {}}', "is no folding of version 1"),
+        ("{", r"folding\.json cannot be read as JSON"),
+        ('{"format": 7, "nodes": {}}', r"folding\.json has format 7; this QFX reads format 1"),
         (entry('{"reads": [0], "writes": 1, "taps": 1, "product": "", "storage": ""}'), "the entry of 'conv' is"),
-        (entry('{"reads": [1], "writes": 1, "taps": 1, "product": "x", "storage": ""}'), "product .one of '', 'dsp'"),
-        (entry("3"), "the entry of 'conv' is 3; it wants reads"),
+        (
+            entry('{"reads": [1], "writes": 1, "taps": 1, "product": "x", "storage": ""}'),
+            r"field 'nodes.conv.product' is missing or of the wrong kind .it wants '', 'dsp', 'packed', 'lut', 'khot'",
+        ),
+        (entry("3"), r"folding\.json: field 'nodes\.conv' is missing or of the wrong kind"),
+        (entry('{"reads": [1, "a"], "writes": 1}'), r"field 'nodes\.conv\.reads\[1\]' is missing or of the wrong kind"),
+        (entry('{"reads": [1]}'), r"field 'nodes\.conv\.writes' is missing or of the wrong kind"),
     ],
 )
 def test_a_damaged_folding_file(text: str, message: str, tmp_path: Path) -> None:

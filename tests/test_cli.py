@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 
-from qfx.cli import with_json_target
+from qfx.cli.app import app
 from qfx.project import load_project
 from tests.user_models import net
 
@@ -51,6 +52,15 @@ def test_version_and_help(tmp_path: Path) -> None:
     assert re.fullmatch(r"qfx \d+\.\d+\.\d+\n", qfx("--version", cwd=tmp_path).stdout)
     text = qfx("--help", cwd=tmp_path).stdout
     assert [name for name in ("demo", "export", "simulate", "verify", "info") if name not in text] == []
+    command = [sys.executable, "-m", "qfx", "--help"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout == text
+
+
+def test_every_help_text_is_a_sentence() -> None:
+    for command in [typer.main.get_command(app), *typer.main.get_group(app).commands.values()]:
+        for parameter in command.params:
+            help = getattr(parameter, "help", None) or ""
+            assert re.fullmatch(r"[A-Z].*\.|Show this message and exit\.", help), (command.name, parameter.name, help)
 
 
 @pytest.mark.parametrize(
@@ -95,25 +105,10 @@ def test_json(home: Path) -> None:
     report = json.loads((home / "report.json").read_text())
     assert list(report) == ["engines", "samples", "values_compared", "mismatches", "layers"]
     assert (report["engines"], report["samples"], report["mismatches"]) == (["sim", "onnx"], 120, 0)
-    result = qfx("verify", "project", "--engines", "sim,onnx", "--json", "--quiet", cwd=home)
+    result = qfx("verify", "project", "--engines", "sim,onnx", "--json", "-", "--quiet", cwd=home)
     assert json.loads(result.stdout) == report and result.stderr == ""
-    beside = qfx("verify", "project", "--engines", "sim,onnx", "--json", cwd=home)
+    beside = qfx("verify", "project", "--engines", "sim,onnx", "--json", "-", cwd=home)
     assert json.loads(beside.stdout) == report and "sim = onnx" in beside.stderr
-
-
-@pytest.mark.parametrize(
-    ("given", "wanted"),
-    [
-        (["verify", "p", "--json"], ["verify", "p", "--json", "-"]),
-        (["verify", "--json", "p"], ["verify", "--json", "-", "p"]),
-        (["verify", "p", "--json", "--quiet"], ["verify", "p", "--json", "-", "--quiet"]),
-        (["verify", "p", "--json", "a.json"], ["verify", "p", "--json", "a.json"]),
-        (["verify", "p", "--json", "-"], ["verify", "p", "--json", "-"]),
-        (["verify", "p", "--json=a"], ["verify", "p", "--json=a"]),
-    ],
-)
-def test_json_without_a_file_name_is_standard_output(given: list[str], wanted: list[str]) -> None:
-    assert with_json_target(given) == wanted
 
 
 def test_a_mismatch_is_exit_code_1(home: Path, tmp_path: Path) -> None:
@@ -277,9 +272,9 @@ def _heed_interrupts() -> None:
 def test_an_interrupted_export_leaves_nothing(home: Path, tmp_path: Path, number: signal.Signals) -> None:
     """The process is stopped while the project is half-written; the factory's module has the writing wait."""
     waiting = (home / "models.py").read_text() + (
-        "\nimport time\nfrom pathlib import Path\nimport qfx.project\n"
+        "\nimport time\nfrom pathlib import Path\nimport qfx.project.write\n"
         "def _wait(*_):\n    Path('started').touch()\n    time.sleep(60)\n"
-        "qfx.project._write_graph = _wait\n"
+        "qfx.project.write._write_graph = _wait\n"
     )
     (tmp_path / "models.py").write_text(waiting)
     command = [

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from qfx import demo
+from qfx.cli import demo
+from qfx.cli.demo import clear_run, formats, results_table, run_demo
 from qfx.conversion import calibrate
-from qfx.demo import clear_run, formats, results_table, run_demo
-from qfx.errors import EngineUnavailable, ProjectError
+from qfx.errors import ProjectError, ToolMissingError
 from qfx.frontend import lower
 from qfx.models.digits import DigitsConfig, DigitsNet
 from qfx.project import load_project
@@ -139,7 +139,7 @@ def test_a_link_or_a_file_is_not_cleared(tmp_path: Path) -> None:
 
 def test_missing_tools_stop_it_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(EngineUnavailable, match="'no-such-compiler' is not on PATH"):
+    with pytest.raises(ToolMissingError, match="'no-such-compiler' is not on PATH"):
         run_demo(tmp_path / "demo")
     assert list(tmp_path.iterdir()) == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,11 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from qfx.cli import app
+from qfx import errors
+from qfx.cli.app import app
+from qfx.cli.exit_codes import exit_code
+from qfx.export.hls.design import design
+from qfx.export.schedule import schedule
 from tests.error_models import Net, Uncalibrated, unverified
 
 EXPORT = ("export", "error_models:net", "--weights", "net.pt", "--sample", "x.npy", "--out", "out")
@@ -193,6 +198,25 @@ def linked(project: Path) -> None:
     (project / "golden/inputs.npy").symlink_to(project.parent.absolute() / "x.npy")
 
 
+def test_an_export_designs_and_schedules_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The accelerator that was found is the one that is written."""
+    done: list[str] = []
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            done.append(function.__name__)
+            return function(*given)
+
+        return call
+
+    monkeypatch.setattr("qfx.export.accelerator.design", counted(design))
+    monkeypatch.setattr("qfx.export.hls.design.schedule", counted(schedule))
+    for folding in ("fastest", "plain"):
+        done.clear()
+        assert run(*exporting(out=folding), "--folding", folding).exit_code == 0
+        assert done == ["design", "schedule"]
+
+
 @pytest.mark.parametrize("command", ["verify", "info", "simulate"])
 @pytest.mark.parametrize(
     ("spoil", "message"),
@@ -257,8 +281,8 @@ def test_a_full_disk_while_results_are_written(home: Path, monkeypatch: pytest.M
 def test_an_interrupted_export(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `test_cli.py` has it with signals, here at every write of the export."""
     before = files()
-    steps = ("write_codes", "_record_torch", "_write_graph")
-    for writer in (*(f"qfx.project.{step}" for step in steps), "qfx.export.hls.project.write_hls"):
+    steps = ("golden.write_codes", "write._record_torch", "write._write_graph")
+    for writer in (*(f"qfx.project.{step}" for step in steps), "qfx.project.write.write_hls"):
         with monkeypatch.context() as patch:
             patch.setattr(writer, _interrupt)
             assert refused(*exporting(), code=130) == "interrupted"
@@ -267,3 +291,28 @@ def test_an_interrupted_export(home: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def _interrupt(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "code"),
+    [
+        (errors.InputError, ValueError, 2),
+        (errors.FormatError, errors.InputError, 2),
+        (errors.ConfigError, errors.InputError, 2),
+        (errors.ConversionError, errors.ModelError, 2),
+        (errors.QuantizationError, errors.ModelError, 2),
+        (errors.LoweringError, errors.ModelError, 2),
+        (errors.GraphError, errors.ModelError, 2),
+        (errors.ExactnessError, errors.ModelError, 2),
+        (errors.ExportError, errors.QfxError, 2),
+        (errors.ProjectError, OSError, 2),
+        (errors.TrainingError, errors.QfxError, 2),
+        (errors.ToolMissingError, errors.QfxError, 3),
+    ],
+)
+def test_the_tree(kind: type[errors.QfxError], base: type[Exception], code: int) -> None:
+    """Whoever catches what Python raises for such a mistake catches this, too; the message stays whole."""
+    error = kind("what is wrong: 3 of 4")
+    assert isinstance(error, base) and isinstance(error, errors.QfxError) and f"── {kind.__name__}" in str(errors.__doc__)
+    assert (str(error), error.args, exit_code(error)) == ("what is wrong: 3 of 4", ("what is wrong: 3 of 4",), code)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

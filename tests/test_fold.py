@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from qfx.errors import ExportError
+from qfx.export.accelerator import with_folding
 from qfx.export.cost import total
 from qfx.export.fold import SHARES, Search
 from qfx.export.hls.board import load_board
@@ -36,7 +37,7 @@ def test_the_fastest_folding_fits_and_is_bit_exact(tmp_path: Path) -> None:
     cycles = {node.name: node_cycles(GRAPH, node, found.folding[node.name]) for node in GRAPH.nodes}
     assert found.interval == max(cycles.values()) == cycles[found.bottleneck]
     inputs = frames(GRAPH, 3)
-    write_project(GRAPH, tmp_path / "p", inputs, folding=found.folding, allow_unverified_modes=True)
+    write_project(with_folding(GRAPH, BOARD, found.folding), tmp_path / "p", inputs, allow_unverified_modes=True)
     assert_equal(GRAPH, CSimulator(tmp_path / "p", optimize="-O0").run(inputs), inputs)
     assert set(Simulator(GRAPH).run(inputs)) == set(GRAPH.activations())
 

@@ -17,16 +17,16 @@ from torch import Tensor, nn
 
 import qfx.nn as qnn
 from qfx import host
-from qfx.errors import GraphError, LoweringError, UsageError
+from qfx.cli.simulate import SimulateOptions, simulate_project
+from qfx.engines.torch_engine import TorchEngine
+from qfx.errors import GraphError, InputError, LoweringError
 from qfx.fixed import FixedType
 from qfx.frontend import lower
 from qfx.ir import Graph, GraphBuilder, HostStep, load_graph, save_graph
-from qfx.manifest import read_manifest
 from qfx.ops import ReLU
-from qfx.project import load_project, write_project
+from qfx.project import load_project, verify, write_project
+from qfx.project.manifest import read_manifest
 from qfx.sim import Simulator
-from qfx.verify import verify
-from qfx.verify.torch_engine import TorchEngine
 from tests.test_cli import MODELS, qfx
 from tests.user_models import classifier
 
@@ -168,14 +168,12 @@ def test_from_export_to_probabilities(tmp_path: Path) -> None:
 
 
 def test_several_results_take_an_archive(tmp_path: Path) -> None:
-    from qfx.commands import simulate_project
-
     codes = np.array([[1, 2, 3, 4, 5]])
     write_project(lower(Ending(lambda x: x.topk(2)), (5,)), tmp_path / "p", codes)
     np.save(tmp_path / "x.npy", codes)
-    with pytest.raises(UsageError, match=r"2 outputs, topk.values, topk.indices; give --out a name that ends in .npz"):
-        simulate_project(tmp_path / "p", tmp_path / "x.npy", tmp_path / "y.npy", "sim", 0, host=True, quiet=True)
-    simulate_project(tmp_path / "p", tmp_path / "x.npy", tmp_path / "y.npz", "sim", 0, host=True, quiet=True)
+    with pytest.raises(InputError, match=r"2 outputs, topk.values, topk.indices; give --out a name that ends in .npz"):
+        simulate_project(tmp_path / "p", SimulateOptions(tmp_path / "x.npy", tmp_path / "y.npy", host=True, quiet=True))
+    simulate_project(tmp_path / "p", SimulateOptions(tmp_path / "x.npy", tmp_path / "y.npz", host=True, quiet=True))
     with np.load(tmp_path / "y.npz") as found:
         assert found["topk.values"].tolist() == [[-0.125, -0.25]] and found["topk.indices"].tolist() == [[0, 1]]
 

@@ -10,18 +10,17 @@ import onnx
 import onnxruntime
 import pytest
 
+from qfx.engines.onnx_engine import OnnxEngine
 from qfx.errors import ExactnessError, ExportError
 from qfx.export.onnx import OPSET, expose, onnx_model
 from qfx.export.onnx_merge import runs
-from qfx.fixed import FixedType, IntArray, Rounding
-from qfx.golden import code_dtype
+from qfx.fixed import FixedType, IntArray, Rounding, code_dtype
 from qfx.ir import Graph, GraphBuilder
 from qfx.ops import Affine, Conv2d, Linear, ReLU, Requantize
 from qfx.ops.onnx_conv import limb_widths
 from qfx.ops.onnx_form import OnnxForm
 from qfx.ops.sampling import constant, corner_codes, random_codes
 from qfx.sim import Simulator
-from qfx.verify.onnx_engine import OnnxEngine
 from tests.networks import residual_network
 from tests.random_choices import Seeded
 from tests.random_networks import random_graph, random_inputs

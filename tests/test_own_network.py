@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from qfx.nn import Model
-from qfx.project import Project, load_project, write_project
-from qfx.verify import verify
+from qfx.project import Project, load_project, verify, write_project
 
 EXAMPLE = Path(__file__).parents[1] / "examples/own_network.py"
 

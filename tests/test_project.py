@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qfx.errors import ExportError, ProjectError, UsageError
-from qfx.fixed import FixedType
-from qfx.golden import RECORDED, code_dtype, read_codes, recorded_samples, write_codes
+from qfx.errors import ExportError, InputError, ProjectError
+from qfx.files import file_hash
+from qfx.fixed import FixedType, code_dtype
 from qfx.ops.sampling import random_codes
-from qfx.project import file_hash, is_project, load_project, write_project
+from qfx.project import is_project, load_project, write_project
+from qfx.project.golden import RECORDED, read_codes, recorded_samples, write_codes
 from qfx.sim import Simulator
 from tests.networks import residual_network
 
@@ -98,7 +99,7 @@ def test_an_interrupted_export_leaves_nothing(tmp_path: Path, monkeypatch: pytes
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("qfx.export.hls.project.write_hls", fail)
+    monkeypatch.setattr("qfx.project.write.write_hls", fail)
     with pytest.raises(type(error)):
         write_project(GRAPH, tmp_path / "a" / "net", IMAGES)
     assert list(tmp_path.iterdir()) == []
@@ -120,7 +121,7 @@ def test_outputs_that_are_refused(tmp_path: Path, outputs: list[str], message: s
 
 
 def test_inputs_have_to_fit(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=re.escape("input 'x' has codes from 16 to 16, outside 0..15 of ap_ufixed<4, 2>")):
+    with pytest.raises(InputError, match=re.escape("input 'x' has codes from 16 to 16, outside 0..15 of ap_ufixed<4, 2>")):
         write_project(GRAPH, tmp_path / "net", np.full((2, 2, 5, 6), 16))
     assert list(tmp_path.iterdir()) == []
 
@@ -187,7 +188,9 @@ def test_another_version_is_refused(path: Path) -> None:
 )
 def test_a_field_of_the_wrong_kind_is_named(path: Path, field: str, value: object) -> None:
     edit_manifest(path, **{field: value})
-    with pytest.raises(ProjectError, match=f"field '{field}' is missing or of the wrong kind; the project was altered"):
+    with pytest.raises(
+        ProjectError, match=rf"field '{field}(\[0\]|\.graph\.json)?' is missing or of the wrong kind; the project was altered"
+    ):
         load_project(path)
 
 
@@ -237,19 +240,19 @@ def test_codes_are_written_narrow_and_complete(tmp_path: Path) -> None:
 
 def test_files_of_codes_that_cannot_be_read(tmp_path: Path) -> None:
     file = tmp_path / "codes.npy"
-    with pytest.raises(UsageError, match=r"codes.npy cannot be read: No such file or directory"):
+    with pytest.raises(InputError, match=r"codes.npy cannot be read: No such file or directory"):
         read_codes(file)
     for content in (b"", b"hello", b"\x93NUMPY\x01\x00", b"PK\x03\x04broken"):
         file.write_bytes(content)
-        with pytest.raises(UsageError, match=r"codes.npy is no NumPy .npy file of numbers"):
+        with pytest.raises(InputError, match=r"codes.npy is no NumPy .npy file of numbers"):
             read_codes(file)
     np.save(file, np.array([{}]), allow_pickle=True)
-    with pytest.raises(UsageError, match=r"codes.npy is no NumPy .npy file of numbers: .*allow_pickle"):
+    with pytest.raises(InputError, match=r"codes.npy is no NumPy .npy file of numbers: .*allow_pickle"):
         read_codes(file)
     np.save(file, np.zeros(3))
-    with pytest.raises(UsageError, match=r"codes.npy holds float64; integer codes are wanted"):
+    with pytest.raises(InputError, match=r"codes.npy holds float64; integer codes are wanted"):
         read_codes(file)
     with file.open("wb") as stream:
         np.savez(stream, a=np.zeros(3))
-    with pytest.raises(UsageError, match=r"codes.npy is an archive of arrays; give one .npy file"):
+    with pytest.raises(InputError, match=r"codes.npy is an archive of arrays; give one .npy file"):
         read_codes(file)

@@ -8,7 +8,7 @@ from torch import nn
 
 import qfx.nn as qnn
 from qfx.conversion import calibrate
-from qfx.errors import UsageError
+from qfx.errors import InputError
 from qfx.ops.base import signed_digits
 from qfx.quant import Quantizer, QuantSpec, quantizers
 from qfx.training import (
@@ -178,7 +178,7 @@ def test_a_narrower_stage_keeps_the_range() -> None:
 
 @pytest.mark.parametrize("stages", [[], [Stage(Recipe(1), extra_bits=1)], [Stage(Recipe(1), extra_digits=None)]])
 def test_stages_that_end_elsewhere_are_refused(stages: list[Stage]) -> None:
-    with pytest.raises(UsageError, match="the last stage has to end with the formats wanted"):
+    with pytest.raises(InputError, match="the last stage has to end with the formats wanted"):
         fit_stages(small(), Blobs(), stages)
 
 
@@ -217,7 +217,7 @@ def test_statistics_are_taken_anew() -> None:
     torch.testing.assert_close(norm.running_mean, means.mean(0))
     assert norm.momentum == 0.1 and not model.training and len(entering) == 8
     assert reestimate_statistics(nn.Sequential(qnn.Linear(2, 2)), data) == 0
-    with pytest.raises(UsageError, match="no batches to take statistics from"):
+    with pytest.raises(InputError, match="no batches to take statistics from"):
         reestimate_statistics(model, [])
 
 

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from qfx.errors import LoweringError, ProjectError, UsageError
+from qfx.errors import InputError, LoweringError, ProjectError
 from qfx.fixed import FixedType, IntArray
 from qfx.frontend import lower
-from qfx.golden import RECORDED, read_archive, recorded_samples, write_archive
-from qfx.project import load_project, write_project
+from qfx.project import load_project, verify, write_project
+from qfx.project.golden import RECORDED, read_archive, recorded_samples, write_archive
+from qfx.project.verification import choose_samples
 from qfx.sim import Simulator, simulate
-from qfx.verify import verify
-from qfx.verify.run import choose_samples
 from tests.test_cli import MODELS, qfx
 from tests.user_models import net, pair
 
@@ -68,7 +67,7 @@ def test_what_is_written(path: Path) -> None:
     wanted = Simulator(GRAPH).run(SAMPLES)
     for name, codes in (project.samples | read_archive(path / "golden/outputs.npz")).items():
         np.testing.assert_array_equal(codes, wanted[name])
-    with pytest.raises(UsageError, match="the network has 2 inputs; take the recorded codes of each from `samples`"):
+    with pytest.raises(InputError, match="the network has 2 inputs; take the recorded codes of each from `samples`"):
         _ = project.inputs
 
 
@@ -151,18 +150,18 @@ def test_random_samples(path: Path) -> None:
     ],
 )
 def test_inputs_that_do_not_fit(path: Path, tmp_path: Path, inputs: dict[str, IntArray], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(InputError, match=message):
         verify(load_project(path), inputs=inputs)
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(InputError, match=message):
         write_project(GRAPH, tmp_path / "new", inputs)
 
 
 def test_different_numbers_of_samples_are_not_simulated() -> None:
     inputs = SAMPLES | {"side": SAMPLES["side"][:9]}
     message = "the inputs hold different numbers of samples: 110 of 'image', 9 of 'side'"
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(InputError, match=message):
         Simulator(GRAPH).run(inputs)
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(InputError, match=message):
         list(simulate(GRAPH, inputs, chunk=5))
 
 
@@ -182,17 +181,17 @@ def test_an_archive_takes_every_name(tmp_path: Path) -> None:
 
 def test_files_that_are_no_archive_of_codes(tmp_path: Path) -> None:
     file = tmp_path / "x.npz"
-    with pytest.raises(UsageError, match=r"x.npz cannot be read: No such file or directory"):
+    with pytest.raises(InputError, match=r"x.npz cannot be read: No such file or directory"):
         read_archive(file)
     file.write_bytes(b"no archive")
-    with pytest.raises(UsageError, match=r"x.npz is no NumPy .npz archive of numbers: "):
+    with pytest.raises(InputError, match=r"x.npz is no NumPy .npz archive of numbers: "):
         read_archive(file)
     with file.open("wb") as stream:
         np.save(stream, np.arange(3))
-    with pytest.raises(UsageError, match=r"x.npz is one array; an .npz archive holds the codes by name"):
+    with pytest.raises(InputError, match=r"x.npz is one array; an .npz archive holds the codes by name"):
         read_archive(file)
     np.savez(file, a=np.arange(3), b=np.ones(3))
-    with pytest.raises(UsageError, match=r"x.npz: 'b' holds float64; integer codes are wanted"):
+    with pytest.raises(InputError, match=r"x.npz: 'b' holds float64; integer codes are wanted"):
         read_archive(file)
 
 

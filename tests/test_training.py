@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 import qfx.nn as qnn
 from qfx.conversion import calibrate
-from qfx.errors import EngineUnavailable, UsageError
+from qfx.engines.torch_engine import TorchEngine
+from qfx.errors import InputError, ToolMissingError, TrainingError
 from qfx.fixed import FixedType
 from qfx.models import DigitsConfig, DigitsNet, ResNet8
 from qfx.models.cifar import CifarConfig
@@ -22,7 +23,6 @@ from qfx.sim.engine import Simulator
 from qfx.training import BinaryPointFreezer, OscillationFreezer, Recipe, accuracy, fit, parameter_groups
 from qfx.training.digits import ShiftedBatches, load_digits, train_arms
 from qfx.training.loop import train_step
-from qfx.verify.torch_engine import TorchEngine
 
 S8 = FixedType(True, 8, 5)
 
@@ -128,12 +128,12 @@ def test_fit_without_freezing() -> None:
 
 def test_fit_errors() -> None:
     model, data = small(), Blobs()
-    with pytest.raises(UsageError, match="nothing to train on: 0 epochs of 6 batches"):
+    with pytest.raises(InputError, match="nothing to train on: 0 epochs of 6 batches"):
         fit(model, data, Recipe(0))
     set_enabled(model, False)
     with torch.no_grad():
         model.get_parameter("4.weight").fill_(float("nan"))
-    with pytest.raises(UsageError, match="the loss is no longer finite; lower the learning rate"):
+    with pytest.raises(TrainingError, match="the loss is no longer finite; lower the learning rate"):
         fit(model, data, Recipe(1))
 
 
@@ -165,7 +165,7 @@ def test_digits_need_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ImportError(name)
 
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(EngineUnavailable, match=r"pip install 'qfx\[demo\]'"):
+    with pytest.raises(ToolMissingError, match=r"pip install 'qfx\[demo\]'"):
         load_digits()
 
 

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from qfx import nn as qnn
 from qfx.conversion import calibrate
-from qfx.errors import EngineUnavailable, QuantizationError
+from qfx.errors import QuantizationError, ToolMissingError
 from qfx.fixed import FixedType
 from qfx.quant import Quantizer, QuantSpec, quantizers, set_enabled
 from qfx.training.watch import CsvWriter, JsonLinesWriter, Row, TensorBoardWriter, Watcher
@@ -210,7 +210,7 @@ def test_tensorboard_is_an_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         raise ImportError(name)
 
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(EngineUnavailable, match=r"pip install 'qfx\[tensorboard\]'"):
+    with pytest.raises(ToolMissingError, match=r"pip install 'qfx\[tensorboard\]'"):
         TensorBoardWriter(tmp_path)
 
 

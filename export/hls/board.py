@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib.resources
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 from qfx.errors import ExportError
+from qfx.records import read_json, record_of
 
 CLOSE = 1e-4
 """Two clocks are one if they differ by less than this part: 187.5 and 187.4999."""
@@ -57,6 +56,35 @@ class Board:
         return nearest
 
 
+@dataclass(frozen=True)
+class _Memory:
+    clock_mhz: float
+    bus_bits: int
+
+
+@dataclass(frozen=True)
+class _Pl0:
+    reference_mhz: float
+    multiplier: int
+    divider: int
+    divisors: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What is read of `board.json`."""
+
+    name: str
+    title: str
+    part: str
+    clock_mhz: float
+    clock_uncertainty: str
+    axi_port_bits: int
+    resources: dict[str, int]
+    pl0: _Pl0
+    memory: _Memory
+
+
 def board_names() -> list[str]:
     """Every folder of `boards/` that holds a board."""
     boards = importlib.resources.files("qfx") / "boards"
@@ -71,18 +99,23 @@ def load_board(name: str) -> Board:
     """
     if name not in board_names():
         raise ExportError(f"there is no board {name!r}; known: {', '.join(board_names())}")
-    file = importlib.resources.files("qfx") / "boards" / name / "board.json"
-    facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    memory = facts["memory"]
+    file = Path(str(importlib.resources.files("qfx"))) / "boards" / name / "board.json"
+    facts = record_of(read_json(file), _Facts, file)
     return Board(
-        clocks_mhz=_clocks(facts["pl0"]),
-        memory_mb_s=round(2 * memory["clock_mhz"] * memory["bus_bits"] / 8, 1),  # two words a clock
-        **{key: facts[key] for key in ("name", "title", "part", "clock_mhz", "clock_uncertainty", "axi_port_bits", "resources")},
+        clocks_mhz=_clocks(facts.pl0),
+        memory_mb_s=round(2 * facts.memory.clock_mhz * facts.memory.bus_bits / 8, 1),  # two words a clock
+        name=facts.name,
+        title=facts.title,
+        part=facts.part,
+        clock_mhz=facts.clock_mhz,
+        clock_uncertainty=facts.clock_uncertainty,
+        axi_port_bits=facts.axi_port_bits,
+        resources=facts.resources,
     )
 
 
-def _clocks(pl0: Mapping[str, Any]) -> tuple[float, ...]:
+def _clocks(pl0: _Pl0) -> tuple[float, ...]:
     """reference * multiplier / divider / n for the divisors n from first to last; the PLL to the kilohertz."""
-    pll_mhz = round(pl0["reference_mhz"] * pl0["multiplier"] / pl0["divider"], 3)
-    first, last = pl0["divisors"]
+    pll_mhz = round(pl0.reference_mhz * pl0.multiplier / pl0.divider, 3)
+    first, last = pl0.divisors
     return tuple(round(pll_mhz / n, 6) for n in range(last, first - 1, -1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qfx.errors import EngineUnavailable, ProjectError
+from qfx.errors import ProjectError, ToolMissingError
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -44,19 +44,20 @@ class Source:
         return Violation(rule, self.file, node.start_point[0] + 1, message)
 
 
-def parse_project(hls: Path) -> list[Source]:
+def parse_project(hls: Path | str) -> list[Source]:
     """Every source of the accelerator: all of `hls/` and `hls/kernels/` but the testbench.
 
     Raises:
-        EngineUnavailable: tree-sitter is not installed.
+        ToolMissingError: tree-sitter is not installed.
         ProjectError: there is no C++ in the folder.
     """
     try:
         import tree_sitter
         import tree_sitter_cpp
     except ImportError as error:
-        raise EngineUnavailable(f"checking C++ needs tree-sitter ({error}); pip install 'qfx[validate]'") from error
+        raise ToolMissingError(f"checking C++ needs tree-sitter ({error}); pip install 'qfx[validate]'") from error
     parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_cpp.language()))
+    hls = Path(hls)
     files = [*hls.glob("*.hpp"), *hls.glob("*.cpp"), *(hls / "kernels").glob("*.hpp")]
     files = [file for file in sorted(files) if file.name != "testbench.cpp"]
     if not files:

@@ -59,7 +59,8 @@ def design_hash(files: Mapping[str, str]) -> int:
     return int(hashlib.sha256("".join(lines).encode()).hexdigest()[:16], 16)
 
 
-def project_hash(hls: Path) -> int:
+def project_hash(hls: Path | str) -> int:
     """The hash of the `hls/` folder as it lies there; whatever the vendor's tools have left in it does not count."""
+    hls = Path(hls)
     names = (path.relative_to(hls).as_posix() for path in (*hls.glob("*"), *hls.glob("kernels/*")) if path.is_file())
     return design_hash({name: (hls / name).read_bytes().decode() for name in built_from(names)})

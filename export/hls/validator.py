@@ -15,11 +15,11 @@ from qfx.export.hls.rules_pragma import pragmas
 __all__ = ["Multiplication", "Violation", "multiplications", "validate"]
 
 
-def validate(hls: Path) -> list[Violation]:
+def validate(hls: Path | str) -> list[Violation]:
     """Every violation in the `hls/` folder of a project, by file and line; the testbench is left out.
 
     Raises:
-        EngineUnavailable: tree-sitter is not installed.
+        ToolMissingError: tree-sitter is not installed.
         ProjectError: there is no C++ in the folder.
     """
     sources = parse_project(hls)
@@ -28,11 +28,11 @@ def validate(hls: Path) -> list[Violation]:
     return sorted(set(found), key=lambda violation: (violation.file, violation.line, violation.rule, violation.message))
 
 
-def multiplications(hls: Path) -> dict[str, list[Multiplication]]:
+def multiplications(hls: Path | str) -> dict[str, list[Multiplication]]:
     """Per stage, by the name of its layer: the multiplications in the C++ that it runs; index arithmetic included.
 
     Raises:
-        EngineUnavailable: tree-sitter is not installed.
+        ToolMissingError: tree-sitter is not installed.
         ProjectError: there is no C++ in the folder.
     """
     return stage_multiplications(parse_project(hls))

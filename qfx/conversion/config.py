@@ -128,6 +128,8 @@ def _checked(where: str, known: Mapping[str, Check], given: Any) -> dict[str, An
             raise ConfigError(f"{where}: there is no key {key!r}; the keys are {', '.join(known)}")
         try:
             result[key] = known[key](value)
+        except ConfigError:
+            raise
         except ValueError as error:
             raise ConfigError(f"{where}: {key} = {value!r}, but {error}") from error
     return result
@@ -309,10 +311,10 @@ class ConvertConfig(Formats):
         try:
             table = toml.loads(Path(file).read_text(encoding="utf-8"))
             return cls(**_checked("the configuration", _CONFIG, table))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{file} cannot be read as TOML: {error}") from error
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from error
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{file} cannot be read as TOML: {error}") from error
 
     def formats(self, name: str, layer: str, end: bool = False) -> Formats:
         """The settings of one layer.

@@ -68,7 +68,7 @@ def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample:
     Raises:
         ConversionError: what has no fixed-point twin, all of it, by name and with what to do; or a sample that does not fit.
         ConfigError: a wrong configuration.
-        UsageError: a sample of real values where raw integers are read.
+        InputError: a sample of real values where raw integers are read.
         LoweringError: the model cannot be traced.
         ExactnessError: widths beyond what torch computes exactly.
     """

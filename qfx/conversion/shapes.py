@@ -9,7 +9,7 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
 from qfx.conversion.values import Shape
-from qfx.errors import ConversionError
+from qfx.errors import ConversionError, QfxError
 
 
 class _Recorder(fx.Interpreter):
@@ -40,6 +40,8 @@ def record(module: fx.GraphModule, model: nn.Module, sample: tuple[Tensor, ...])
         with torch.no_grad():
             returned = model(*(part.clone() for part in sample))
             recorder.run(*sample)
+    except QfxError:
+        raise
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         shapes = ", ".join(str(list(part.shape)) for part in sample)
         raise ConversionError(f"the float model fails on the sample of {shapes}: {str(error).splitlines()[0]}") from error

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from torch import fx, nn
 
-from qfx.errors import LoweringError, QuantizationError
+from qfx.errors import LoweringError, QfxError, QuantizationError
 from qfx.fixed import FixedType
 from qfx.frontend.calls.heads import Head
 from qfx.frontend.calls.parts import Part
@@ -164,6 +164,8 @@ class _Lowering:
             if isinstance(self.trace.layer(node), Leaf):
                 raise
             raise LoweringError(f"{self._describe(node)}: {error}") from error
+        except QfxError:
+            raise
         except (TypeError, IndexError, ValueError, AttributeError, ZeroDivisionError) as error:
             raise LoweringError(f"{self._describe(node)}: arguments that have no fixed-point form ({error})") from error
         self.suffixes[node] = scope.suffixes

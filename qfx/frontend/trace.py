@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from qfx.errors import LoweringError
+from qfx.errors import LoweringError, QfxError
 from qfx.frontend.in_place import read_again
 from qfx.frontend.leaf import Leaf
 from qfx.quant import Quantizer
@@ -68,6 +68,8 @@ def trace(model: nn.Module) -> Trace:
     model.eval()
     try:
         graph = tracer.trace(model)
+    except QfxError:
+        raise
     except (RuntimeError, TypeError, ValueError, AttributeError, NameError) as error:
         raise LoweringError(
             f"{type(model).__name__} cannot be traced at {_failing_line(error)}: {error}; "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from qfx import notebook
 from qfx.errors import GraphError, QfxError
 from qfx.fixed import FixedType, IntArray
 from qfx.ir.host import HostStep
@@ -32,7 +33,7 @@ class Node:
     source: str = ""
 
 
-@dataclass
+@dataclass(repr=False)
 class Graph:
     """A network on integers.
 
@@ -51,6 +52,17 @@ class Graph:
     inputs: list[str] = field(default_factory=list[str])
     outputs: list[str] = field(default_factory=list[str])
     host: list[HostStep] = field(default_factory=list[HostStep])
+
+    def __repr__(self) -> str:
+        ends = (", ".join(str(self.values.get(name, name)) for name in names) for names in (self.inputs, self.outputs))
+        return f"Graph({self.name!r}, {len(self.nodes)} nodes: {' -> '.join(ends)})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a row per value that is read or computed."""
+        kinds = {node.name: node.op.kind for node in self.nodes}
+        shown = [self.values[name] for name in self.activations()]
+        rows = [(value.name, kinds.get(value.name, "input"), value.type.ap_name, list(value.shape)) for value in shown]
+        return notebook.table(repr(self), ("value", "op", "format", "shape"), rows)
 
     def operands(self, node: Node) -> tuple[Value, ...]:
         """The operand values of `node`, in order."""

@@ -21,9 +21,9 @@ VERSION = 1
 """Version of the file format; raised when a reader of the old one would misread the new one."""
 
 
-def save_graph(graph: Graph, folder: Path) -> tuple[Path, Path]:
+def save_graph(graph: Graph, folder: Path | str) -> tuple[Path, Path]:
     """Write `graph.json` and `graph.npz` into `folder`; returns their paths."""
-    json_path, npz_path = folder / "graph.json", folder / "graph.npz"
+    json_path, npz_path = Path(folder, "graph.json"), Path(folder, "graph.npz")
     constants = {value.name: value.codes for value in graph.values.values() if value.constant is not None}
     document = {
         "version": VERSION,
@@ -53,13 +53,13 @@ def save_graph(graph: Graph, folder: Path) -> tuple[Path, Path]:
     return json_path, npz_path
 
 
-def load_graph(folder: Path) -> Graph:
+def load_graph(folder: Path | str) -> Graph:
     """Read and verify the graph that `save_graph` wrote into `folder`.
 
     Raises:
         GraphError: a file is missing, truncated, of another version, or describes no valid graph.
     """
-    json_path, npz_path = folder / "graph.json", folder / "graph.npz"
+    json_path, npz_path = Path(folder, "graph.json"), Path(folder, "graph.npz")
     for path in (json_path, npz_path):
         if not path.is_file():
             raise GraphError(f"no graph in {folder}: {path.name} is missing; export the project again")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from qfx import ops
-from qfx.errors import QuantizationError, UsageError
+from qfx.errors import InputError, QuantizationError
 from qfx.fixed import FixedType
 from qfx.frontend.leaf import InputLeaf
 from qfx.frontend.scope import Scope
@@ -127,7 +127,7 @@ class QuantInput(InputLayer):
             return
         low, high = (float(bound) for bound in torch.aminmax(x)) if x.numel() else (0.0, 0.0)
         if low < self.raw.min_int or high > self.raw.max_int or (x.is_floating_point() and bool((x != x.floor()).any())):
-            raise UsageError(
+            raise InputError(
                 f"the input holds values from {low:g} to {high:g}; the model wants raw integers of {self.raw.ap_name}, "
                 f"{self.raw.min_int}..{self.raw.max_int} (normalisation is part of the model)"
             )

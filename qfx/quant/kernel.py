@@ -8,14 +8,13 @@ The kernel is used for float32 and float64 on the CPU, with as many threads as `
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import math
 import os
 import platform
-import secrets
 import shlex
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from qfx.cache import Cache, default_cache
+from qfx.errors import InputError
+from qfx.files import joint_hash
 from qfx.fixed import Overflow, Rounding
 from qfx.quant.khot import limits
 from qfx.quant.spec import QuantSpec
@@ -111,10 +113,8 @@ def library() -> ctypes.CDLL | None:
     if not _State.tried:
         _State.tried = True
         try:
-            path = _compiled()
-            _State.library = _declared(ctypes.CDLL(str(path)))
-            _State.message = str(path)
-        except (OSError, subprocess.SubprocessError) as error:
+            _State.library = _load()
+        except (OSError, subprocess.SubprocessError, InputError) as error:
             _State.message = f"torch computes the casts, since the kernel cannot be made: {error}"
     return _State.library
 
@@ -294,7 +294,7 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     return library
 
 
-def _compiled() -> Path:
+def _load() -> ctypes.CDLL:
     """The shared library, compiled unless the cache has it.
 
     Raises:
@@ -304,31 +304,30 @@ def _compiled() -> Path:
     compiler = _compiler()
     texts = [Path(__file__).with_name(name).read_bytes() for name in SOURCES]
     version = subprocess.run([*compiler, "--version"], capture_output=True, check=True).stdout
-    digest = hashlib.sha256()
-    for part in (*texts, version, repr((compiler, COMMON, FLAGS, _openmp())).encode(), _processor()):
-        digest.update(len(part).to_bytes(8, "big") + part)
-    folder = _cache() / "kernels"
-    path = folder / f"{digest.hexdigest()}.so"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _compile(compiler, path)
-    return path
+    key = joint_hash(*texts, version, repr((compiler, COMMON, FLAGS, _openmp())).encode(), _processor())
+    cache = Cache(default_cache())
+    with tempfile.TemporaryDirectory(prefix="qfx-kernel-") as folder:
+        path = cache.find(key)
+        if path is None:
+            made = Path(folder, "kernel.so")
+            _compile(compiler, made)
+            cache.store(key, made)
+            path = cache.find(key) or made
+        loaded = _declared(ctypes.CDLL(str(path)))
+        kept = path.parent != Path(folder)
+        _State.message = str(path) if kept else "compiled for this process; there is no place to keep it"
+        return loaded
 
 
 def _compile(compiler: list[str], path: Path) -> None:
-    new = path.with_name(f"{path.stem}.{secrets.token_hex(4)}.new")
     source = Path(__file__).with_name(SOURCES[0])
     error = ""
-    try:
-        for flags in FLAGS:
-            command = [*compiler, *COMMON, *flags, str(source), "-o", str(new), "-Wl,--as-needed", *_openmp(), "-lm"]
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-            if done.returncode == 0:
-                new.replace(path)
-                return
-            error = error or done.stderr.strip()[-500:]
-    finally:
-        new.unlink(missing_ok=True)
+    for flags in FLAGS:
+        command = [*compiler, *COMMON, *flags, str(source), "-o", str(path), "-Wl,--as-needed", *_openmp(), "-lm"]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode == 0:
+            return
+        error = error or done.stderr.strip()[-500:]
     raise subprocess.SubprocessError(f"{shlex.join(compiler)} failed: {error}")
 
 
@@ -357,12 +356,6 @@ def _processor() -> bytes:
     lines = info.read_text().splitlines() if info.exists() else [platform.processor()]
     kept = {line for line in lines if line.startswith(("flags", "Features", "model name", "CPU part"))}
     return "\n".join([platform.machine(), *sorted(kept or lines[:1])]).encode()
-
-
-def _cache() -> Path:
-    """$QFX_CACHE, else `qfx` in $XDG_CACHE_HOME, else in `.cache` of the home directory; as for compiled simulations."""
-    named, standard = os.environ.get("QFX_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    return Path(named) if named else (Path(standard) if standard else Path.home() / ".cache") / "qfx"
 
 
 assert {mode.name for mode in Rounding} == set(ROUNDINGS), "kernel.c numbers the rounding modes"

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from qfx.conversion import calibrate
-from qfx.errors import EngineUnavailable
+from qfx.errors import ToolMissingError
 from qfx.models.digits import DigitsConfig, DigitsNet
 from qfx.quant import set_enabled
 from qfx.training.loop import Recipe, accuracy, fit
@@ -101,13 +101,13 @@ def load_digits(seed: int = 0) -> Digits:
     """scikit-learn's bundled digits; 1,437 to train on, 360 to test on.
 
     Raises:
-        EngineUnavailable: scikit-learn is not installed.
+        ToolMissingError: scikit-learn is not installed.
     """
     try:
         datasets: Any = importlib.import_module("sklearn.datasets")
         selection: Any = importlib.import_module("sklearn.model_selection")
     except ImportError as error:
-        raise EngineUnavailable("the digits come with scikit-learn, which is not installed; run pip install 'qfx[demo]'") from error
+        raise ToolMissingError("the digits come with scikit-learn, which is not installed; run pip install 'qfx[demo]'") from error
     images, labels = datasets.load_digits(return_X_y=True)
     images = images.reshape(-1, 1, 8, 8).astype(np.uint8)
     parts = selection.train_test_split(images, labels, test_size=360, stratify=labels, random_state=seed)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qfx.errors import UsageError
+from qfx.errors import InputError, TrainingError
 from qfx.training.freezing import BinaryPointFreezer
 from qfx.training.groups import FRAC_LR, parameter_groups
 from qfx.training.oscillation import OscillationFreezer
@@ -73,11 +73,12 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
         the freezer, for its counts of flips.
 
     Raises:
-        UsageError: no data, or a loss that is no longer finite.
+        InputError: no data.
+        TrainingError: a loss that is no longer finite.
     """
     steps = recipe.epochs * len(data)
     if steps == 0:
-        raise UsageError(f"nothing to train on: {recipe.epochs} epochs of {len(data)} batches")
+        raise InputError(f"nothing to train on: {recipe.epochs} epochs of {len(data)} batches")
     window = max(1, steps // 8)
     optimizer = torch.optim.AdamW(parameter_groups(model, recipe.lr, recipe.weight_decay, recipe.frac_lr))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _schedule(step, steps, len(data)))
@@ -100,7 +101,7 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
             elif recipe.freeze_early and step % window == 0:
                 freezer.freeze_settled()
         if losses and not bool(torch.stack(losses).isfinite().all()):  # once per epoch: an accelerator is not waited for
-            raise UsageError("the loss is no longer finite; lower the learning rate")
+            raise TrainingError("the loss is no longer finite; lower the learning rate")
         if progress is not None:
             progress(epoch + 1, recipe.epochs)
     if freeze_at >= 0 and steps - freeze_at < LEAST_STEPS:

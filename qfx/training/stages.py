@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from qfx.errors import UsageError
+from qfx.errors import InputError
 from qfx.quant import Quantizer, QuantSpec, quantizers
 from qfx.quant.spec import MAX_WIDTH
 from qfx.training.freezing import BinaryPointFreezer
@@ -45,10 +45,10 @@ def fit_stages(model: nn.Module, data: Batches, stages: Sequence[Stage], progres
         the freezer of the last stage.
 
     Raises:
-        UsageError: no stages, or a last one with extra bits or digits.
+        InputError: no stages, or a last one with extra bits or digits.
     """
     if not stages or (stages[-1].extra_bits, stages[-1].extra_digits) != (0, 0):
-        raise UsageError("the last stage has to end with the formats wanted: extra_bits=0 and extra_digits=0")
+        raise InputError("the last stage has to end with the formats wanted: extra_bits=0 and extra_digits=0")
     wanted = {path: quantizer.spec for path, quantizer in quantizers(model).items()}
     for stage in stages:
         for path, quantizer in quantizers(model).items():

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from qfx.errors import UsageError
+from qfx.errors import InputError
 from qfx.nn.batch_norm import BatchNorm1d, BatchNorm2d
 
 LEAST_STEPS = 100
@@ -27,7 +27,7 @@ def reestimate_statistics(model: nn.Module, batches: Iterable[tuple[Tensor, Tens
         the number of batches used; 0 for a model without batch normalisation.
 
     Raises:
-        UsageError: no batches.
+        InputError: no batches.
     """
     norms = [module for module in model.modules() if isinstance(module, BatchNorm1d | BatchNorm2d)]
     if not norms:
@@ -49,7 +49,7 @@ def reestimate_statistics(model: nn.Module, batches: Iterable[tuple[Tensor, Tens
                     if done == steps:
                         break
                 if done == before:
-                    raise UsageError("there are no batches to take statistics from")
+                    raise InputError("there are no batches to take statistics from")
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from qfx.errors import EngineUnavailable, QuantizationError
+from qfx.errors import QuantizationError, ToolMissingError
 from qfx.ops.base import signed_digits
 from qfx.quant import Quantizer, quantizers
 from qfx.quant.cast import integer_frac, quantize
@@ -266,7 +266,7 @@ class TensorBoardWriter:
         directory: of the run.
 
     Raises:
-        EngineUnavailable: TensorBoard is not installed.
+        ToolMissingError: TensorBoard is not installed.
     """
 
     COLUMNS = ("learned", "frac", "digits", "saturated", "underflowed", "flips")
@@ -275,7 +275,7 @@ class TensorBoardWriter:
         try:
             board: Any = importlib.import_module("torch.utils.tensorboard")
         except ImportError as error:
-            raise EngineUnavailable("TensorBoard is not installed; run pip install 'qfx[tensorboard]'") from error
+            raise ToolMissingError("TensorBoard is not installed; run pip install 'qfx[tensorboard]'") from error
         self._board: Any = board.SummaryWriter(str(directory))
 
     def write(self, rows: Sequence[Row]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from benchmarks import accelerator
 from benchmarks._depths import depth_difference
 from benchmarks.accelerator import NETWORKS, VARIANTS, judge, main, random_row, row, targets, wrong_cycles
-from qfx.errors import EngineUnavailable
+from qfx.errors import ToolMissingError
 from qfx.export.hls.choices import plain_folding
 from qfx.fixed import IntArray
 from qfx.ir import Graph
@@ -44,7 +44,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         patch.setattr(accelerator, "images", images)
         patch.setattr(accelerator, "network", network)
         patch.setattr(accelerator, "IMAGES", 4)
-        patch.setattr("qfx.project.check_modes", any_modes)  # it has a cast in an unusual mode
+        patch.setattr("qfx.project.write.check_modes", any_modes)  # it has a cast in an unusual mode
         patch.setattr("qfx.export.hls.project.check_modes", any_modes)
         judged = judge("ResNet20", "8-bit", tmp_path_factory.mktemp("accelerator") / "project")
         counts = Counts({("sums", "layer::head"): 1})
@@ -120,7 +120,7 @@ def test_the_command(
     assert main(["--networks", "ResNet20"]) == 1
 
     def missing(_: object) -> list[dict[str, Any]]:
-        raise EngineUnavailable("there is no yosys")
+        raise ToolMissingError("there is no yosys")
 
     monkeypatch.setattr(accelerator, "held_out_error", missing)
     assert main([]) == 3 and "error: there is no yosys" in capsys.readouterr().err

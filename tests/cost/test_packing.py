@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks._yosys import find_yosys
-from qfx.errors import EngineUnavailable, ExportError
+from qfx.errors import ExportError, ToolMissingError
 from qfx.export.cost import Packing, best_packing, check_packing
 from qfx.export.cost.packing import fits
 from qfx.export.hls.cpp_tree import parse_project
@@ -176,7 +176,7 @@ def test_the_kernel_keeps_the_coding_rules(tmp_path: Path) -> None:
 def test_the_rtl_takes_one_dsp() -> None:
     try:
         yosys = find_yosys()
-    except EngineUnavailable as error:
+    except ToolMissingError as error:
         pytest.skip(str(error))
     packings = [packing(x, low, high) for x, low, high in ((S8, -128, 127), (U8, -128, 127), (S4, -8, 7), (U4, -8, 7))]
     counts = yosys.synthesize(packings, "-nowidelut")

@@ -13,6 +13,8 @@ from torch.nn import functional
 
 import qfx.nn as qnn
 from qfx.conversion import calibrate
+from qfx.engines.onnx_engine import OnnxEngine
+from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import GraphError, LoweringError
 from qfx.export.onnx import onnx_model
 from qfx.fixed import FixedType
@@ -21,8 +23,6 @@ from qfx.ir import Graph
 from qfx.ops.sampling import corner_codes, random_codes
 from qfx.quant import QuantSpec
 from qfx.sim.engine import Simulator
-from qfx.verify.onnx_engine import OnnxEngine
-from qfx.verify.torch_engine import TorchEngine
 
 S6 = FixedType(True, 6, 3)
 U4 = FixedType(False, 4, -1)

@@ -18,6 +18,8 @@ import qfx
 import qfx.nn as qnn
 from qfx import host
 from qfx.conversion import calibrate
+from qfx.engines.onnx_engine import OnnxEngine
+from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import LoweringError
 from qfx.export.onnx import onnx_model
 from qfx.fixed import FixedType
@@ -29,8 +31,6 @@ from qfx.ir import Graph
 from qfx.ops.sampling import corner_codes, random_codes
 from qfx.quant import QuantSpec
 from qfx.sim.engine import Simulator
-from qfx.verify.onnx_engine import OnnxEngine
-from qfx.verify.torch_engine import TorchEngine
 from tests.frontend.layer_table import FUNCTIONS, HEADS, LAYERS, MODULES, REFUSED, Row
 
 PAGE = Path(__file__).parents[2] / "docs" / "layers.md"

@@ -13,13 +13,13 @@ from torch.nn import functional
 
 import qfx.nn as qnn
 from qfx.conversion import calibrate
-from qfx.errors import GraphError, LoweringError, QuantizationError, UsageError
+from qfx.engines.torch_engine import TorchEngine
+from qfx.errors import GraphError, InputError, LoweringError, QuantizationError
 from qfx.fixed import FixedType, IntArray
 from qfx.frontend import lower
 from qfx.ir import Graph
 from qfx.quant import Quantizer, QuantSpec, set_enabled
 from qfx.sim.engine import Simulator
-from qfx.verify.torch_engine import TorchEngine
 
 W = QuantSpec.weights
 S6 = FixedType(True, 6, 3)
@@ -319,7 +319,7 @@ def test_the_engine_knows_a_foreign_graph() -> None:
     graph = assert_agree(Given(lambda m, x: m.act(x), act=qnn.ReLU()), (4,))
     other = Given(lambda m, x: m.relu(x), relu=qnn.ReLU())
     calibrate(other, [torch.zeros(2, 4)])
-    with pytest.raises(UsageError, match=r"the torch model has no value 'act.*lowered from another model"):
+    with pytest.raises(InputError, match=r"the torch model has no value 'act.*lowered from another model"):
         TorchEngine(other, graph).run({"x": codes_for((4,), S6)})
 
 

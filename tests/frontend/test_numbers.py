@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import qfx.nn as qnn
+from qfx.engines.onnx_engine import OnnxEngine
+from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import LoweringError
 from qfx.export.onnx import onnx_model
 from qfx.fixed import FixedType
@@ -24,8 +26,6 @@ from qfx.ir import Graph
 from qfx.ops import Affine, Shift
 from qfx.ops.sampling import corner_codes, random_codes
 from qfx.sim import Simulator
-from qfx.verify.onnx_engine import OnnxEngine
-from qfx.verify.torch_engine import TorchEngine
 
 S6 = FixedType(True, 6, 3)
 Body = Callable[[Any], Any]

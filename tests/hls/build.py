@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from qfx.export.hls import write_hls
+from qfx.export.hls.board import load_board
+from qfx.export.hls.design import design
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding
 from qfx.ir import Graph, GraphBuilder, Value, save_graph
 from qfx.ops import (
@@ -131,8 +133,8 @@ def write_project(graph: Graph, folder: Path, golden: int = 3, axi_bits: int = 6
     save_graph(graph, folder)
     inputs = frames(graph, golden)
     outputs = Simulator(graph).run(inputs, frozenset(graph.outputs))
-    golden_codes = {"golden_inputs": inputs, "golden_outputs": outputs}
-    write_hls(graph, folder / "hls", **golden_codes, axi_bits=axi_bits, allow_unverified_modes=True)  # type: ignore[arg-type]
+    planned = design(graph, None, axi_bits)
+    write_hls(planned, folder / "hls", load_board("ultra96"), inputs, outputs, allow_unverified_modes=True)
     return folder
 
 

@@ -48,7 +48,7 @@ def write(graph: Graph, folder: Path, **options: object) -> list[Path]:
     inputs = frames(graph, 2)[graph.inputs[0]]
     outputs = np.zeros((2, *graph.values[graph.outputs[0]].shape), np.int64)
     arguments = {"golden_inputs": inputs, "golden_outputs": outputs} | options
-    return write_hls(graph, folder, **arguments)  # type: ignore[arg-type]
+    return write_hls(design(graph), folder, load_board("ultra96"), **arguments)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("name", "digits"), [("small.cpp", None), ("small_khot.cpp", 2)])
@@ -239,7 +239,7 @@ def test_products_too_wide_for_an_ap_int() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"golden_inputs": None}, "the testbench wants golden inputs: codes of 'x', at least one frame"),
+        ({"golden_inputs": {}}, "the testbench wants golden inputs: codes of 'x', at least one frame"),
         ({"golden_outputs": np.zeros((0, 2, 2, 2), np.int64)}, "the testbench wants golden outputs: codes of 'step0'"),
         ({"golden_outputs": np.zeros((2, 3), np.int64)}, r"golden outputs have shape \(2, 3\); 'step0' wants \(frames, 2, 2, 2\)"),
         ({"golden_outputs": np.zeros((1, 2, 2, 2), np.int64)}, "golden inputs have 2 frames, golden outputs 1"),

@@ -10,7 +10,9 @@ import pytest
 
 from qfx.errors import ExportError
 from qfx.export.hls import write_hls
+from qfx.export.hls.board import load_board
 from qfx.export.hls.choices import choices, plain_folding
+from qfx.export.hls.design import design
 from qfx.export.hls.folding import Fold
 from qfx.export.hls.kernels.window import Window, plan_ring
 from qfx.export.hls.validator import validate
@@ -41,7 +43,8 @@ def folded_project(graph: Graph, folding: dict[str, Fold], folder: Path) -> Path
     save_graph(graph, folder)
     inputs = frames(graph, 2)
     outputs = Simulator(graph).run(inputs, frozenset(graph.outputs))
-    write_hls(graph, folder / "hls", golden_inputs=inputs, golden_outputs=outputs, folding=folding, allow_unverified_modes=True)
+    board = load_board("ultra96")
+    write_hls(design(graph, folding), folder / "hls", board, inputs, outputs, allow_unverified_modes=True)
     return folder
 
 

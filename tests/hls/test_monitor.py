@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks._yosys import find_yosys
-from qfx.errors import EngineUnavailable
+from qfx.errors import ToolMissingError
 from qfx.export.hls.board import load_board
 from qfx.export.hls.design import design
 from qfx.export.hls.monitor import MAGIC, REGISTERS, built_from, design_hash, project_hash
@@ -115,7 +115,7 @@ def test_every_read_is_what_the_beats_say(name: str, mode: int, tmp_path: Path) 
 def test_a_synthesis_tool_takes_it(tmp_path: Path) -> None:
     try:
         yosys = find_yosys()
-    except EngineUnavailable as error:
+    except ToolMissingError as error:
         pytest.skip(str(error))
     (tmp_path / "monitor.v").write_text(rendered(GRAPHS["nine beats"])["monitor.v"])
     script = "read_verilog monitor.v; hierarchy -check -top net_monitor; proc; check -assert; stat"

@@ -15,6 +15,7 @@ import pytest
 
 from qfx.errors import ExportError
 from qfx.export.hls import write_hls
+from qfx.export.hls.board import load_board
 from qfx.export.hls.design import design
 from qfx.export.hls.modes import OVERFLOWS, ROUNDINGS
 from qfx.export.hls.selfcheck import casts_of, golden_codes
@@ -134,11 +135,11 @@ def test_which_modes_are_exported_unasked(rounding: Rounding, overflow: Overflow
         "net", image(S6, 2), (Requantize(replace(S6, width=4), rounding, overflow), []), (Requantize(S6, rounding, overflow), [])
     )
     inputs = frames(graph, 2)["x"]
-    arguments = {"golden_inputs": inputs, "golden_outputs": inputs}
+    arguments = (design(graph), tmp_path / "hls", load_board("ultra96"), inputs, inputs)
     if rounding in ROUNDINGS and overflow in OVERFLOWS:
-        write_hls(graph, tmp_path / "hls", **arguments)  # type: ignore[arg-type]
+        write_hls(*arguments)
     else:
         unknown = [mode.value for mode, known in ((rounding, ROUNDINGS), (overflow, OVERFLOWS)) if mode not in known]
         with pytest.raises(ExportError, match=rf"layer 'step0' \(and 1 more\) casts with {' and '.join(unknown)}, which has not"):
-            write_hls(graph, tmp_path / "hls", **arguments)  # type: ignore[arg-type]
+            write_hls(*arguments)
         assert not (tmp_path / "hls").exists()

@@ -11,6 +11,7 @@ import pytest
 
 from qfx.errors import ExportError, ProjectError
 from qfx.export.hls import write_hls
+from qfx.export.hls.board import load_board
 from qfx.export.hls.design import design
 from qfx.export.hls.validator import validate
 from qfx.ir import GraphBuilder
@@ -124,4 +125,4 @@ def test_golden_vectors_that_do_not_fit(options: dict[str, object], message: str
     inputs = frames(GRAPH, 2)
     arguments = {"golden_inputs": inputs, "golden_outputs": Simulator(GRAPH).run(inputs)} | options
     with pytest.raises(ExportError, match=message):
-        write_hls(GRAPH, tmp_path, **arguments)  # type: ignore[arg-type]
+        write_hls(design(GRAPH), tmp_path, load_board("ultra96"), **arguments)  # type: ignore[arg-type]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +22,9 @@ from qfx.fixed import IntArray
 from qfx.ir import Graph, GraphBuilder
 from qfx.models import ResNet8
 from qfx.ops import Add, ReLU, Requantize
-from qfx.project import load_project
+from qfx.project import load_project, verify
 from qfx.project import write_project as write_whole_project
 from qfx.sim.threaded import Deadlock, ThreadedSimulator, live_depths
-from qfx.verify import verify
 from tests.differential import network, together
 from tests.hls.build import S6, U4, assert_equal, chain, frames, gate, rows, several_ports, small_network, write_project
 from tests.hls.iterations import COVERAGE, Counts, counted, stage_key
@@ -206,8 +207,9 @@ def test_a_crash_names_the_stage(tmp_path: Path) -> None:
 
 
 def test_a_project_without_live_depths(tmp_path: Path) -> None:
-    (tmp_path / "layout.json").write_text("{}")
-    with pytest.raises(ProjectError, match=r"layout.json has no live depths of the streams .* export the project again"):
+    layout: dict[str, Any] = {"format": 2, "top": "net", "frame_words": 1, "values": {}}
+    (tmp_path / "layout.json").write_text(json.dumps(layout))
+    with pytest.raises(ProjectError, match=r"layout.json has no live depths of the streams; export the project again"):
         live_depths(tmp_path)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qfx.errors import EngineUnavailable, ProjectError
+from qfx.errors import ProjectError, ToolMissingError
 from qfx.export.hls.validator import multiplications, validate
 from qfx.fixed import FixedType
 from tests.hls.build import averaged, small_network, write_project
@@ -166,7 +166,7 @@ def test_an_average_multiplies_by_its_reciprocal_only(reciprocal: FixedType | No
 
 def test_no_tree_sitter(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tree_sitter_cpp", None)
-    with pytest.raises(EngineUnavailable, match=r"checking C\+\+ needs tree-sitter .*; pip install 'qfx\[validate\]'"):
+    with pytest.raises(ToolMissingError, match=r"checking C\+\+ needs tree-sitter .*; pip install 'qfx\[validate\]'"):
         validate(project)
 
 

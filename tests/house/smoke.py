@@ -65,7 +65,7 @@ def main() -> None:
         if present:
             raise SystemExit(f"this environment was meant to have NumPy alone, but has {', '.join(present)}")
     else:
-        for module in ("qfx.nn", "qfx.frontend", "qfx.export.onnx", "qfx.verify", "qfx.cli"):
+        for module in ("qfx.nn", "qfx.frontend", "qfx.export.onnx", "qfx.project", "qfx.cli"):
             importlib.import_module(module)
     print(Path(qfx.__file__).parent, qfx.__version__, "ok")
 

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 import qfx.nn as qnn
 from qfx.conversion import calibrate
+from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import QuantizationError
 from qfx.fixed import FixedType
 from qfx.ops.sampling import random_codes
 from qfx.quant import QuantSpec
 from qfx.sim.engine import Simulator
-from qfx.verify.torch_engine import TorchEngine
 
 RAW = FixedType(True, 5, 2)
 

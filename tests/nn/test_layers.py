@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 import qfx.nn as qnn
 from qfx.conversion import calibrate
-from qfx.errors import QuantizationError, UsageError
+from qfx.engines.torch_engine import TorchEngine
+from qfx.errors import InputError, QuantizationError
 from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.nn.layer import Layer
 from qfx.ops.sampling import corner_codes, random_codes
 from qfx.quant import QuantSpec, set_enabled
 from qfx.sim.engine import Simulator
-from qfx.verify.torch_engine import TorchEngine
 
 W = QuantSpec.weights
 S6 = FixedType(True, 6, 3)
@@ -240,7 +240,7 @@ def test_quantize_at_the_input_takes_real_values() -> None:
 
 @pytest.mark.parametrize("x", [torch.tensor([[300.0]]), torch.tensor([[0.5]]), torch.tensor([[-1]])])
 def test_inputs_that_are_not_raw(x: Tensor) -> None:
-    with pytest.raises(UsageError, match=r"the model wants raw integers of ap_ufixed<8, 8>, 0\.\.255 \(normalisation is part"):
+    with pytest.raises(InputError, match=r"the model wants raw integers of ap_ufixed<8, 8>, 0\.\.255 \(normalisation is part"):
         qnn.QuantInput().eval()(x)
 
 

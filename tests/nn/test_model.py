@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 import qfx.nn as qnn
 from qfx.conversion import calibrate
+from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import ExactnessError, LoweringError, QuantizationError
 from qfx.fixed import FixedType
 from qfx.nn.layer import Layer
 from qfx.ops.sampling import random_codes
 from qfx.quant import QuantSpec, set_enabled
 from qfx.sim.engine import Simulator
-from qfx.verify.torch_engine import TorchEngine
 
 S8 = FixedType(True, 8, 5)
 SHAPE = (4, 6, 5)

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from qfx.engines.onnx_engine import OnnxEngine
+from qfx.engines.torch_engine import TorchEngine
 from qfx.export.onnx import onnx_model
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding
 from qfx.frontend import lower
@@ -21,8 +23,6 @@ from qfx.ops import OPS, Add, Linear, Requantize, Reshape, Sample
 from qfx.ops.sampling import corner_codes, random_codes
 from qfx.quant import QuantSpec
 from qfx.sim import Simulator
-from qfx.verify.onnx_engine import OnnxEngine
-from qfx.verify.torch_engine import TorchEngine
 
 Twin = Callable[[Sample], nn.Module]
 """Makes the torch layer that computes a sample; its inputs are the sample's activations."""

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from qfx.ops import OPS, Sample
-from qfx.project import write_project
-from qfx.verify import verify
+from qfx.project import verify, write_project
 from tests.ops.conformance import activations, many_inputs, many_samples, samples_of
 
 NARROW = 16

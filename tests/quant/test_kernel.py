@@ -198,9 +198,16 @@ VALUES = "[0.25, 0.0, 1.75]"
 @pytest.mark.usefixtures("compiled")
 def test_compiled_once_and_kept(tmp_path: Path) -> None:
     first = in_a_process(tmp_path)
-    assert first[:2] == [VALUES, "True"] and [str(path) for path in tmp_path.rglob("*.so")] == [first[2]]
-    made = Path(first[2]).stat().st_mtime_ns
-    assert in_a_process(tmp_path) == first and Path(first[2]).stat().st_mtime_ns == made
+    assert first[:2] == [VALUES, "True"] and [str(path) for path in tmp_path.iterdir()] == [first[2]]
+    made = Path(first[2]).stat().st_ino
+    assert in_a_process(tmp_path) == first and Path(first[2]).stat().st_ino == made
+
+
+@pytest.mark.usefixtures("compiled")
+def test_a_kernel_that_was_altered_is_compiled_again(tmp_path: Path) -> None:
+    kept = Path(in_a_process(tmp_path)[2])
+    kept.write_bytes(b"not what was stored")
+    assert in_a_process(tmp_path) == [VALUES, "True", str(kept)] and kept.read_bytes()[:4] == b"\x7fELF"
 
 
 @pytest.mark.parametrize(
@@ -220,4 +227,6 @@ def test_without_the_kernel_torch_computes(tmp_path: Path, variables: dict[str, 
 
 def test_no_place_to_write_to(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert in_a_process(tmp_path / "file")[:2] == [VALUES, "False"]
+    values, there, status = in_a_process(tmp_path / "file")
+    assert (values, there) == (VALUES, "False") and "which is no directory; name another" in status
+    assert in_a_process(tmp_path / "file/cache") == [VALUES, "True", "compiled for this process; there is no place to keep it"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qfx.errors import ExactnessError, GraphError, UsageError
+from qfx.errors import ExactnessError, GraphError, InputError
 from qfx.exactness import prove
 from qfx.fixed import FixedType, IntArray
 from qfx.ir import Graph, GraphBuilder
@@ -78,7 +78,7 @@ def test_the_chunk_size_bounds_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_bad_inputs_are_refused(inputs: dict[str, IntArray], message: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(message)):
+    with pytest.raises(InputError, match=re.escape(message)):
         Simulator(network()).run(inputs)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qfx.errors import EngineUnavailable
+from qfx.errors import ToolMissingError
 from qfx.sim.headers import MASKING, OPEN_HEADERS, PACKAGES, find_ap_types, quick_masking
 
 
@@ -60,14 +60,14 @@ def test_order(tmp_path: Path, packages: dict[str, Path]) -> None:
 def test_nothing_found(packages: dict[str, Path]) -> None:
     for folder in packages.values():
         uninstall(folder)
-    with pytest.raises(EngineUnavailable, match="no ap_types headers found for C simulation; pip install --no-deps hls4ml, or"):
+    with pytest.raises(ToolMissingError, match="no ap_types headers found for C simulation; pip install --no-deps hls4ml, or"):
         find_ap_types(None, {})
 
 
 @pytest.mark.parametrize("origin", ["option", "QFX_AP_TYPES"])
 def test_a_named_folder_without_headers(tmp_path: Path, origin: str) -> None:
     environment = {"QFX_AP_TYPES": str(tmp_path)} if origin == "QFX_AP_TYPES" else {}
-    with pytest.raises(EngineUnavailable, match=f"{origin} names {tmp_path} for the ap_types headers, but ap_int.h or"):
+    with pytest.raises(ToolMissingError, match=f"{origin} names {tmp_path} for the ap_types headers, but ap_int.h or"):
         find_ap_types(None if environment else tmp_path, environment)
 
 

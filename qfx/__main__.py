@@ -1,0 +1,5 @@
+"""`python -m qfx`."""
+
+from qfx.cli.app import main
+
+main()

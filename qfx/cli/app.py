@@ -1,0 +1,221 @@
+"""The command line: argument parsing only. A command lies in the module of its name."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qfx import __version__
+from qfx.cli.exit_codes import INTERRUPTED, exit_code
+from qfx.errors import QfxError
+
+app = typer.Typer(
+    name="qfx",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Directory = Annotated[Path, typer.Argument(help="The project, as `qfx export` writes it.", show_default=False)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and mismatches only.")]
+Clock = Annotated[
+    float | None, typer.Option(help="Clock in MHz; must be a frequency that PL clock 0 can have.", show_default=False)
+]
+Json = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Write the result as JSON to this file; `-` is standard output.", show_default=False),
+]
+INPUTS = "Integer inputs (count, ...) in a .npy file; of several inputs a .npz file with an array for each, by name."
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"qfx {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)] = False,
+) -> None:
+    """Fixed-point and multiplier-free networks, from PyTorch to an FPGA, bit exact on the way."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Directory for all results; a former run in it is cleared first.")] = Path("out/demo"),
+    quiet: Quiet = False,
+) -> None:
+    """Train, export, compile and verify two networks on handwritten digits."""
+    from qfx.cli.demo import run_demo
+
+    _finish(lambda: run_demo(out, quiet))
+
+
+@app.command()
+def export(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:FACTORY", help="Names a function without arguments that makes the model.", show_default=False
+        ),
+    ],
+    weights: Annotated[Path, typer.Option(help="State dict of the model, as torch.save writes it.", show_default=False)],
+    sample: Annotated[Path, typer.Option(help=INPUTS, show_default=False)],
+    out: Annotated[Path, typer.Option(help="The project directory to make.", show_default=False)],
+    name: Annotated[str, typer.Option(help="Name of the network, a C identifier.")] = "network",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a project that lies there.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the random inputs that are added to fewer than 100 samples.")] = 0,
+    allow_unverified_modes: Annotated[
+        bool, typer.Option("--allow-unverified-modes", help="Take casts beyond AP_TRN, AP_RND, AP_RND_CONV with AP_WRAP, AP_SAT.")
+    ] = False,
+    board: Annotated[str, typer.Option(help="The board to build for, such as ultra96 or zcu104.")] = "ultra96",
+    clock: Clock = None,
+    folding: Annotated[
+        str,
+        typer.Option(help="Folding configuration: `fastest` that is estimated to fit the board, or `plain`, up to 8 codes a word."),
+    ] = "fastest",
+    fps: Annotated[
+        float | None, typer.Option(help="Stop at this many frames per second, and use few resources.", show_default=False)
+    ] = None,
+    product: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NODE=KIND", help="Choose how a node multiplies: dsp, packed, lut or khot. May be repeated.", show_default=False
+        ),
+    ] = None,
+    multiplier_free: Annotated[bool, typer.Option("--multiplier-free", help="Make all products of shifts and additions.")] = False,
+    axi_bits: Annotated[int, typer.Option(help="Bits of a beat of the AXI streams: 32, 64 or 128.")] = 64,
+    quiet: Quiet = False,
+) -> None:
+    """Write a trained model as a project: graph, ONNX model, HLS C++ folded for a board, and golden vectors."""
+    from qfx.cli import export as command
+    from qfx.export.accelerator import AcceleratorOptions
+
+    def run() -> int:
+        products = command.parsed_products(product or ())
+        asked = AcceleratorOptions(board, clock, folding, fps, products, multiplier_free, axi_bits)
+        return command.export(
+            command.ExportOptions(model, weights, sample, out, name, overwrite, seed, allow_unverified_modes, asked, quiet)
+        )
+
+    _finish(run)
+
+
+@app.command()
+def estimate(directory: Directory, clock: Clock = None, json: Json = None, quiet: Quiet = False) -> None:
+    """Estimate resource usage, frames per second and latency of a project. The exit code is 1 if it does not fit its board."""
+    from qfx.cli.estimate import estimate_project
+
+    _finish(lambda: estimate_project(directory, clock, json, quiet))
+
+
+@app.command()
+def simulate(
+    directory: Directory,
+    inputs: Annotated[Path, typer.Option(help=INPUTS, show_default=False)],
+    out: Annotated[Path, typer.Option(help="The .npy file to write; of several outputs a .npz file.", show_default=False)],
+    engine: Annotated[
+        str, typer.Option(help="The engine: sim computes with NumPy, onnx with ONNX Runtime; both give the same codes.")
+    ] = "sim",
+    threads: Annotated[int, typer.Option(min=0, help="Number of threads; 0 means one per core.")] = 0,
+    host: Annotated[
+        bool, typer.Option("--host", help="Do the post-processing on the CPU, such as softmax, too, and write real values.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run the bit-exact simulator on integer inputs, as many as there are: .npy files are read and written part by part."""
+    from qfx.cli.simulate import SimulateOptions, simulate_project
+
+    _finish(lambda: simulate_project(directory, SimulateOptions(inputs, out, engine, threads, host, quiet)))
+
+
+@app.command()
+def verify(
+    directories: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="The projects, as `qfx export` writes them.", show_default=False)
+    ],
+    engines: Annotated[
+        str | None, typer.Option(help="Engines to compare, such as sim,csim; the first is the reference.", show_default=False)
+    ] = None,
+    inputs: Annotated[Path | None, typer.Option(help=INPUTS, show_default=False)] = None,
+    samples: Annotated[int | None, typer.Option(help="Number of samples to compare.", show_default=False)] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of random inputs; with --inputs, of the samples picked.", show_default=False)
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:FACTORY", help="Run torch live, on the model that this function makes.", show_default=False),
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="State dict of the model.", show_default=False)] = None,
+    json: Json = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML with a case per layer.", show_default=False)] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the report as text.", show_default=False)] = None,
+    outputs_only: Annotated[
+        bool, typer.Option("--outputs-only", help="Compare the network's outputs, not every value of every layer: faster.")
+    ] = False,
+    sanitize: Annotated[
+        bool, typer.Option("--sanitize", help="Compile the C++ with sanitizers: slower, stops at the first fault.")
+    ] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Compile the C++ even if the same was compiled before.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare torch, simulator, ONNX Runtime and the compiled C++ at every value of every layer. The worst exit code counts."""
+    from qfx.cli.verify import VerifyOptions, verify_projects
+
+    names = None if engines is None else [name.strip() for name in engines.split(",")]
+    options = VerifyOptions(
+        names, inputs, samples, seed, model, weights, json, junit, report, not no_cache, outputs_only, sanitize, quiet
+    )
+    _finish(lambda: verify_projects(directories, options))
+
+
+@app.command()
+def info(
+    target: Annotated[
+        str, typer.Argument(metavar="DIR|MODULE:FACTORY", help="A project, or a model in training.", show_default=False)
+    ],
+    weights: Annotated[Path | None, typer.Option(help="State dict of the model.", show_default=False)] = None,
+    sample: Annotated[
+        Path | None, typer.Option(help="Raw inputs of the model, to measure what its quantizers lose.", show_default=False)
+    ] = None,
+) -> None:
+    """Print a project: the network, formats, exactness and costs; or the quantizers of a model in training."""
+    from qfx.cli import info as command
+
+    _finish(lambda: command.info(target, weights, sample))
+
+
+def _finish(command: Callable[[], int]) -> None:
+    """Run a command and exit with its code; errors that a user can cause become messages."""
+    try:
+        code = command()
+    except QfxError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = exit_code(error)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        print(f"error: {error}{'; free some space, nothing half-written was left' if full else ''}", file=sys.stderr)
+        code = exit_code(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = INTERRUPTED
+    raise typer.Exit(code)
+
+
+def _terminate(signum: int, frame: object) -> None:
+    """Ends by an exception, so that what is half-written is removed."""
+    sys.exit(128 + signum)
+
+
+def main() -> None:
+    """The console script."""
+    signal.signal(signal.SIGTERM, _terminate)
+    app(prog_name="qfx")

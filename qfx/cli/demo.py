@@ -1,0 +1,236 @@
+"""`qfx demo`: train on handwritten digits, export two networks, compile and verify them, print one table."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.table import Table
+
+from qfx.cli import console
+from qfx.cli.estimate import summary
+from qfx.engines.report import Report, totals
+from qfx.errors import ProjectError
+from qfx.export.accelerator import fastest
+from qfx.export.estimate import Estimate
+from qfx.export.hls.board import load_board
+from qfx.files import File
+from qfx.ir import Graph
+from qfx.ops import Cost, Requantize
+from qfx.progress import Progress
+from qfx.project import write_project
+from qfx.project.verification import verify
+from qfx.project.write import tool_versions
+from qfx.records import read_record, write_json, write_record
+
+if TYPE_CHECKING:
+    from qfx.training.digits import Arm
+
+RUN = "run.json"
+"""The manifest of a run directory."""
+KIND, RUN_FORMAT = "qfx demo", 1
+
+TARGET = 97.0
+"""Percent of the test images that an exported network has to get right."""
+
+PROJECTS = {"hls": "learned-4", "hls_khot": "multiplier-free"}
+"""Project directory -> the arm exported to it."""
+
+NAMES = {"hls": "digits", "hls_khot": "digits_khot"}
+SHAPE = (1, 8, 8)
+BOARD = "ultra96"
+SEED = 0
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The manifest: what wrote the directory, of which format, and what is in it."""
+
+    kind: str
+    format: int
+    seed: int
+    projects: dict[str, str]
+    created_by: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm of the table; the graph, the verification and the accelerator's estimate are None where there is none."""
+
+    arm: Arm
+    graph: Graph | None
+    report: Report | None
+    estimate: Estimate | None = None
+
+
+def run_demo(out_dir: File, quiet: bool = False) -> int:
+    """Train, export, compile, verify.
+
+    Args:
+        out_dir: the run directory; a former run in it is cleared first.
+        quiet: print nothing but failures.
+
+    Returns:
+        0, or 1 if two engines differ anywhere or an exported network misses the accuracy target.
+
+    Raises:
+        ProjectError: `out_dir` holds something other than a former run.
+        ToolMissingError: scikit-learn, a C++ compiler, the ap_types headers or onnxruntime is missing.
+    """
+    from qfx.sim.csim import require_tools
+
+    require_tools()
+    out_dir = Path(out_dir)
+    start = time.monotonic()
+    clear_run(out_dir)
+    with console.progress_bars(quiet) as progress:
+        rows = _arms(out_dir, progress)
+    reports = {folder: row.report for folder, arm in PROJECTS.items() for row in rows if row.arm.name == arm and row.report}
+    write_json(out_dir / "verify.json", totals(reports))
+    write_json(out_dir / "metrics.json", {"target": TARGET, "arms": [_metrics(row) for row in rows]})
+    if not quiet:
+        console.out().print(results_table(rows))
+        for row in rows:
+            if row.estimate is not None:
+                console.out().print(f"{row.arm.name}: {summary(row.estimate)}", markup=False, soft_wrap=True)
+        console.out().print(
+            f"{time.monotonic() - start:.0f} s; projects, verify.json and metrics.json are in {out_dir}", markup=False
+        )
+    return _judge(rows)
+
+
+def clear_run(path: File) -> None:
+    """Make `path` an empty run directory with its manifest.
+
+    Raises:
+        ProjectError: something else than a former run or an empty directory lies there.
+    """
+    path = Path(path)
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise ProjectError(f"{path} is no directory; choose another place for the demonstration")
+    if path.exists():
+        if any(path.iterdir()) and not _is_run(path):
+            raise ProjectError(f"{path} holds files that no demonstration wrote, so it is not cleared; choose another directory")
+        shutil.rmtree(path)
+    path.mkdir(parents=True)
+    write_record(path / RUN, _Run(KIND, RUN_FORMAT, SEED, PROJECTS, tool_versions()))
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        return read_record(path / RUN, _Run, RUN_FORMAT).kind == KIND
+    except ProjectError:
+        return False
+
+
+def _arms(out_dir: Path, progress: Progress) -> list[Row]:
+    """Train every arm; export and verify those of `PROJECTS` on the whole test set."""
+    import torch
+
+    from qfx.training.digits import load_digits, train_arms
+
+    images = load_digits().test_x.numpy()
+    arms = train_arms(seed=SEED, progress=progress)
+    (out_dir / "checkpoints").mkdir()
+    rows: list[Row] = []
+    for arm in arms:
+        torch.save(arm.model.state_dict(), out_dir / "checkpoints" / f"{arm.name}.pt")
+        folder = next((folder for folder, name in PROJECTS.items() if name == arm.name), None)
+        rows.append(_exported(arm, out_dir / folder, images, progress) if folder else Row(arm, _graph(arm, "digits"), None))
+    return rows
+
+
+def _graph(arm: Arm, name: str) -> Graph | None:
+    """The graph of an arm; None for floating point."""
+    from qfx.frontend import lower
+
+    return None if arm.bits is None else lower(arm.model, SHAPE, name)
+
+
+def _exported(arm: Arm, folder: Path, images: np.ndarray[Any, np.dtype[np.uint8]], progress: Progress) -> Row:
+    graph = _graph(arm, NAMES[folder.name])
+    if graph is None:
+        raise ProjectError(f"arm {arm.name} is a floating-point network and cannot be exported")
+
+    def told(task: str, done: int, total: int) -> None:
+        progress(f"{folder.name}: {task}", done, total)
+
+    found = fastest(graph, load_board(BOARD))
+    project = write_project(found, folder, images, arm.model, progress=told)
+    return Row(arm, graph, verify(project, project.manifest.engines, images, model=arm.model, progress=told), found.estimate)
+
+
+def results_table(rows: list[Row]) -> Table:
+    """Accuracy of each arm, formats, what multiplies, mismatches."""
+    shown = console.table(
+        "handwritten digits: 360 test images",
+        "arm",
+        "accuracy %",
+        "formats: bits (binary points)",
+        "mult.",
+        "shift-adds",
+        "mismatches",
+    )
+    for column in (1, 3, 4, 5):
+        shown.columns[column].justify = "right"
+    for row in rows:
+        cost = _cost(row.graph)
+        counts = ("float", "") if cost is None else (f"{cost.multiplications:,}", f"{cost.shift_adds:,}")
+        found = "" if row.report is None else f"{row.report.mismatches:,} of {row.report.values_compared:,}"
+        shown.add_row(row.arm.name, f"{row.arm.accuracy:.2f}", formats(row.graph), *counts, found)
+    return shown
+
+
+def formats(graph: Graph | None) -> str:
+    """The formats in use, per role and width: `weights 4 (3..5), 8 (7); ...`."""
+    if graph is None:
+        return ""
+    found: dict[str, dict[int, set[int]]] = {"weights": {}, "scales": {}, "activations": {}}
+    for node in graph.nodes:
+        value = graph.values[node.name]
+        if isinstance(node.op, Requantize):
+            found["activations"].setdefault(value.type.width, set()).add(value.type.frac)
+        role = {"conv2d": "weights", "linear": "weights", "affine": "scales", "prelu": "scales"}.get(node.op.kind)
+        if role is not None:
+            type = graph.operands(node)[1].type
+            found[role].setdefault(type.width, set()).add(type.frac)
+    return "; ".join(f"{role} {', '.join(_widths(item))}" for role, item in found.items())
+
+
+def _widths(fracs: dict[int, set[int]]) -> list[str]:
+    return [f"{width} ({_span(sorted(points))})" for width, points in sorted(fracs.items())]
+
+
+def _span(points: list[int]) -> str:
+    return str(points[0]) if len(points) == 1 else f"{points[0]}..{points[-1]}"
+
+
+def _cost(graph: Graph | None) -> Cost | None:
+    return None if graph is None else sum((node.op.cost(graph.operands(node)) for node in graph.nodes), Cost())
+
+
+def _metrics(row: Row) -> dict[str, Any]:
+    cost = _cost(row.graph)
+    counted = {} if cost is None else {"multiplications": cost.multiplications, "shift_adds": cost.shift_adds}
+    compared = {} if row.report is None else {"mismatches": row.report.mismatches}
+    estimated = {} if row.estimate is None else {"estimate": row.estimate.to_json()}
+    return {"name": row.arm.name, "accuracy": row.arm.accuracy, "formats": formats(row.graph), **counted, **compared, **estimated}
+
+
+def _judge(rows: list[Row]) -> int:
+    """1 if an exported network mismatches or misses the target; says so."""
+    failed = False
+    for row in rows:
+        if row.report is None:
+            continue
+        if row.report.first is not None:
+            console.message(f"{row.arm.name}: {row.report.first.text()}")
+            failed = True
+        if row.arm.accuracy < TARGET:
+            console.message(f"{row.arm.name}: {row.arm.accuracy:.2f} % of the test images, below the target of {TARGET:.0f} %")
+            failed = True
+    return int(failed)

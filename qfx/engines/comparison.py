@@ -1,0 +1,123 @@
+"""Engines side by side: every value of every layer against the reference, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from qfx.engines.engine import Engine, Values
+from qfx.engines.report import Difference, LayerReport, Report
+from qfx.errors import ProjectError
+from qfx.ir import Graph, Node
+from qfx.progress import Progress, silent
+from qfx.sim.compare import differs
+from qfx.sim.engine import Codes, by_input
+
+CHUNK_BYTES = 1 << 27
+"""Memory that the values of one chunk may take, all engines together."""
+
+
+def compare_engines(
+    graph: Graph,
+    engines: Sequence[Engine],
+    inputs: Codes,
+    progress: Progress = silent,
+    notes: Sequence[str] = (),
+    outputs_only: bool = False,
+) -> Report:
+    """Run all engines on the same inputs and compare them, exactly.
+
+    Args:
+        graph: the network.
+        engines: two or more; the first is the reference.
+        inputs: codes (samples, *shape), by input name if there are several.
+        progress: told after every chunk.
+        notes: passed on into the report.
+        outputs_only: whether only the graph's outputs are compared; then the engines need not give any other value.
+
+    Raises:
+        ProjectError: an engine gave no value for a layer, or one of another shape.
+    """
+    state = _State(graph, engines, [node for node in graph.nodes if not outputs_only or node.name in graph.outputs])
+    step = chunk_size(graph, len(engines), outputs_only)
+    codes = by_input(graph, inputs)
+    samples = len(codes[graph.inputs[0]])
+    for start in range(0, samples, step):
+        chunk = {name: array[start : start + step].astype(np.int64) for name, array in codes.items()}
+        count = min(step, samples - start)
+        state.compare({engine.name: engine.run(chunk) for engine in engines}, count, start)
+        progress("compare", start + count, samples)
+    return Report(tuple(engine.name for engine in engines), samples, state.layers(), state.first, tuple(notes), outputs_only)
+
+
+def chunk_size(graph: Graph, engines: int, outputs_only: bool = False) -> int:
+    """Samples whose compared values and inputs in all engines fit `CHUNK_BYTES`; at least 1."""
+    names = {*graph.inputs, *graph.outputs} if outputs_only else graph.activations()
+    per_sample = 8 * engines * sum(graph.values[name].size for name in names)
+    return max(1, CHUNK_BYTES // per_sample)
+
+
+@dataclass
+class _State:
+    """What the chunks so far have shown."""
+
+    graph: Graph
+    engines: Sequence[Engine]
+    nodes: Sequence[Node]
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    first: Difference | None = None
+    first_layer: int | None = None
+
+    def compare(self, results: dict[str, Values], samples: int, start: int) -> None:
+        """Count the differences of one chunk of so many samples whose first sample has the index `start`."""
+        reference = self.engines[0].name
+        for position, node in enumerate(self.nodes):
+            wanted = (samples, *self.graph.values[node.name].shape)
+            found = {name: _value(name, node.name, values, wanted) for name, values in results.items()}
+            wrong = {name: differs(found[reference], codes) for name, codes in found.items() if name != reference}
+            count = sum(int(mask.sum()) for mask in wrong.values())
+            self.counts[node.name] = self.counts.get(node.name, 0) + count
+            if count and (self.first_layer is None or position < self.first_layer):
+                self.first_layer = position
+                self.first = self._difference(node, found, wrong, start)
+
+    def _difference(self, node: Node, found: Values, wrong: dict[str, npt.NDArray[np.bool_]], start: int) -> Difference:
+        either = np.logical_or.reduce(list(wrong.values()))
+        where = tuple(int(i) for i in np.unravel_index(int(np.argmax(either)), either.shape))
+        return Difference(
+            layer=node.name,
+            op=node.op.kind,
+            sample=start + where[0],
+            index=where[1:],
+            engines=tuple(name for name, mask in wrong.items() if mask[where]),
+            codes={name: _number(codes[where]) for name, codes in found.items()},
+            type=self.graph.values[node.name].type,
+            operands={value.name: value.type for value in self.graph.operands(node)},
+        )
+
+    def layers(self) -> tuple[LayerReport, ...]:
+        """The report of every layer."""
+        values = self.graph.values
+        return tuple(
+            LayerReport(
+                node.name, node.op.kind, values[node.name].type.ap_name, values[node.name].size, self.counts.get(node.name, 0)
+            )
+            for node in self.nodes
+        )
+
+
+def _value(engine: str, name: str, values: Values, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+    if name not in values:
+        raise ProjectError(f"engine {engine} gave no value for layer {name!r}; the project and its engines do not belong together")
+    if values[name].shape != shape:
+        raise ProjectError(f"engine {engine} gave layer {name!r} the shape {values[name].shape}, wanted {shape}")
+    return values[name]
+
+
+def _number(code: np.generic) -> int | float:
+    """A code as a Python number: an int where it is one."""
+    number = code.item()
+    return int(number) if isinstance(number, float) and number.is_integer() else number

@@ -1,0 +1,143 @@
+"""The live torch model as an engine: every value of the graph, as the model's own layers compute it in eval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, fx, nn
+
+from qfx.errors import InputError
+from qfx.frontend import Lowered, lower_traced
+from qfx.frontend.scope import IMAGE
+from qfx.ir import Graph
+from qfx.nn.layer import Layer
+from qfx.nn.proof import install
+from qfx.nn.quantize import InputLayer
+from qfx.sim.engine import check_inputs
+
+Record = Callable[[str, Tensor], None]
+
+CHUNK_ELEMENTS = 1 << 24
+"""Recorded values per chunk of samples."""
+
+
+class TorchEngine:
+    """Runs the live model, not the graph; the graph only says which values are wanted and in which format they ought to be.
+
+    Args:
+        model: the model that the graph was lowered from.
+        graph: its graph.
+        device: where to run; None for where the model's parameters are.
+        outputs_only: whether `run` gives the graph's outputs only, which is faster.
+
+    Raises:
+        InputError: the model has no value of some name in the graph.
+    """
+
+    name = "torch"
+
+    def __init__(
+        self, model: nn.Module, graph: Graph, device: torch.device | str | None = None, outputs_only: bool = False
+    ) -> None:
+        self.model, self.graph, self.outputs_only = model, graph, outputs_only
+        self._lowered: tuple[object, Lowered] | None = None
+        first = next(iter(model.parameters()), None)
+        self.device = torch.device(device or (first.device if first is not None else "cpu"))
+
+    def run(self, inputs: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, npt.NDArray[np.float64]]:
+        """Codes (batch, *shape) of every input and computed value, as float64; fractional where torch is off the grid.
+
+        With `outputs_only` those of the outputs alone. The outputs are those of `model(x)` itself; all other values come from the
+        same layers, observed.
+
+        Raises:
+            InputError: inputs that do not fit the graph, or a graph of another model.
+        """
+        codes = check_inputs(self.graph, inputs)
+        samples = len(next(iter(codes.values())))
+        per_sample = sum(self.graph.values[name].size for name in self.graph.activations())
+        step = max(1, CHUNK_ELEMENTS // per_sample)
+        mode = self.model.training
+        self.model.to(self.device).eval()
+        try:
+            lowered = self._lower()
+            install(lowered)
+            with torch.no_grad():
+                chunks = [
+                    self._chunk(lowered, {name: array[start : start + step] for name, array in codes.items()})
+                    for start in range(0, samples, step)
+                ]
+        finally:
+            self.model.train(mode)
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in self._wanted()}
+
+    def _lower(self) -> Lowered:
+        """The model lowered anew, unless no tensor of it has changed."""
+        state = [(tensor.data_ptr(), tensor._version) for tensor in (*self.model.parameters(), *self.model.buffers())]
+        if self._lowered is None or self._lowered[0] != state:
+            shapes = [self.graph.values[name].shape for name in self.graph.inputs]
+            self._lowered = state, lower_traced(self.model, shapes, self.graph.name)
+        return self._lowered[1]
+
+    def _wanted(self) -> list[str]:
+        return self.graph.outputs if self.outputs_only else self.graph.activations()
+
+    def _chunk(self, lowered: Lowered, codes: Mapping[str, npt.NDArray[np.int64]]) -> dict[str, npt.NDArray[np.float64]]:
+        found: dict[str, npt.NDArray[np.float64]] = {name: array.astype(np.float64) for name, array in codes.items()}
+
+        def record(name: str, real: Tensor) -> None:
+            if name in self.graph.values:
+                frac = self.graph.values[name].type.frac
+                codes = np.ldexp(real.to(torch.float64).cpu().numpy(), frac)
+                found[name] = codes[:, None] if codes.ndim == 1 else codes  # a graph has no scalars: an argmax is (1,)
+
+        fed = [_encode(lowered, name, array).to(self.device) for name, array in codes.items()]
+        if not self.outputs_only:
+            _Observer(lowered, record).run(*fed)
+        outputs: Any = self.model(*fed)
+        results: list[Any] = [*outputs] if len(lowered.returned) > 1 or type(outputs) in (list, tuple) else [outputs]
+        for name, real in zip(lowered.returned, results, strict=True):
+            if name is not None:  # else the host's step on an output, which is observed before it
+                record(name, real)
+        missing = [name for name in self._wanted() if name not in found]
+        if missing:
+            raise InputError(f"the torch model has no value {missing[0]!r}; the graph was lowered from another model")
+        return found
+
+
+def _encode(lowered: Lowered, name: str, codes: npt.NDArray[np.int64]) -> Tensor:
+    """What the model is fed for these codes: the layer that reads the input knows."""
+    trace = lowered.trace
+    placeholder = next(node for node in trace.nodes if node.op == "placeholder" and trace.names[node] == name)
+    readers = (trace.layer(node) for node in trace.nodes if placeholder in node.all_input_nodes)
+    return next(layer for layer in readers if isinstance(layer, InputLayer)).encode(codes)
+
+
+class _Observer(fx.Interpreter):
+    """Runs the trace node by node on the live modules; each layer's taps, and each function's result, go to `record`."""
+
+    def __init__(self, lowered: Lowered, record: Record) -> None:
+        super().__init__(lowered.trace.module)
+        self.names, self.layer_of, self.record = lowered.trace.names, lowered.trace.layer, record
+        self.suffixes, self.values = lowered.suffixes, lowered.graph.values
+
+    def run_node(self, n: fx.Node) -> Any:
+        layer = self.layer_of(n)
+        if not isinstance(layer, Layer):
+            operands, kwargs = self.fetch_args_kwargs_from_env(n)
+            result = super().run_node(n)
+            for name, suffix in self.suffixes.get(n, {}).items():
+                shown = next(iter((*operands, *kwargs.values()))) if suffix == IMAGE else result
+                # the steps of a function hold the same codes: the operand's before it, the result's after it
+                self.record(name, shown.reshape(len(shown), *self.values[name].shape))
+            return result
+        prefix = self.names[n]
+        layer.observer = lambda suffix, value: self.record(prefix + suffix, value)
+        try:
+            return super().run_node(n)
+        finally:
+            layer.observer = None

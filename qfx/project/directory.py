@@ -1,0 +1,139 @@
+"""Opens project directories, and checks their files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from qfx import notebook
+from qfx.errors import InputError, ProjectError
+from qfx.files import File, file_hash
+from qfx.ir import Graph, load_graph
+from qfx.project.golden import read_inputs
+from qfx.project.manifest import MANIFEST, Manifest, read_manifest
+from qfx.sim.engine import by_input
+
+JUDGED = "hls"
+"""The folder whose files are judged as they lie: a hash that differs is reported, not refused."""
+
+REQUIRED = ("graph.json", "graph.npz", "model.onnx")
+"""Files of every project, beside the recorded codes."""
+
+
+@dataclass(frozen=True, repr=False)
+class Project:
+    """A project directory whose files have been checked against its manifest.
+
+    Attributes:
+        path: the directory.
+        manifest: what it states.
+        changed: files of `hls/` that differ from the manifest, relative paths.
+    """
+
+    path: Path
+    manifest: Manifest
+    changed: tuple[str, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        stated = self.manifest
+        changed = f", {len(self.changed)} files of the C++ changed" if self.changed else ""
+        target = f"{stated.board}, {stated.clock_ns:g} ns{changed}"
+        return f"Project({str(self.path)!r}: {stated.name}, engines {', '.join(stated.engines)}; {target})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the formats of its ends, and files of the C++ that were changed."""
+        ends = {"input": self.manifest.inputs, "output": self.manifest.outputs}
+        rows = [(kind, name, type) for kind, types in ends.items() for name, type in types.items()]
+        rows += [("changed", name, "differs from the manifest") for name in self.changed]
+        return notebook.table(repr(self), ("", "value", "format"), rows)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The network."""
+        return load_graph(self.path)
+
+    @cached_property
+    def samples(self) -> dict[str, npt.NDArray[np.integer]]:
+        """Recorded codes (samples, *shape) of each input, by name."""
+        return by_input(self.graph, read_inputs(self.path / golden_file("inputs", self.manifest.inputs)))
+
+    @property
+    def inputs(self) -> npt.NDArray[np.integer]:
+        """Recorded codes (samples, *shape) of the only input.
+
+        Raises:
+            InputError: the network has several; `samples` has them by name.
+        """
+        if len(self.samples) != 1:
+            raise InputError(f"the network has {len(self.samples)} inputs; take the recorded codes of each from `samples`")
+        return next(iter(self.samples.values()))
+
+    @property
+    def sample_count(self) -> int:
+        """How many samples are recorded."""
+        return len(next(iter(self.samples.values())))
+
+    @property
+    def onnx_file(self) -> Path:
+        """The ONNX model."""
+        return self.path / "model.onnx"
+
+    @property
+    def torch_file(self) -> Path | None:
+        """The recorded torch values; None if the project has none."""
+        return self.path / "golden/torch.npz" if "golden/torch.npz" in self.manifest.files else None
+
+
+def golden_file(what: str, names: Collection[str]) -> str:
+    """Where the recorded codes of the inputs, or of the outputs, lie: an array, or an archive of several."""
+    return f"golden/{what}.np{'y' if len(names) == 1 else 'z'}"
+
+
+def load_project(path: File) -> Project:
+    """Open a project and check its files.
+
+    Raises:
+        ProjectError: no directory, no or a bad manifest, another version, a path that leaves the directory, a missing
+            file, or a graph, ONNX or golden file that differs from the manifest.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise ProjectError(f"{path} is no directory; give the folder that `qfx export` wrote")
+    manifest = read_manifest(path)
+    for name in (*REQUIRED, golden_file("inputs", manifest.inputs), golden_file("outputs", manifest.outputs)):
+        if name not in manifest.files:
+            raise ProjectError(f"{path / MANIFEST} does not list {name}; the project is incomplete, export it again")
+    changed: list[str] = []
+    for name, digest in manifest.files.items():
+        file = _inside(path, name)
+        if not file.is_file():
+            raise ProjectError(f"{path}: {name} is missing; the project is incomplete, export it again")
+        if file_hash(file) == digest:
+            continue
+        if Path(name).parts[0] != JUDGED:
+            raise ProjectError(f"{path}: {name} differs from the manifest: it was altered or cut short; export the project again")
+        changed.append(name)
+    return Project(path, manifest, tuple(changed))
+
+
+def _inside(path: Path, name: str) -> Path:
+    """File `name` of the project at `path`.
+
+    Raises:
+        ProjectError: it lies elsewhere.
+    """
+    file = path / name
+    if Path(name).is_absolute() or ".." in Path(name).parts or not file.resolve().is_relative_to(path.resolve()):
+        raise ProjectError(f"{path / MANIFEST} lists {name!r}, which lies outside the project")
+    return file
+
+
+def is_project(path: File) -> bool:
+    """Whether `path` is recognisably a project directory, whatever its state."""
+    path = Path(path)
+    return path.is_dir() and (path / MANIFEST).is_file() and (path / "graph.json").is_file()

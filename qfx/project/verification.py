@@ -1,0 +1,180 @@
+"""`verify`: choose the engines and the inputs of a project, and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qfx.engines.comparison import compare_engines
+from qfx.engines.engine import Engine, OutputSimulator
+from qfx.engines.report import Report
+from qfx.errors import InputError, ToolMissingError
+from qfx.files import File
+from qfx.progress import Progress, silent
+from qfx.project.directory import Project, load_project
+from qfx.project.golden import RECORDED, random_samples
+from qfx.sim.engine import Codes, Simulator, by_input, checked_codes
+
+ENGINES = ("torch", "sim", "onnx", "csim", "threads", "live")
+"""Every engine, the usual reference first. The last three run the compiled C++: one stage after the other, a thread per stage with
+streams as deep as the C++ says, and the same with the least depths."""
+
+
+def verify(
+    project: Project | File,
+    engines: Sequence[str] | None = None,
+    inputs: Codes | None = None,
+    model: Any = None,
+    *,
+    samples: int | None = None,
+    seed: int | None = None,
+    outputs_only: bool = False,
+    sanitize: Sequence[str] = (),
+    cache: File | None = None,
+    progress: Progress = silent,
+) -> Report:
+    """Compare the engines of a project at every value of every layer, exactly.
+
+    Args:
+        project: its directory, or as `load_project` opened it; its C++ is compiled as it lies there.
+        engines: names, the reference first; None for all that the manifest lists.
+        inputs: codes (samples, *shape), by input name if there are several; None for the recorded ones, or random ones if a
+            seed is given.
+        model: the torch model, run live; without it the recorded torch values are used.
+        samples: how many; of recorded inputs the first ones, of given inputs the first ones or, with a seed, picked ones;
+            of random inputs 100 if None. The corners of the format come first among random inputs.
+        seed: of the random inputs or of the pick.
+        outputs_only: whether the network's outputs alone are compared, each engine as it runs fastest.
+        sanitize: sanitizers to compile into the C++: `address`, `undefined`. What they find is an error.
+        cache: folder where compiled C++ is kept by its content; None to compile.
+        progress: told what is done.
+
+    Raises:
+        InputError: an unknown engine, fewer than two, or inputs that do not fit the network.
+        ToolMissingError: an engine that was asked for or is listed cannot run here.
+        ProjectError: files of the project that do not belong together.
+    """
+    project = project if isinstance(project, Project) else load_project(project)
+    codes = choose_samples(project, inputs, samples, seed)
+    names = _check_names(project.manifest.engines if engines is None else engines)
+    notes = [f"{name} differs from the manifest; it is judged as it lies there" for name in project.changed]
+    notes += [f"{step.name} = {step.text()} is left to the host and is not compared" for step in project.graph.host]
+    built: list[Engine] = []
+    for done, name in enumerate(names):
+        progress("prepare engines", done, len(names))
+        try:
+            if name == "torch":
+                built.append(_torch(project, model, codes, outputs_only))
+            elif name in _COMPILED:
+                built.append(_COMPILED[name](project, cache, sanitize))
+            else:
+                built.append(_BUILD[name](project, outputs_only))
+        except _NotRecorded as error:
+            if engines is not None:
+                raise ToolMissingError(f"engine torch cannot run: {error}") from error
+            notes.append(f"torch is left out: {error}")
+    progress("prepare engines", len(names), len(names))
+    if len(built) < 2:
+        raise InputError(f"a comparison needs two engines or more, not {', '.join(names)}")
+    return compare_engines(project.graph, built, codes, progress, notes, outputs_only)
+
+
+def choose_samples(
+    project: Project, inputs: Codes | None = None, samples: int | None = None, seed: int | None = None
+) -> dict[str, npt.NDArray[np.integer]]:
+    """The codes of each input of a verification, by name; arguments as for `verify`.
+
+    Raises:
+        InputError: they do not fit the network, or there are fewer than asked for.
+    """
+    graph = project.graph
+    if samples is not None and samples < 1:
+        raise InputError(f"{samples} samples cannot be compared; ask for 1 or more")
+    if inputs is None and seed is not None:
+        return {**random_samples(graph, samples or RECORDED, seed)}
+    codes = checked_codes(graph, by_input(graph, project.samples if inputs is None else inputs))
+    count = len(codes[graph.inputs[0]])
+    if count == 0:
+        raise InputError("the inputs hold no sample; give one or more")
+    if samples is None:
+        return codes
+    if samples > count:
+        more = "" if inputs is not None else "; give a seed for random inputs"
+        raise InputError(f"{samples} samples were asked for, but there are {count}{more}")
+    if seed is None:
+        return {name: array[:samples] for name, array in codes.items()}
+    picked = np.sort(np.random.default_rng(seed).choice(count, samples, replace=False))
+    return {name: array[picked] for name, array in codes.items()}
+
+
+def _check_names(names: Sequence[str]) -> Sequence[str]:
+    for name in names:
+        if name not in ENGINES:
+            raise InputError(f"there is no engine {name!r}; the engines are {', '.join(ENGINES)}")
+    if len(set(names)) != len(names):
+        raise InputError(f"an engine is named twice in {', '.join(names)}")
+    return names
+
+
+class _NotRecorded(Exception):
+    """torch has neither a live model nor recorded values for these inputs."""
+
+
+def _torch(project: Project, model: Any, codes: Mapping[str, npt.NDArray[np.integer]], outputs_only: bool) -> Engine:
+    if model is not None:
+        from qfx.engines.torch_engine import TorchEngine
+
+        return TorchEngine(model, project.graph, outputs_only=outputs_only)
+    from qfx.engines.recorded import RecordedTorch
+
+    if project.torch_file is None:
+        raise _NotRecorded("the project has no recorded torch values; give the model to run it live")
+    recorded = RecordedTorch(project.graph, project.torch_file, project.samples)
+    count = len(next(iter(codes.values())))
+    parts = ({name: array[start : start + RECORDED] for name, array in codes.items()} for start in range(0, count, RECORDED))
+    if not all(recorded.has(part) for part in parts):  # part by part: it keeps a copy of what it looks up
+        raise _NotRecorded("its values are recorded for the project's own inputs only; give the model to run it live")
+    return recorded
+
+
+def _sim(project: Project, outputs_only: bool) -> Engine:
+    return (OutputSimulator if outputs_only else Simulator)(project.graph)
+
+
+def _onnx(project: Project, outputs_only: bool) -> Engine:
+    from qfx.engines.onnx_engine import OnnxEngine, load_model
+
+    model = load_model(project.onnx_file.read_bytes(), str(project.onnx_file))
+    return OnnxEngine(project.graph, model, outputs_only=outputs_only)
+
+
+def _csim(project: Project, cache: File | None, sanitize: Sequence[str]) -> Engine:
+    from qfx.sim.csim import CSimulator
+
+    engine = CSimulator(project.path, cache=cache, sanitize=sanitize)
+    engine.compile()
+    return engine
+
+
+def _threads(project: Project, cache: File | None, sanitize: Sequence[str]) -> Engine:
+    from qfx.sim.threaded import ThreadedSimulator
+
+    engine = ThreadedSimulator(project.path, cache=cache, sanitize=sanitize)
+    engine.compile()
+    return engine
+
+
+def _live(project: Project, cache: File | None, sanitize: Sequence[str]) -> Engine:
+    from qfx.sim.threaded import ThreadedSimulator, live_depths
+
+    engine = ThreadedSimulator(project.path, live_depths(project.path / "hls"), cache=cache, sanitize=sanitize)
+    engine.name = "live"
+    engine.compile()
+    return engine
+
+
+_BUILD: dict[str, Callable[[Project, bool], Engine]] = {"sim": _sim, "onnx": _onnx}
+_COMPILED: dict[str, Callable[[Project, File | None, Sequence[str]], Engine]] = {"csim": _csim, "threads": _threads, "live": _live}

@@ -1,0 +1,142 @@
+"""Writes project directories: complete, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qfx import __version__
+from qfx.export.accelerator import Accelerator, AcceleratorOptions, accelerate
+from qfx.export.hls.modes import check_modes
+from qfx.export.hls.project import write_hls
+from qfx.export.hls.wiring import check_ends
+from qfx.files import File, check_free, file_hash, new_directory
+from qfx.fixed import IntArray
+from qfx.ir import Graph, save_graph
+from qfx.progress import Progress, silent
+from qfx.project.directory import JUDGED, Project, golden_file, is_project, load_project
+from qfx.project.golden import recorded_samples, write_by_name
+from qfx.project.manifest import Manifest
+from qfx.project.readme import readme
+from qfx.sim.engine import Codes, by_input, check_inputs, chunk_size, simulate
+
+if TYPE_CHECKING:
+    import torch
+
+
+def write_project(
+    accelerator: Accelerator | Graph,
+    path: File,
+    samples: Codes,
+    model: torch.nn.Module | None = None,
+    *,
+    model_name: str | None = None,
+    overwrite: bool = False,
+    seed: int = 0,
+    progress: Progress = silent,
+    allow_unverified_modes: bool = False,
+) -> Project:
+    """Write a project; the directory appears complete or not at all.
+
+    Args:
+        accelerator: what `qfx.export.accelerator` finds for the board wanted; of a graph alone the one on the Ultra96 with words of
+            up to 8 codes everywhere.
+        path: the directory to make.
+        samples: sample codes (count, *shape), any integer dtype, by input name if there are several; the project records
+            them all. If there are fewer than `RECORDED`, corners of the input format and random codes are added.
+        model: the torch model that the graph was lowered from; its values are recorded.
+        model_name: `module:factory` of the model, for the manifest.
+        overwrite: replace a project that lies at `path`.
+        seed: of the added random codes.
+        progress: told what is done.
+        allow_unverified_modes: take casts in modes other than AP_TRN, AP_RND and AP_RND_CONV with AP_WRAP and AP_SAT.
+
+    Raises:
+        ProjectError: `path` exists and may not be replaced.
+        ExportError, ExactnessError: the graph cannot be written as C++ or ONNX.
+        InputError: samples that do not fit the network.
+    """
+    graph = accelerator if isinstance(accelerator, Graph) else accelerator.graph
+    check_ends(graph)
+    check_modes(graph, allow_unverified_modes)
+    codes = check_inputs(graph, by_input(graph, samples))
+    check_free(path, is_project if overwrite else None)
+    made = accelerate(accelerator, AcceleratorOptions(folding="plain")) if isinstance(accelerator, Graph) else accelerator
+    with new_directory(path, is_project if overwrite else None) as work:
+        inputs = recorded_samples(graph, codes, seed)
+        outputs = _write_golden(graph, work / "golden", inputs)
+        progress("write project", 1, 4)
+        if model is not None:
+            _record_torch(graph, model, inputs, work / "golden/torch.npz")
+        progress("write project", 2, 4)
+        _write_graph(graph, work)
+        progress("write project", 3, 4)
+        folder, unasked = work / JUDGED, allow_unverified_modes
+        write_hls(made.design, folder, made.board, inputs, outputs, clock_ns=made.clock_ns, allow_unverified_modes=unasked)
+        (work / "README.md").write_text(readme(graph, model_name))
+        _manifest(made, work, model is not None, model_name).write(work)
+        progress("write project", 4, 4)
+    return load_project(path)
+
+
+def _write_golden(graph: Graph, folder: Path, samples: Mapping[str, IntArray]) -> dict[str, IntArray]:
+    """Write recorded inputs and outputs; returns the outputs."""
+    folder.mkdir()
+    chunks = list(simulate(graph, samples))
+    outputs = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in graph.outputs}
+    for what, codes in (("inputs", samples), ("outputs", outputs)):
+        write_by_name(graph, folder.parent / golden_file(what, codes), codes)
+    return outputs
+
+
+def _record_torch(graph: Graph, model: torch.nn.Module, samples: Mapping[str, IntArray], file: Path) -> None:
+    from qfx.engines.recorded import record
+    from qfx.engines.torch_engine import TorchEngine
+
+    record(graph, TorchEngine(model, graph), samples, chunk_size(graph), file)
+
+
+def _write_graph(graph: Graph, folder: Path) -> None:
+    from qfx.export.onnx import onnx_model
+
+    save_graph(graph, folder)
+    (folder / "model.onnx").write_bytes(onnx_model(graph).SerializeToString(deterministic=True))
+
+
+def _manifest(made: Accelerator, folder: Path, recorded: bool, model_name: str | None) -> Manifest:
+    graph = made.graph
+    return Manifest(
+        name=graph.name,
+        qfx_version=__version__,
+        engines=("torch", "sim", "onnx", "csim") if recorded else ("sim", "onnx", "csim"),
+        inputs={name: graph.values[name].type.ap_name for name in graph.inputs},
+        outputs={name: graph.values[name].type.ap_name for name in graph.outputs},
+        files=_hashes(folder),
+        board=made.board.name,
+        part=made.board.part,
+        clock_ns=made.clock_ns,
+        created_by=tool_versions(),
+        model=model_name,
+        host={step.name: step.text() for step in graph.host},
+    )
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that made a project."""
+    versions = {"qfx": __version__, "python": platform.python_version()}
+    for package in ("numpy", "torch", "onnx"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Relative path -> sha256 of every file below `folder`, sorted."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): file_hash(path) for path in files}

@@ -45,9 +45,9 @@ from qfx.export.cost import coefficient_table
 from qfx.export.fold import LUT_ERROR
 from qfx.export.hls.board import load_board
 from qfx.export.hls.emit import Design, design
-from qfx.export.passes import multiplier_free
 from qfx.fixed import IntArray
 from qfx.ir import Graph
+from qfx.ir.passes.k_hot import multiplier_free
 from qfx.models import CifarConfig
 from qfx.project import Project, write_project
 from qfx.sim.threaded import ThreadedSimulator

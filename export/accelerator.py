@@ -71,7 +71,7 @@ def fastest(
         fps: frames per second that are enough; None for as many as fit.
         clock_mhz: None for the board's.
         products: by node name, how it multiplies: `dsp`, `packed` or `lut`. K-hot products are the graph's: see
-            `qfx.export.passes`.
+            `qfx.ir.passes`.
         shares: of the board's resources that the design may take.
         axi_bits: of a beat of the AXI streams: 32, 64 or 128.
 

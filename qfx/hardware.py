@@ -15,8 +15,8 @@ from qfx.export.cost.resources import NAMES
 from qfx.export.estimate import Estimate
 from qfx.export.hls.board import load_board
 from qfx.export.hls.folding_file import read_folding
-from qfx.export.passes import multiplier_free, with_khot
 from qfx.ir import Graph
+from qfx.ir.passes.k_hot import multiplier_free, with_khot
 from qfx.project import JUDGED, load_project
 
 FOLDINGS = ("fastest", "plain")

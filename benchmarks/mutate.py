@@ -41,9 +41,9 @@ from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import Add, Affine, AvgPool2d, Clamp, Conv2d, Linear, MaxPool2d, Multiply, PReLU, ReLU, Requantize, Reshape
 from qfx.ops.sampling import khot_constant, random_codes
-from qfx.sim import Simulator
 from qfx.sim.csim import CSimulator
 from qfx.verify.comparison import compare_engines
+from qfx.verify.sim_engine import SimulatorEngine
 from tests.hls.build import write_project
 from tests.random_networks import random_inputs
 
@@ -351,7 +351,7 @@ def _compared(mutant: Mutant, graph: Graph, engine: CSimulator) -> tuple[str, st
     """Result and note of a comparison; `missed` if nothing differs."""
     streams = {name: engine.layout.streams[name] for name in graph.activations()}  # the layers' C++ names
     try:
-        report = compare_engines(graph, [Simulator(graph), engine], random_inputs(graph, SAMPLES, 1))
+        report = compare_engines(graph, [SimulatorEngine(graph), engine], random_inputs(graph, SAMPLES, 1))
     except ProjectError as error:
         message = " ".join(str(error).splitlines()).split(": ", 1)[-1]
         own = {

@@ -1,5 +1,5 @@
 """The bit-exact simulator: NumPy, qfx.fixed, qfx.ir and qfx.ops, and nothing else."""
 
-from qfx.sim.engine import Simulator, simulate
+from qfx.sim.engine import FastSimulator, Simulator, simulate
 
-__all__ = ["Simulator", "simulate"]
+__all__ = ["FastSimulator", "Simulator", "simulate"]

@@ -12,12 +12,12 @@ from qfx.export.onnx import onnx_model
 from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import Add, Linear, Requantize, Reshape
-from qfx.sim import Simulator
 from qfx.sim.csim import CSimulator
 from qfx.verify.comparison import compare_engines
 from qfx.verify.engine import Engine
 from qfx.verify.onnx_engine import OnnxEngine
 from qfx.verify.report import Report
+from qfx.verify.sim_engine import SimulatorEngine
 from qfx.verify.torch_engine import TorchEngine
 from tests.hls.build import write_project
 from tests.random_choices import Seeded
@@ -29,7 +29,7 @@ SAMPLES = 20
 
 def compare(graph: Graph, model: Program | None = None, more: Sequence[Engine] = (), seed: int = 0) -> Report:
     """Simulator, ONNX Runtime, torch if there is a model, and what is given, on corner and random inputs."""
-    engines: list[Engine] = [Simulator(graph), OnnxEngine(graph, onnx_model(graph), threads=1), *more]
+    engines: list[Engine] = [SimulatorEngine(graph), OnnxEngine(graph, onnx_model(graph), threads=1), *more]
     if model is not None:
         engines.append(TorchEngine(model, graph))
     return compare_engines(graph, engines, random_inputs(graph, SAMPLES, seed))
@@ -38,7 +38,7 @@ def compare(graph: Graph, model: Program | None = None, more: Sequence[Engine] =
 def compare_compiled(graph: Graph, folder: Path, seed: int = 0, optimize: str = "-O0") -> Report:
     """The graph's C++, written into `folder` and compiled, against the simulator."""
     engine = CSimulator(write_project(graph, folder), optimize=optimize)
-    return compare_engines(graph, [Simulator(graph), engine], random_inputs(graph, SAMPLES, seed))
+    return compare_engines(graph, [SimulatorEngine(graph), engine], random_inputs(graph, SAMPLES, seed))
 
 
 def network(seed: int, steps: int = 8) -> tuple[Graph, Program | None]:

@@ -13,10 +13,11 @@ from qfx.errors import EngineUnavailable, UsageError
 from qfx.golden import RECORDED, random_samples
 from qfx.progress import Progress, silent
 from qfx.project import Project
-from qfx.sim.engine import Codes, Simulator, by_input, checked_codes
+from qfx.sim.engine import Codes, by_input, checked_codes
 from qfx.verify.comparison import compare_engines
-from qfx.verify.engine import Engine, OutputSimulator
+from qfx.verify.engine import Engine
 from qfx.verify.report import Report
+from qfx.verify.sim_engine import SimulatorEngine
 
 ENGINES = ("torch", "sim", "onnx", "csim", "threads", "live")
 """Every engine, the usual reference first. The last three run the compiled C++: one stage after the other, a thread per stage with
@@ -147,7 +148,7 @@ def _torch(project: Project, model: Any, codes: Mapping[str, npt.NDArray[np.inte
 
 
 def _sim(project: Project, outputs_only: bool) -> Engine:
-    return (OutputSimulator if outputs_only else Simulator)(project.graph)
+    return SimulatorEngine(project.graph, outputs_only)
 
 
 def _onnx(project: Project, outputs_only: bool) -> Engine:

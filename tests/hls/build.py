@@ -28,7 +28,7 @@ from qfx.ops import (
     Upsample,
 )
 from qfx.ops.sampling import activation, khot_constant, random_codes
-from qfx.sim import Simulator
+from qfx.sim import FastSimulator, Simulator
 from qfx.sim.csim import CSimulator
 
 U4 = FixedType(False, 4, 2)
@@ -130,7 +130,7 @@ def write_project(graph: Graph, folder: Path, golden: int = 3, axi_bits: int = 6
     folder.mkdir(parents=True, exist_ok=True)
     save_graph(graph, folder)
     inputs = frames(graph, golden)
-    outputs = Simulator(graph).run(inputs, frozenset(graph.outputs))
+    outputs = FastSimulator(graph).run(inputs)
     golden_codes = {"golden_inputs": inputs, "golden_outputs": outputs}
     write_hls(graph, folder / "hls", **golden_codes, axi_bits=axi_bits, allow_unverified_modes=True)  # type: ignore[arg-type]
     return folder

@@ -30,13 +30,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the strategies lie with the tests
-
 from qfx.errors import EngineUnavailable, ExportError, QfxError
 from qfx.ir import Graph
 from qfx.project import write_project
-from tests.differential import compare, compare_compiled, network, shorter_models, smaller
-from tests.random_networks import random_inputs
+from qfx.testing.differential import compare, compare_compiled, network, shorter_models, smaller
+from qfx.testing.graphs import random_inputs
 
 COMPILERS = 2
 """At a time."""

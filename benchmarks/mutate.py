@@ -34,18 +34,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the networks lie with the tests
-
 from qfx.errors import ProjectError
 from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import Add, Affine, AvgPool2d, Clamp, Conv2d, Linear, MaxPool2d, Multiply, PReLU, ReLU, Requantize, Reshape
 from qfx.ops.sampling import khot_constant, random_codes
 from qfx.sim.csim import CSimulator
+from qfx.testing.graphs import random_inputs
+from qfx.testing.projects import write_project
 from qfx.verify.comparison import compare_engines
 from qfx.verify.sim_engine import SimulatorEngine
-from tests.hls.build import write_project
-from tests.random_networks import random_inputs
 
 SAMPLES, COMPILERS, SECONDS = 60, 2, 20
 LEAST = 200

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import mutate
 from benchmarks.mutate import Mutant, Verdict, choose, function_users, judge, missed, mutants, networks, targets
-from tests.hls.build import write_project
+from qfx.testing.projects import write_project
 
 GRAPH = networks()["khot"]
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qfx.export.hls import write_hls
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding
-from qfx.ir import Graph, GraphBuilder, Value, save_graph
+from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import (
     Add,
     Affine,
@@ -28,8 +27,9 @@ from qfx.ops import (
     Upsample,
 )
 from qfx.ops.sampling import activation, khot_constant, random_codes
-from qfx.sim import FastSimulator, Simulator
+from qfx.sim import Simulator
 from qfx.sim.csim import CSimulator
+from qfx.testing.projects import frames, write_project
 
 U4 = FixedType(False, 4, 2)
 S6 = FixedType(True, 6, 3)
@@ -117,23 +117,6 @@ def chain(name: str, x: Value, *steps: tuple[object, Sequence[Value]]) -> Graph:
         operands = [build.constant(f"step{index}.{c.name}", c.type, c.codes) for c in constants]
         value = build.add(f"step{index}", op, value, *operands)  # type: ignore[arg-type]
     return build.build(value)
-
-
-def frames(graph: Graph, count: int, seed: int = 7) -> dict[str, IntArray]:
-    """Random codes for every input."""
-    values = [graph.values[name] for name in graph.inputs]
-    return {value.name: random_codes(value.type, (count, *value.shape), seed + index) for index, value in enumerate(values)}
-
-
-def write_project(graph: Graph, folder: Path, golden: int = 3, axi_bits: int = 64) -> Path:
-    """`graph.json`, `graph.npz` and `hls/` in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_graph(graph, folder)
-    inputs = frames(graph, golden)
-    outputs = FastSimulator(graph).run(inputs)
-    golden_codes = {"golden_inputs": inputs, "golden_outputs": outputs}
-    write_hls(graph, folder / "hls", **golden_codes, axi_bits=axi_bits, allow_unverified_modes=True)  # type: ignore[arg-type]
-    return folder
 
 
 def assert_equal(graph: Graph, found: dict[str, IntArray], inputs: dict[str, IntArray]) -> None:

@@ -18,10 +18,10 @@ from qfx.ops.sampling import corner_codes, random_codes
 from qfx.sim import FastSimulator, Simulator, blas, kernels, program
 from qfx.sim.arena import Arena
 from qfx.sim.program import Program
+from qfx.testing.choices import Seeded
+from qfx.testing.conformance import sample_graph, sample_inputs
+from qfx.testing.graphs import random_graph, random_inputs
 from tests.networks import residual_network
-from tests.ops.conformance import sample_graph, sample_inputs
-from tests.random_choices import Seeded
-from tests.random_networks import random_graph, random_inputs
 
 SAMPLES = [(kind, sample) for kind in OPS for sample in OPS[kind].samples()]
 

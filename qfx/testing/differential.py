@@ -13,16 +13,16 @@ from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import Add, Linear, Requantize, Reshape
 from qfx.sim.csim import CSimulator
+from qfx.testing.choices import Seeded
+from qfx.testing.graphs import random_graph, random_inputs
+from qfx.testing.models import Program, random_model
+from qfx.testing.projects import write_project
 from qfx.verify.comparison import compare_engines
 from qfx.verify.engine import Engine
 from qfx.verify.onnx_engine import OnnxEngine
 from qfx.verify.report import Report
 from qfx.verify.sim_engine import SimulatorEngine
 from qfx.verify.torch_engine import TorchEngine
-from tests.hls.build import write_project
-from tests.random_choices import Seeded
-from tests.random_models import Program, random_model
-from tests.random_networks import random_graph, random_inputs
 
 SAMPLES = 20
 

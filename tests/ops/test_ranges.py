@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qfx.errors import GraphError
 from qfx.fixed import FixedType, IntArray, Rounding
 from qfx.ir import Value
-from qfx.ops import Linear, Requantize
+from qfx.ops import AvgPool2d, Clamp, Linear, Requantize
 from qfx.ops.ranges import CARRIERS, carrier
 
 FORMATS = st.builds(FixedType, st.booleans(), st.integers(1, 5), st.integers(-1, 3))
@@ -72,3 +73,26 @@ def test_no_step_of_a_rounding_exceeds_its_bound(x: FixedType, target: FixedType
     bound = Requantize(target, rounding).bound((Value("x", x, (1,)),))
     for code in (x.min_int, x.max_int):
         assert max(abs(code + half), abs(code - half), abs(code) << max(-down, 0)) <= bound
+
+
+@given(x=FORMATS, low=st.none() | st.integers(-9, 9), more=st.none() | st.integers(0, 9), frac=st.integers(-3, 4))
+def test_a_clamp_meets_its_bound(x: FixedType, low: int | None, more: int | None, frac: int) -> None:
+    """The largest of the codes and the bounds, all on the finest grid, and nothing above it."""
+    op = Clamp(low, None if more is None else (low or 0) + more, frac)
+    finest = max(x.frac, frac)
+    codes = [code << finest - x.frac for code in (x.min_int, x.max_int)]
+    codes += [code << finest - frac for code in (op.low, op.high) if code is not None]
+    assert op.bound((Value("x", x, (1,)),)) == max(map(abs, codes))
+
+
+def test_the_least_and_the_largest_code_of_a_reciprocal() -> None:
+    """1/3 in units of 2**-frac, rounded: 3 at a frac of 3, 1 at a frac of 1 or 2."""
+    x = Value("x", FixedType(True, 4, 0), (1, 1, 3))
+
+    def infer(width: int, frac: int) -> FixedType:
+        return AvgPool2d((1, 3), (1, 3), reciprocal=FixedType(False, width, frac)).infer((x,))[0]
+
+    assert infer(2, 3).frac == 3 and infer(1, 2).frac == 2 and infer(1, 1).frac == 1
+    for width, frac in ((1, 3), (1, 0)):
+        with pytest.raises(GraphError, match=r"avg_pool2d: 1/3 has the code \d in FixedType.*; choose another format"):
+            infer(width, frac)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qfx.fixed import FixedType, Rounding
+from qfx.fixed import FixedType, IntArray, Rounding
 from qfx.ir import Graph, GraphBuilder, Value
-from qfx.ops import Affine, Requantize
+from qfx.ops import Affine, Conv2d, Linear, Requantize, Reshape
 from qfx.ops.ranges import CARRIERS
 from qfx.sim import FastSimulator
 from qfx.sim.chain import is_elementwise
@@ -53,3 +53,22 @@ def test_merged_offsets_may_reach_the_limit(offset: int) -> None:
     """Each affine fits a float64, and together they do not."""
     build, y = shifted(below=2)
     check(build.build(minus(build, "b", y, offset)))
+
+
+@pytest.mark.parametrize("kind", ["linear", "conv2d"])
+def test_the_largest_row_decides_the_carrier_of_a_product(kind: str) -> None:
+    """One row's sums stay small, the other's reach an odd number above 2**24."""
+    build = GraphBuilder("net")
+    weight = np.array([[1, 0], [4095, 4094]])
+    if kind == "linear":
+        x = build.input("x", FixedType(False, 12, 0), (2,))
+        y = build.add("y", Linear(), x, build.constant("w", FixedType(False, 12, 0), weight))
+    else:
+        x = build.input("x", FixedType(False, 12, 0), (2, 1, 1))
+        y = build.add("c", Conv2d(), x, build.constant("w", FixedType(False, 12, 0), weight[:, :, None, None]))
+        y = build.add("y", Reshape((2,)), y)
+    codes = np.array([[4095, 4095], [4095, 4094], [1, 1]])
+    found = FastSimulator(build.build(y)).run({"x": codes.reshape(3, *x.shape)})["y"]
+    wanted: IntArray = np.matmul(codes, np.swapaxes(weight, 0, 1))
+    np.testing.assert_array_equal(found, wanted)
+    assert (found[0, 1] % 2, found[0, 1] > 1 << 24) == (1, True)

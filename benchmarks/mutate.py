@@ -34,6 +34,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside this one, however it is started
+
+from benchmarks._targets import judged, missed
 from qfx.errors import ProjectError
 from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.ir import Graph, GraphBuilder, Value
@@ -433,15 +436,6 @@ def targets(verdicts: Sequence[Verdict], count: int) -> list[dict[str, Any]]:
     ]
 
 
-def missed(found: Sequence[dict[str, Any]]) -> list[str]:
-    """Names of the targets that were not reached."""
-    return [
-        entry["name"]
-        for entry in found
-        if not (entry["value"] >= entry["target"] if entry["sense"] == ">=" else entry["value"] <= entry["target"])
-    ]
-
-
 def show(verdicts: Sequence[Verdict], found: Sequence[dict[str, Any]], seconds: float, console: Console) -> None:
     """Print the summary, and every mutant that was not simply found."""
     shown = rows(verdicts)
@@ -455,8 +449,7 @@ def show(verdicts: Sequence[Verdict], found: Sequence[dict[str, Any]], seconds: 
             console.print(f"{verdict.result}: {mutant.project} {mutant.file}:{mutant.line + 1} {verdict.note}", markup=False)
             console.print(f"  - {mutant.before.strip()}\n  + {mutant.after.strip()}", markup=False)
     for entry in found:
-        verdict = "missed" if entry["name"] in missed([entry]) else "reached"
-        console.print(f"{verdict}: {entry['name']}: {entry['value']} (target {entry['sense']} {entry['target']})")
+        console.print(f"{judged(entry)}: {entry['name']}: {entry['value']} (target {entry['sense']} {entry['target']})")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,7 +16,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv demo test test-full check lint types format wheel docs bench-env bench lock clean
+.PHONY: help venv demo test test-quick test-full check lint types format wheel docs bench-env bench lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -38,6 +38,9 @@ demo: $(READY)  ## train, export, compile and verify two networks on handwritten
 
 test: $(READY)  ## run the tests
 	$(PYTEST)
+
+test-quick: $(READY)  ## the tests that need no C++ compiler and take no seconds: under a minute
+	$(PYTEST) --quick
 
 test-full: $(READY)  ## run the tests, the long ones included
 	$(PYTEST) --full

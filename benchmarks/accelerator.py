@@ -31,7 +31,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside this one, and the counters of the tests
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside this one, however it is started
 
 from benchmarks import cost_calibration
 from benchmarks._datapaths import GROUPS
@@ -47,18 +47,19 @@ from qfx.export.cost import coefficient_table
 from qfx.export.fold import LUT_ERROR
 from qfx.export.hls.board import load_board
 from qfx.export.hls.design import Design, design
-from qfx.export.passes import multiplier_free
 from qfx.fixed import IntArray
 from qfx.ir import Graph
+from qfx.ir.passes.k_hot import multiplier_free
 from qfx.models import CifarConfig
 from qfx.project import Project, write_project
 from qfx.project.verification import verify
 from qfx.sim.threaded import ThreadedSimulator
-from tests.hls.iterations import COVERAGE, Counts, counted, stage_key
-from tests.hls.test_folding import folded_project, random_folding
-from tests.random_branches import branching
-from tests.random_choices import Seeded
-from tests.random_networks import random_inputs
+from qfx.testing import projects
+from qfx.testing.branches import branching
+from qfx.testing.choices import Seeded
+from qfx.testing.graphs import random_inputs
+from qfx.testing.iterations import COVERAGE, Counts, counted, stage_key
+from qfx.testing.projects import random_folding
 
 NETWORKS = ("ResNet8", "ResNet20", "DepthwiseSmall")
 VARIANTS = {
@@ -153,7 +154,7 @@ def random_row(seed: int, folder: Path) -> dict[str, Any]:
     """The schedule of a random network whose branches meet again, against threads."""
     graph = branching(seed)
     plan = design(graph, random_folding(graph, Seeded(seed)))
-    folded_project(graph, dict(plan.wiring.folding), folder)
+    projects.write_project(graph, folder, folding=plan.wiring.folding)
     difference = depth_difference(folder, {graph.inputs[0]: random_inputs(graph, THREADED_IMAGES, seed)}, optimize="-O0")
     waiting = sum(depths.live > 1 for depths in plan.schedule.depths.values())
     return {

@@ -32,6 +32,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside this one, however it is started
 
 from benchmarks._datapaths import GROUPS, Group
+from benchmarks._targets import judged, missed
 from benchmarks._yosys import Count, Yosys, find_yosys
 from qfx.cli.exit_codes import exit_code
 from qfx.errors import ToolMissingError
@@ -155,11 +156,6 @@ def targets(measured: Sequence[Measured], coefficients: Coefficients) -> list[di
     return [{"name": name, "value": value, "target": target, "sense": "<="} for name, value, target in result]
 
 
-def missed(found: Sequence[Mapping[str, object]]) -> list[str]:
-    """Names of the targets that were not reached."""
-    return [str(entry["name"]) for entry in found if float(str(entry["value"])) > float(str(entry["target"]))]
-
-
 def show(lines: Sequence[Mapping[str, object]], found: Sequence[Mapping[str, object]], console: Console) -> None:
     """Print rows and targets."""
     table = Table(
@@ -170,8 +166,9 @@ def show(lines: Sequence[Mapping[str, object]], found: Sequence[Mapping[str, obj
         table.add_row(str(line["datapath"]), str(line["fitted"]), str(line["held_out"]), *parts)
     console.print(table)
     for entry in found:
-        verdict = "missed" if entry["name"] in missed([entry]) else "reached"
-        console.print(f"{verdict}: {entry['name']}: {float(str(entry['value'])):.4f} (target <= {entry['target']})", soft_wrap=True)
+        console.print(
+            f"{judged(entry)}: {entry['name']}: {float(str(entry['value'])):.4f} (target <= {entry['target']})", soft_wrap=True
+        )
 
 
 def write(coefficients: Coefficients, yosys: Yosys, day: str) -> None:

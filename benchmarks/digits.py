@@ -21,6 +21,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside this one, however it is started
+
+from benchmarks._targets import judged, missed
 from qfx.training.digits import train_arms
 
 Scores = Mapping[str, Sequence[float]]
@@ -68,11 +71,6 @@ def targets(scores: Scores) -> list[dict[str, object]]:
     return [{"name": name, "value": value, "target": target, "sense": ">="} for name, value, target in found]
 
 
-def missed(found: Sequence[Mapping[str, object]]) -> list[str]:
-    """Names of the targets that were not reached."""
-    return [str(entry["name"]) for entry in found if float(str(entry["value"])) < float(str(entry["target"]))]
-
-
 def show(scores: Scores, found: Sequence[Mapping[str, object]], console: Console) -> None:
     """Print both tables."""
     table = Table("arm", "mean", "std", "min", "max", title=f"Test accuracy in percent, {len(scores['float'])} seeds")
@@ -81,9 +79,8 @@ def show(scores: Scores, found: Sequence[Mapping[str, object]], console: Console
         table.add_row(name, *(f"{number:.2f}" for number in (statistics.mean(values), spread, min(values), max(values))))
     console.print(table)
     for entry in found:
-        verdict = "missed" if entry["name"] in missed([entry]) else "reached"
         value = f"{float(str(entry['value'])):.2f} (target {entry['sense']} {entry['target']})"
-        console.print(f"{verdict}: {entry['name']}: {value}", soft_wrap=True)
+        console.print(f"{judged(entry)}: {entry['name']}: {value}", soft_wrap=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

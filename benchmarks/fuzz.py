@@ -30,13 +30,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the strategies lie with the tests
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside this one, however it is started
 
+from benchmarks._targets import judged, missed
 from qfx.errors import ExportError, QfxError, ToolMissingError
 from qfx.ir import Graph
 from qfx.project import write_project
-from tests.differential import compare, compare_compiled, network, shorter_models, smaller
-from tests.random_networks import random_inputs
+from qfx.testing.differential import compare, compare_compiled, network, shorter_models, smaller
+from qfx.testing.graphs import random_inputs
 
 COMPILERS = 2
 """At a time."""
@@ -215,15 +216,6 @@ def targets(results: Sequence[Result], csim: int) -> list[dict[str, Any]]:
     ]
 
 
-def missed(found: Sequence[dict[str, Any]]) -> list[str]:
-    """Names of the targets that were not reached."""
-    return [
-        entry["name"]
-        for entry in found
-        if not (entry["value"] >= entry["target"] if entry["sense"] == ">=" else entry["value"] <= entry["target"])
-    ]
-
-
 def show(results: Sequence[Result], found: Sequence[dict[str, Any]], seconds: float, console: Console) -> None:
     """Print the summary."""
     shown = rows(results)
@@ -241,8 +233,7 @@ def show(results: Sequence[Result], found: Sequence[dict[str, Any]], seconds: fl
         if result.failed:
             console.print(f"seed {result.seed} ({result.kind}): {result.failed}", markup=False)
     for entry in found:
-        verdict = "missed" if entry["name"] in missed([entry]) else "reached"
-        console.print(f"{verdict}: {entry['name']}: {entry['value']:,} (target {entry['sense']} {entry['target']:,})")
+        console.print(f"{judged(entry)}: {entry['name']}: {entry['value']:,} (target {entry['sense']} {entry['target']:,})")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

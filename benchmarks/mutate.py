@@ -34,18 +34,19 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the networks lie with the tests
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside this one, however it is started
 
+from benchmarks._targets import judged, missed
 from qfx.engines.comparison import compare_engines
+from qfx.engines.sim_engine import SimulatorEngine
 from qfx.errors import ProjectError
 from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import Add, Affine, AvgPool2d, Clamp, Conv2d, Linear, MaxPool2d, Multiply, PReLU, ReLU, Requantize, Reshape
 from qfx.ops.sampling import khot_constant, random_codes
-from qfx.sim import Simulator
 from qfx.sim.csim import CSimulator
-from tests.hls.build import write_project
-from tests.random_networks import random_inputs
+from qfx.testing.graphs import random_inputs
+from qfx.testing.projects import write_project
 
 SAMPLES, COMPILERS, SECONDS = 60, 2, 20
 LEAST = 200
@@ -351,7 +352,7 @@ def _compared(mutant: Mutant, graph: Graph, engine: CSimulator) -> tuple[str, st
     """Result and note of a comparison; `missed` if nothing differs."""
     streams = {name: engine.layout.streams[name] for name in graph.activations()}  # the layers' C++ names
     try:
-        report = compare_engines(graph, [Simulator(graph), engine], random_inputs(graph, SAMPLES, 1))
+        report = compare_engines(graph, [SimulatorEngine(graph), engine], random_inputs(graph, SAMPLES, 1))
     except ProjectError as error:
         message = " ".join(str(error).splitlines()).split(": ", 1)[-1]
         own = {
@@ -435,15 +436,6 @@ def targets(verdicts: Sequence[Verdict], count: int) -> list[dict[str, Any]]:
     ]
 
 
-def missed(found: Sequence[dict[str, Any]]) -> list[str]:
-    """Names of the targets that were not reached."""
-    return [
-        entry["name"]
-        for entry in found
-        if not (entry["value"] >= entry["target"] if entry["sense"] == ">=" else entry["value"] <= entry["target"])
-    ]
-
-
 def show(verdicts: Sequence[Verdict], found: Sequence[dict[str, Any]], seconds: float, console: Console) -> None:
     """Print the summary, and every mutant that was not simply found."""
     shown = rows(verdicts)
@@ -457,8 +449,7 @@ def show(verdicts: Sequence[Verdict], found: Sequence[dict[str, Any]], seconds: 
             console.print(f"{verdict.result}: {mutant.project} {mutant.file}:{mutant.line + 1} {verdict.note}", markup=False)
             console.print(f"  - {mutant.before.strip()}\n  + {mutant.after.strip()}", markup=False)
     for entry in found:
-        verdict = "missed" if entry["name"] in missed([entry]) else "reached"
-        console.print(f"{verdict}: {entry['name']}: {entry['value']} (target {entry['sense']} {entry['target']})")
+        console.print(f"{judged(entry)}: {entry['name']}: {entry['value']} (target {entry['sense']} {entry['target']})")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

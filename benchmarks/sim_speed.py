@@ -41,7 +41,7 @@ from qfx.export.hls.board import load_board
 from qfx.export.hls.design import design
 from qfx.ir import save_graph
 from qfx.models import CifarSmall, FloatCifarSmall, FloatResNet8, ResNet8
-from qfx.sim import Simulator
+from qfx.sim import FastSimulator
 
 IMAGE = (3, 32, 32)
 NETWORKS: dict[str, tuple[type[qnn.Model], type[torch.nn.Module]]] = {
@@ -177,8 +177,7 @@ def write_network(name: str, folder: Path, seed: int = 0) -> None:
     folder.mkdir()
     save_graph(graph, folder)
     codes = {graph.inputs[0]: np.zeros((1, *IMAGE), np.int64)}
-    outputs = Simulator(graph).run(codes, frozenset(graph.outputs))
-    write_hls(design(graph), folder / "hls", load_board("ultra96"), codes, outputs)
+    write_hls(design(graph), folder / "hls", load_board("ultra96"), codes, FastSimulator(graph).run(codes))
     torch.save(float_model.state_dict(), folder / "float.pt")
     (folder / "network.json").write_text(json.dumps({"float": float_class.__name__}))
     _export_float(float_model.eval(), images[:2] / 256, folder / "float.onnx")

@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from _targets import judged, missed
 from _train_peers import brevitas, replace, torch_ao
 from rich.console import Console
 from rich.table import Table
@@ -191,16 +192,6 @@ def targets(network: str, found: Mapping[tuple[str, str], float]) -> list[dict[s
     return [{"name": name, "value": value, "target": target, "sense": sense} for name, value, target, sense in entries]
 
 
-def missed(found: Sequence[Mapping[str, object]]) -> list[str]:
-    """Names of the targets that were not reached."""
-
-    def reached(entry: Mapping[str, object]) -> bool:
-        value, target = float(str(entry["value"])), float(str(entry["target"]))
-        return value <= target if entry["sense"] == "<=" else value >= target
-
-    return [str(entry["name"]) for entry in found if not reached(entry)]
-
-
 def rows(network: Network, arms: Sequence[Arm], found: Mapping[tuple[str, str], float], what: str) -> list[dict[str, object]]:
     """One row per arm: times in milliseconds, and the ratio."""
     return [
@@ -238,9 +229,8 @@ def show(table: Sequence[Mapping[str, object]], found: Sequence[Mapping[str, obj
         view.add_row(*(str(row[key]) for key in ("network", "what", "arm", "engine")), *numbers)
     console.print(view)
     for entry in found:
-        verdict = "missed" if entry["name"] in missed([entry]) else "reached"
         value = f"{float(str(entry['value'])):.3f} (target {entry['sense']} {entry['target']})"
-        console.print(f"{verdict}: {entry['name']}: {value}", soft_wrap=True)
+        console.print(f"{judged(entry)}: {entry['name']}: {value}", soft_wrap=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,8 +19,8 @@ from qfx.export.hls.board import Board, load_board
 from qfx.export.hls.choices import NodeCosts
 from qfx.export.hls.design import Design, design
 from qfx.export.hls.folding import Folding
-from qfx.export.passes import multiplier_free, with_khot
 from qfx.ir import Graph
+from qfx.ir.passes.k_hot import multiplier_free, with_khot
 
 ROUNDS = 6
 """Of searching and reserving."""
@@ -159,7 +159,7 @@ def fastest(
         fps: frames per second that are enough; None for as many as fit.
         clock_mhz: None for the board's.
         products: by node name, how it multiplies: `dsp`, `packed` or `lut`. K-hot products are the graph's: see
-            `qfx.export.passes`.
+            `qfx.ir.passes`.
         shares: of the board's resources that the design may take.
         axi_bits: of a beat of the AXI streams: 32, 64 or 128.
 

@@ -8,7 +8,15 @@ to by number stand in docs/architecture.md.
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+if (_link := Path(__file__).parent / "export").is_file():
+    raise ImportError(
+        f"{_link} is a text file where a link to the folder ../export should be: this copy of QFX was made without symbolic links,"
+        " as some programs unpack zip archives and as git does on Windows by default; install a wheel or a source distribution, or"
+        " clone with `git clone -c core.symlinks=true`"
+    )
 
 from qfx.errors import QfxError
 from qfx.fixed import FixedType, Overflow, Rounding, cast

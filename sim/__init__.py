@@ -1,5 +1,8 @@
 """The bit-exact simulator: NumPy, qfx.fixed, qfx.ir and qfx.ops, and nothing else."""
 
-from qfx.sim.engine import Simulator, simulate
+if __name__ == "sim":
+    raise ImportError("import qfx.sim, not sim: that would be a second copy of the same modules, with classes of its own")
 
-__all__ = ["Simulator", "simulate"]
+from qfx.sim.engine import FastSimulator, Simulator, simulate
+
+__all__ = ["FastSimulator", "Simulator", "simulate"]

@@ -1,9 +1,9 @@
-"""The simulator: runs a graph on integer codes with NumPy, in bounded memory, on all cores."""
+"""The simulators: a graph run on integer codes with NumPy, in bounded memory, on all cores."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,12 +18,14 @@ from qfx.sim.program import Program, block_samples
 Codes = npt.NDArray[np.integer] | Mapping[str, npt.NDArray[np.integer]]
 """Codes (samples, *shape) of a network's only input, or of each of its inputs by name."""
 
+_Codes = Mapping[str, npt.NDArray[np.integer]]
+
 CHUNK_BYTES = 1 << 27
 """Memory that the results of one chunk may take."""
 
 
 class Simulator:
-    """Runs a graph on integer codes.
+    """The interpreter: every op evaluates int64 codes by itself, and every code is checked against its format.
 
     Args:
         graph: the network.
@@ -35,104 +37,126 @@ class Simulator:
     def __init__(self, graph: Graph, threads: int = 0) -> None:
         self.graph = graph
         self.threads = threads or cores()
-        self._programs: list[Program] = []
-        self._purpose: tuple[frozenset[str], int] = (frozenset(), 0)
 
-    def run(self, inputs: Mapping[str, npt.NDArray[np.integer]], keep: frozenset[str] | None = None) -> dict[str, IntArray]:
+    def run(self, inputs: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, IntArray]:
         """Evaluate one batch.
-
-        With `keep`, a compiled `Program` computes the values: in floats that are proved exact, without a look at what lies between.
-        Without it, every op evaluates int64 codes by itself, and every code is checked against its format; only the
-        graph's outputs come from the program, so that whoever compares all values compares what the program gives, too.
 
         Args:
             inputs: codes (batch, *shape) of every graph input, any integer dtype.
-            keep: names of the values wanted; None for all inputs and computed values.
 
         Returns:
-            int64 codes (batch, *shape) of each wanted value.
+            int64 codes (batch, *shape) of all inputs and computed values.
 
         Raises:
             InputError: a missing input, a wrong shape or dtype, or a code outside the input's format.
             GraphError: a computed value left its format (a fault of the graph, not of the input).
         """
-        wanted = [name for name in self.graph.activations() if keep is None or name in keep]
-        codes = checked_codes(self.graph, inputs)
-        count = _count(codes)
-        result = {name: np.empty((count, *self.graph.values[name].shape), np.int64) for name in wanted}
-        step = min(block_samples(self.graph), max(count, 1))
-        computed = frozenset(self.graph.outputs if keep is None else wanted).difference(self.graph.inputs)
-        self._prepare(computed, step)
+        return _in_blocks(self.graph, inputs, self.graph.activations(), self.threads, self._evaluate)
 
-        def block(start: int) -> None:
-            part = {name: array[start : start + step] for name, array in codes.items()}
-            found = part if keep is not None else self._evaluate(part)
-            for name, array in {**found, **self._compute(part)}.items():
-                if name in result:
-                    np.copyto(result[name][start : start + step], array, casting="unsafe")
-
-        with one_thread():
-            each(block, range(0, count, step), self.threads)
-        return result
-
-    def _prepare(self, computed: frozenset[str], samples: int) -> None:
-        """Forget programs made for another purpose."""
-        if self._purpose != (computed, samples):
-            self._purpose, self._programs = (computed, samples), []
-
-    def _compute(self, inputs: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, IntArray]:
-        """What the program gives, which is checked against its format."""
-        computed, samples = self._purpose
-        try:
-            program = self._programs.pop()
-        except IndexError:  # other threads have them all
-            program = Program(self.graph, computed, samples)
-        found = {name: codes.astype(np.int64) for name, codes in program.run(inputs).items()}
-        self._programs.append(program)
-        for name, codes in found.items():
-            self._check(name, codes)
-        return found
-
-    def _evaluate(self, inputs: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, IntArray]:
-        """Every value, by the ops' own integer arithmetic."""
+    def _evaluate(self, inputs: _Codes, samples: int) -> _Codes:
+        """Of one block."""
         result = {name: codes.astype(np.int64) for name, codes in inputs.items()}
         for node in self.graph.nodes:
             operands = self.graph.operands(node)
             arrays = [result[value.name] if value.constant is None else value.constant for value in operands]
             result[node.name] = node.op.evaluate(arrays, operands)
-            self._check(node.name, result[node.name])
+            _check(self.graph, node.name, result[node.name])
         return result
 
-    def _check(self, name: str, codes: IntArray) -> None:
-        value = self.graph.values[name]
-        if not value.type.contains(codes):
-            raise GraphError(f"node {name!r}: codes from {codes.min()} to {codes.max()} leave {value.type!r}")
+
+class FastSimulator:
+    """The same codes by a compiled `Program`: in floats that are proved exact, without a look at what lies between.
+
+    Args:
+        graph: the network.
+        wanted: names of the values to give; None for the graph's outputs.
+        threads: blocks of samples that are computed at a time; 0 for one per core.
+    """
+
+    name = "sim"
+
+    def __init__(self, graph: Graph, wanted: Collection[str] | None = None, threads: int = 0) -> None:
+        self.graph = graph
+        self.threads = threads or cores()
+        self._wanted = [name for name in graph.activations() if name in (graph.outputs if wanted is None else wanted)]
+        self._computed = frozenset(self._wanted).difference(graph.inputs)
+        self._programs: list[Program] = []
+
+    def run(self, inputs: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, IntArray]:
+        """The wanted values of one batch, as `Simulator.run` gives them; each is checked against its format.
+
+        Raises:
+            InputError, GraphError: as there.
+        """
+        return _in_blocks(self.graph, inputs, self._wanted, self.threads, self._compute)
+
+    def _compute(self, inputs: _Codes, samples: int) -> _Codes:
+        """Of one block; memory is kept for the next block of as many samples."""
+        try:
+            program = self._programs.pop()
+        except IndexError:  # other threads have them all
+            program = None
+        if program is None or program.samples != samples:
+            program = Program(self.graph, self._computed, samples)
+        found = {name: codes.astype(np.int64) for name, codes in program.run(inputs).items()}
+        self._programs.append(program)
+        for name, codes in found.items():
+            _check(self.graph, name, codes)
+        return {**inputs, **found}
+
+
+def _in_blocks(
+    graph: Graph, inputs: _Codes, wanted: Sequence[str], threads: int, compute: Callable[[_Codes, int], _Codes]
+) -> dict[str, IntArray]:
+    """The wanted values, by blocks of `block_samples` samples, `threads` of them at a time.
+
+    Args:
+        compute: gives the values of one block from its codes and the number of samples that a block has at most.
+    """
+    codes = checked_codes(graph, inputs)
+    count = _count(codes)
+    result = {name: np.empty((count, *graph.values[name].shape), np.int64) for name in wanted}
+    step = min(block_samples(graph), max(count, 1))
+
+    def block(start: int) -> None:
+        found = compute({name: array[start : start + step] for name, array in codes.items()}, step)
+        for name, array in result.items():
+            np.copyto(array[start : start + step], found[name], casting="unsafe")
+
+    with one_thread():
+        each(block, range(0, count, step), threads)
+    return result
+
+
+def _check(graph: Graph, name: str, codes: IntArray) -> None:
+    value = graph.values[name]
+    if not value.type.contains(codes):
+        raise GraphError(f"node {name!r}: codes from {codes.min()} to {codes.max()} leave {value.type!r}")
 
 
 def simulate(
     graph: Graph,
     inputs: Mapping[str, npt.NDArray[np.integer]],
-    keep: frozenset[str] | None = None,
+    wanted: Collection[str] | None = None,
     chunk: int | None = None,
     threads: int = 0,
 ) -> Iterator[dict[str, IntArray]]:
-    """Evaluate any number of samples in chunks, so that memory stays bounded.
+    """The values of any number of samples by a `FastSimulator`, in chunks, so that memory stays bounded.
 
     Args:
         inputs: codes (batch, *shape) of every graph input; may be memory-mapped.
-        keep: names of the values wanted; None for the graph's outputs.
+        wanted: names of the values to give; None for the graph's outputs.
         chunk: samples at a time; None for what `chunk_size` says.
-        threads: as for `Simulator`.
+        threads: as for `FastSimulator`.
 
     Yields:
         int64 codes of the wanted values, chunk by chunk, in order.
     """
-    simulator = Simulator(graph, threads)
-    wanted = frozenset(graph.outputs) if keep is None else keep
-    step = chunk or chunk_size(graph, wanted)
+    simulator = FastSimulator(graph, wanted, threads)
+    step = chunk or chunk_size(graph, graph.outputs if wanted is None else wanted)
     samples = _count(inputs)
     for start in range(0, samples, step):
-        yield simulator.run({name: codes[start : start + step] for name, codes in inputs.items()}, wanted)
+        yield simulator.run({name: codes[start : start + step] for name, codes in inputs.items()})
 
 
 def chunk_size(graph: Graph, wanted: Collection[str] | None = None) -> int:

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx.ir import Graph, Node, Value
+from qfx.ir.passes.pool_first import pool_first
 from qfx.ops import AvgPool2d, Conv2d, Linear, MaxPool2d, Op, Reshape
 from qfx.ops.ranges import carrier
 from qfx.sim.arena import Arena, Array, Temps
 from qfx.sim.chain import Block, Calls, Chain, is_elementwise
 from qfx.sim.kernels import BLOCK_BYTES, Columns, is_pool, is_product, pool, product_chain, product_columns
-from qfx.sim.pool_first import pool_first
 
 LIVE_BYTES = 1 << 21
 """Memory that the largest values of a program may take, for speed: a usual second-level cache."""

@@ -1,4 +1,4 @@
-"""What holds for every test: one thread per worker, fixed examples, long tests only on request, no silent skips."""
+"""What holds for every test: one thread per worker, fixed examples, long tests only on request, quick ones, no silent skips."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ settings.load_profile("qfx")
 
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 """Node ids that may be skipped in CI, one a line, each after a comment that says why."""
+
+COMPILING = frozenset({"CSimulator", "ThreadedSimulator", "compare_compiled", "check_graphs", "compile_casts"})
+"""A module that has one of these is marked `compiler`."""
 
 _skipped: set[str] = set()
 
@@ -40,15 +43,24 @@ def engine(request: pytest.FixtureRequest) -> Generator[bool]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the tests marked `full` too")
+    parser.addoption("--quick", action="store_true", help="only tests that need no C++ compiler and take no seconds")
     parser.addoption("--update-golden", action="store_true", help="rewrite the files in tests/golden/ instead of comparing")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--quick"):  # what compiles without being marked fails, and the message has this name
+        os.environ["CXX"] = "no-compiler-in-a-quick-run"
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--full"):
-        return
-    long = [item for item in items if item.get_closest_marker("full")]
-    config.hook.pytest_deselected(items=long)
-    items[:] = [item for item in items if item not in long]
+    for item in items:
+        if COMPILING & vars(getattr(item, "module", None) or object).keys():
+            item.add_marker("compiler")
+    left_out = [] if config.getoption("--full") else ["full"]
+    left_out += ["compiler", "slow"] if config.getoption("--quick") else []
+    dropped = {item for item in items if any(map(item.get_closest_marker, left_out))}
+    config.hook.pytest_deselected(items=list(dropped))
+    items[:] = [item for item in items if item not in dropped]
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -61,19 +73,19 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
         _skipped.add(report.nodeid)
 
 
-def unexpected_skips() -> list[str]:
-    """Skipped tests that the committed list does not name; empty outside CI."""
-    if os.environ.get("CI") != "true" or "PYTEST_XDIST_WORKER" in os.environ:
+def unexpected_skips(config: pytest.Config) -> list[str]:
+    """Skipped tests that the committed list does not name; empty outside CI and in quick runs, which leave out more than that."""
+    if os.environ.get("CI") != "true" or "PYTEST_XDIST_WORKER" in os.environ or config.getoption("--quick"):
         return []
     lines = ALLOWED_SKIPS.read_text().splitlines() if ALLOWED_SKIPS.exists() else []
     return sorted(_skipped - {line.strip() for line in lines})
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if unexpected_skips() and session.exitstatus == pytest.ExitCode.OK:
+    if unexpected_skips(session.config) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for name in unexpected_skips():
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for name in unexpected_skips(config):
         terminalreporter.write_line(f"skipped, but not listed in tests/{ALLOWED_SKIPS.name}: {name}", red=True)

@@ -7,7 +7,6 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from qfx.errors import ExportError, ProjectError
@@ -19,12 +18,8 @@ from qfx.export.hls.board import load_board
 from qfx.export.hls.choices import plain_folding
 from qfx.export.hls.folding import Fold
 from qfx.export.hls.folding_file import NAME, folding_text, read_folding
-from qfx.export.passes import multiplier_free, with_khot
-from qfx.fixed import FixedType
-from qfx.ir import GraphBuilder
-from qfx.ops import AvgPool2d, Conv2d, Multiply
-from qfx.sim import Simulator
-from tests.hls.build import frames, small_network
+from qfx.ir.passes.k_hot import multiplier_free
+from tests.hls.build import small_network
 
 BOARD = load_board("ultra96")
 GRAPH = small_network()
@@ -89,31 +84,8 @@ def test_memory_is_a_limit_too() -> None:
     assert slow.exceeded == {"memory_mb_s": (math.ceil(found.memory_mb_s), 1)} and slow.to_json()["fits"] is False
 
 
-def test_khot_products_by_name() -> None:
-    """The same codes without a multiplication in the node; K is the most digits that a weight has."""
-    graph = with_khot(GRAPH, ["stem.conv"])
-    op, before = graph.node("stem.conv").op, GRAPH.node("stem.conv").op
-    assert isinstance(op, Conv2d) and isinstance(before, Conv2d) and op.digits and before.digits is None
-    inputs = frames(GRAPH, 5)
-    found = Simulator(graph).run(inputs)
-    for name, codes in Simulator(GRAPH).run(inputs).items():
-        np.testing.assert_array_equal(found[name], codes)
-    with pytest.raises(ExportError, match=r"the graph has no node 'tail', for which K-hot products are asked; it has stem"):
-        with_khot(GRAPH, ["tail"])
-    with pytest.raises(ExportError, match=r"node 'stem.relu' \(relu\) multiplies by no constants"):
-        with_khot(GRAPH, ["stem.relu"])
-
-
 def test_multiplier_free() -> None:
-    graph = multiplier_free(GRAPH)
-    assert not any(node.op.cost(graph.operands(node)).multiplications for node in graph.nodes)
-    assert fastest(graph, BOARD).estimate.resources.dsp == 0
-    build = GraphBuilder("gated")
-    x = build.input("x", FixedType(True, 4, 2), (2, 6, 6))
-    y = build.add("square", Multiply(), x, x)
-    y = build.add("mean", AvgPool2d((3, 3), (3, 3), reciprocal=FixedType(False, 8, 10)), y)
-    with pytest.raises(ExportError, match=r"cannot do without multiplications: square, mean; they multiply computed values"):
-        multiplier_free(build.build(y))
+    assert fastest(multiplier_free(GRAPH), BOARD).estimate.resources.dsp == 0
 
 
 def test_weights_in_memory_of_a_kind() -> None:

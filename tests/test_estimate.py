@@ -14,7 +14,8 @@ from qfx.export.accelerator import AcceleratorOptions, accelerate
 from qfx.export.hls.choices import plain_folding
 from qfx.ops import Conv2d
 from qfx.project import load_project, write_project
-from tests.hls.build import frames, small_network
+from qfx.testing.projects import frames
+from tests.hls.build import small_network
 
 GRAPH = small_network()
 ASKED = AcceleratorOptions(clock_mhz=150, axi_bits=32, products={"stem.conv": "lut", "head": "khot"})

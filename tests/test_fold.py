@@ -18,7 +18,8 @@ from qfx.ir import Graph
 from qfx.project import write_project
 from qfx.sim import Simulator
 from qfx.sim.csim import CSimulator
-from tests.hls.build import assert_equal, frames, small_network
+from qfx.testing.projects import frames
+from tests.hls.build import assert_equal, small_network
 
 BOARD = load_board("ultra96")
 GRAPH = small_network()

@@ -21,9 +21,9 @@ from qfx.ops.onnx_conv import limb_widths
 from qfx.ops.onnx_form import OnnxForm
 from qfx.ops.sampling import constant, corner_codes, random_codes
 from qfx.sim import Simulator
+from qfx.testing.choices import Seeded
+from qfx.testing.graphs import random_graph, random_inputs
 from tests.networks import residual_network
-from tests.random_choices import Seeded
-from tests.random_networks import random_graph, random_inputs
 
 LEVELS = ["ORT_DISABLE_ALL", "ORT_ENABLE_ALL"]
 

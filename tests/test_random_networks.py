@@ -13,11 +13,12 @@ from qfx.errors import QfxError
 from qfx.ir import Graph, GraphBuilder
 from qfx.ops import OPS, Add, ReLU, Requantize
 from qfx.sim import Simulator
-from tests.differential import compare, compare_compiled, network, part, shorter_models, smaller, together
+from qfx.testing.choices import Seeded
+from qfx.testing.differential import compare, compare_compiled, network, part, shorter_models, smaller, together
+from qfx.testing.graphs import hls_kinds, random_graph, random_inputs
+from qfx.testing.models import Program
+from qfx.testing.strategies import graphs, models
 from tests.hls.build import S6
-from tests.random_choices import Seeded
-from tests.random_models import Program, models
-from tests.random_networks import MAKERS, graphs, hls_kinds, random_graph, random_inputs
 
 RELAXED = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
@@ -74,7 +75,6 @@ def test_many_compiled_graphs(tmp_path: Path) -> None:
 
 
 def test_every_op_occurs() -> None:
-    assert MAKERS.keys() == OPS.keys()
     found = {node.op.kind for seed in range(120) for node in random_graph(Seeded(seed)).nodes}
     assert found == set(OPS)
 

@@ -10,10 +10,10 @@ from qfx.export.hls.design import design
 from qfx.export.schedule import Frame, Network, Process, Schedule, bounded_times, deadlock, schedule
 from qfx.export.schedule.timing import as_soon_as_possible, end_of
 from qfx.fixed import IntArray
-from tests.differential import network
-from tests.hls.test_folding import random_folding
-from tests.random_branches import branching
-from tests.random_choices import Seeded
+from qfx.testing.branches import branching
+from qfx.testing.choices import Seeded
+from qfx.testing.differential import network
+from qfx.testing.projects import random_folding
 
 
 def at(*iterations: int) -> IntArray:

@@ -210,8 +210,8 @@ def test_recorded_values(path: Path) -> None:
 
 def test_recorded_values_off_the_grid_are_kept(tmp_path: Path) -> None:
     class Fractional(Simulator):
-        def run(self, inputs: Any, keep: frozenset[str] | None = None) -> dict[str, Any]:
-            return {name: codes + 0.25 for name, codes in super().run(inputs, keep).items()}
+        def run(self, inputs: Any) -> dict[str, Any]:
+            return {name: codes + 0.25 for name, codes in super().run(inputs).items()}
 
     record(GRAPH, Fractional(GRAPH), IMAGES[:5], 2, tmp_path / "torch.npz")
     values = RecordedTorch(GRAPH, tmp_path / "torch.npz", IMAGES[:5]).run({"x": IMAGES[:5]})

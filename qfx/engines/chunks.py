@@ -11,8 +11,8 @@ import numpy.typing as npt
 from qfx.errors import InputError
 from qfx.fixed import IntArray
 from qfx.ir import Graph
+from qfx.ir.passes.pool_first import pool_first
 from qfx.sim.engine import checked_codes, chunk_size, simulate
-from qfx.sim.pool_first import pool_first
 
 if TYPE_CHECKING:
     from qfx.engines.onnx_engine import OnnxEngine

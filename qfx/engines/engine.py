@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx.fixed import IntArray
-from qfx.sim.engine import Simulator
 
 Values = Mapping[str, npt.NDArray[np.generic]]
 """Codes by value name, each (batch, *shape)."""
@@ -26,11 +25,3 @@ class Engine(Protocol):
     def run(self, inputs: dict[str, IntArray]) -> Values:
         """Every input and computed value of the graph for one batch of input codes (batch, *shape)."""
         ...
-
-
-class OutputSimulator(Simulator):
-    """The simulator as it runs fastest: the graph's outputs, and no other value."""
-
-    def run(self, inputs: Mapping[str, npt.NDArray[np.integer]], keep: frozenset[str] | None = None) -> dict[str, IntArray]:
-        """The outputs, or the values to keep."""
-        return super().run(inputs, frozenset(self.graph.outputs) if keep is None else keep)

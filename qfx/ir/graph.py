@@ -52,6 +52,7 @@ class Graph:
     inputs: list[str] = field(default_factory=list[str])
     outputs: list[str] = field(default_factory=list[str])
     host: list[HostStep] = field(default_factory=list[HostStep])
+    _places: dict[str, int] = field(default_factory=dict[str, int], init=False, repr=False, compare=False)
 
     def __repr__(self) -> str:
         ends = (", ".join(str(self.values.get(name, name)) for name in names) for names in (self.inputs, self.outputs))
@@ -82,10 +83,17 @@ class Graph:
         Raises:
             GraphError: there is none.
         """
-        for node in self.nodes:
-            if node.name == name:
-                return node
-        raise GraphError(f"graph {self.name!r} has no node {name!r}")
+        if (found := self._at(name)) is None:  # unknown, or the list of nodes has changed
+            self._places = {node.name: place for place, node in enumerate(self.nodes)}
+            found = self._at(name)
+        if found is None:
+            raise GraphError(f"graph {self.name!r} has no node {name!r}")
+        return found
+
+    def _at(self, name: str) -> Node | None:
+        """The node where `name` was when places were last looked up, if it is still there."""
+        place = self._places.get(name, len(self.nodes))
+        return self.nodes[place] if place < len(self.nodes) and self.nodes[place].name == name else None
 
     def verify(self, after: str = "construction") -> Graph:
         """Check order, names, operand kinds, and every inferred type and shape against the one stored.
@@ -187,11 +195,11 @@ class GraphBuilder:
         self._graph.nodes.append(Node(name, op, tuple(operand.name for operand in operands), source))
         return value
 
-    def build(self, *outputs: Value, host: Sequence[HostStep] = ()) -> Graph:
-        """Finish with these outputs, and with what the host does with them; the graph is verified."""
+    def build(self, *outputs: Value, host: Sequence[HostStep] = (), after: str = "construction") -> Graph:
+        """Finish with these outputs, and with what the host does with them; the graph is verified, `after` as there."""
         self._graph.outputs = [value.name for value in outputs]
         self._graph.host = [*host]
-        return self._graph.verify("construction")
+        return self._graph.verify(after)
 
     def _define(self, value: Value) -> Value:
         if value.name in self._graph.values:

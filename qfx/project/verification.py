@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx.engines.comparison import compare_engines
-from qfx.engines.engine import Engine, OutputSimulator
+from qfx.engines.engine import Engine
 from qfx.engines.report import Report
+from qfx.engines.sim_engine import SimulatorEngine
 from qfx.errors import InputError, ToolMissingError
 from qfx.files import File
 from qfx.progress import Progress, silent
 from qfx.project.directory import Project, load_project
 from qfx.project.golden import RECORDED, random_samples
-from qfx.sim.engine import Codes, Simulator, by_input, checked_codes
+from qfx.sim.engine import Codes, by_input, checked_codes
 
 ENGINES = ("torch", "sim", "onnx", "csim", "threads", "live")
 """Every engine, the usual reference first. The last three run the compiled C++: one stage after the other, a thread per stage with
@@ -141,7 +142,7 @@ def _torch(project: Project, model: Any, codes: Mapping[str, npt.NDArray[np.inte
 
 
 def _sim(project: Project, outputs_only: bool) -> Engine:
-    return (OutputSimulator if outputs_only else Simulator)(project.graph)
+    return SimulatorEngine(project.graph, outputs_only)
 
 
 def _onnx(project: Project, outputs_only: bool) -> Engine:

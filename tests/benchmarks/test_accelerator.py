@@ -16,11 +16,11 @@ from qfx.errors import ToolMissingError
 from qfx.export.hls.choices import plain_folding
 from qfx.fixed import IntArray
 from qfx.ir import Graph
-from tests.hls.build import frames, small_network
-from tests.hls.iterations import Counts
-from tests.hls.test_folding import folded_project
-from tests.random_branches import branching
-from tests.random_networks import random_inputs
+from qfx.testing.branches import branching
+from qfx.testing.graphs import random_inputs
+from qfx.testing.iterations import Counts
+from qfx.testing.projects import frames, write_project
+from tests.hls.build import small_network
 
 CALIBRATION = [{"name": "held-out LUT error, median", "value": 0.03, "target": 0.15, "sense": "<="}]
 
@@ -83,7 +83,7 @@ def test_a_random_network(tmp_path: Path) -> None:
 def test_a_stream_that_is_deeper_than_it_must_be(tmp_path: Path) -> None:
     """The measured depth is smaller then, and the difference is told."""
     graph = branching(57)
-    folded_project(graph, plain_folding(graph), tmp_path)
+    write_project(graph, tmp_path, folding=plain_folding(graph))
     layout = json.loads((tmp_path / "hls/layout.json").read_text())
     stream = max(layout["live_depths"], key=lambda name: int(layout["live_depths"][name]))
     layout["live_depths"][stream] += 3

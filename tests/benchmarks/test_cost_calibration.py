@@ -13,8 +13,9 @@ import pytest
 
 from benchmarks import cost_calibration
 from benchmarks._datapaths import GROUPS, Group
+from benchmarks._targets import missed
 from benchmarks._yosys import Count, Yosys, count, find_yosys, render
-from benchmarks.cost_calibration import Errors, Measured, fit, main, measure, missed, predict, row, targets
+from benchmarks.cost_calibration import Errors, Measured, fit, main, measure, predict, row, targets
 from qfx.errors import ToolMissingError
 from qfx.export.cost import Accumulate, Add, Datapath, Packing, coefficient_table
 

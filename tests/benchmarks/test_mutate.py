@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import mutate
-from benchmarks.mutate import Mutant, Verdict, choose, function_users, judge, missed, mutants, networks, targets
-from tests.hls.build import write_project
+from benchmarks._targets import missed
+from benchmarks.mutate import Mutant, Verdict, choose, function_users, judge, mutants, networks, targets
+from qfx.testing.projects import write_project
 
 GRAPH = networks()["khot"]
 

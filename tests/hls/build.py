@@ -8,11 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qfx.export.hls import write_hls
-from qfx.export.hls.board import load_board
-from qfx.export.hls.design import design
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding
-from qfx.ir import Graph, GraphBuilder, Value, save_graph
+from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import (
     Add,
     Affine,
@@ -32,6 +29,7 @@ from qfx.ops import (
 from qfx.ops.sampling import activation, khot_constant, random_codes
 from qfx.sim import Simulator
 from qfx.sim.csim import CSimulator
+from qfx.testing.projects import frames, write_project
 
 U4 = FixedType(False, 4, 2)
 S6 = FixedType(True, 6, 3)
@@ -119,23 +117,6 @@ def chain(name: str, x: Value, *steps: tuple[object, Sequence[Value]]) -> Graph:
         operands = [build.constant(f"step{index}.{c.name}", c.type, c.codes) for c in constants]
         value = build.add(f"step{index}", op, value, *operands)  # type: ignore[arg-type]
     return build.build(value)
-
-
-def frames(graph: Graph, count: int, seed: int = 7) -> dict[str, IntArray]:
-    """Random codes for every input."""
-    values = [graph.values[name] for name in graph.inputs]
-    return {value.name: random_codes(value.type, (count, *value.shape), seed + index) for index, value in enumerate(values)}
-
-
-def write_project(graph: Graph, folder: Path, golden: int = 3, axi_bits: int = 64) -> Path:
-    """`graph.json`, `graph.npz` and `hls/` in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_graph(graph, folder)
-    inputs = frames(graph, golden)
-    outputs = Simulator(graph).run(inputs, frozenset(graph.outputs))
-    planned = design(graph, None, axi_bits)
-    write_hls(planned, folder / "hls", load_board("ultra96"), inputs, outputs, allow_unverified_modes=True)
-    return folder
 
 
 def assert_equal(graph: Graph, found: dict[str, IntArray], inputs: dict[str, IntArray]) -> None:

@@ -15,7 +15,8 @@ from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder
 from qfx.ops import ReLU, Requantize
 from qfx.sim.csim import CSimulator
-from tests.hls.build import assert_equal, frames, write_project
+from qfx.testing.projects import frames, write_project
+from tests.hls.build import assert_equal
 
 
 def network(width: int, channels: int) -> Graph:

@@ -15,7 +15,8 @@ from qfx.ops import Conv2d, MaxPool2d, ReLU
 from qfx.ops.sampling import constant
 from qfx.sim import Simulator
 from qfx.sim.csim import CHUNK_WORDS, CSimulator
-from tests.hls.build import S6, assert_equal, chain, frames, image, small_network, write_project
+from qfx.testing.projects import frames, write_project
+from tests.hls.build import S6, assert_equal, chain, image, small_network
 
 GRAPH = small_network()
 TINY = chain(

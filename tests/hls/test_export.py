@@ -26,10 +26,11 @@ from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder
 from qfx.ops import Add, Affine, Conv2d, PReLU, ReLU, Requantize, Reshape
 from qfx.ops.sampling import constant, khot_constant
-from tests.hls.build import S6, U4, chain, frames, image, several_ports, small_network, write_project
-from tests.hls.test_folding import convolutions, random_folding, several_pixels
+from qfx.testing.choices import Seeded
+from qfx.testing.projects import frames, random_folding, write_project
+from tests.hls.build import S6, U4, chain, image, several_ports, small_network
+from tests.hls.test_folding import convolutions, several_pixels
 from tests.hls.test_new_kernels import joins, wide
-from tests.random_choices import Seeded
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -9,27 +9,19 @@ import numpy as np
 import pytest
 
 from qfx.errors import ExportError
-from qfx.export.hls import write_hls
-from qfx.export.hls.board import load_board
 from qfx.export.hls.choices import choices, plain_folding
-from qfx.export.hls.design import design
 from qfx.export.hls.folding import Fold
 from qfx.export.hls.kernels.window import Window, plan_ring
 from qfx.export.hls.validator import validate
 from qfx.fixed import FixedType
-from qfx.ir import Graph, GraphBuilder, Node, Value, save_graph
+from qfx.ir import Graph, GraphBuilder, Node, Value
 from qfx.ops import Add, Affine, AvgPool2d, Conv2d, MaxPool2d, PReLU, ReLU, Requantize
 from qfx.ops.sampling import random_codes
-from qfx.sim import Simulator
 from qfx.sim.csim import CSimulator
-from tests.hls.build import S6, U4, assert_equal, frames, small_network
-from tests.random_choices import Choices, Seeded
-from tests.random_networks import hls_kinds, random_graph
-
-
-def random_folding(graph: Graph, choose: Choices) -> dict[str, Fold]:
-    """Any fold of every node."""
-    return {node.name: choose.pick(list(choices(graph, node))) for node in graph.nodes}
+from qfx.testing.choices import Seeded
+from qfx.testing.graphs import hls_kinds, random_graph
+from qfx.testing.projects import frames, random_folding, write_project
+from tests.hls.build import S6, U4, assert_equal, small_network
 
 
 def tap_choices(graph: Graph, node: Node) -> list[int]:
@@ -37,19 +29,8 @@ def tap_choices(graph: Graph, node: Node) -> list[int]:
     return sorted({fold.taps for fold in choices(graph, node)})
 
 
-def folded_project(graph: Graph, folding: dict[str, Fold], folder: Path) -> Path:
-    """As `write_project`, folded."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_graph(graph, folder)
-    inputs = frames(graph, 2)
-    outputs = Simulator(graph).run(inputs, frozenset(graph.outputs))
-    board = load_board("ultra96")
-    write_hls(design(graph, folding), folder / "hls", board, inputs, outputs, allow_unverified_modes=True)
-    return folder
-
-
 def check(graph: Graph, folding: dict[str, Fold], folder: Path) -> None:
-    project = folded_project(graph, folding, folder)
+    project = write_project(graph, folder, folding=folding)
     assert [str(violation) for violation in validate(project / "hls")] == []
     inputs = frames(graph, 4)
     found = CSimulator(project, optimize="-O0", flags=["-Wall", "-Wextra", "-Werror"]).run(inputs)
@@ -179,10 +160,10 @@ def test_a_fold_that_no_kernel_has(tmp_path: Path) -> None:
     graph = small_network()
     folding = plain_folding(graph) | {"stem.conv": Fold((3,), 4)}
     with pytest.raises(ExportError, match=r"node 'stem.conv' cannot fold as reads 3, writes 4; it can as reads 1, writes 1;"):
-        folded_project(graph, folding, tmp_path)
+        write_project(graph, tmp_path, folding=folding)
     del folding["head"]
     with pytest.raises(ExportError, match="the folding has no entry for node 'head'"):
-        folded_project(graph, folding | {"stem.conv": plain_folding(graph)["stem.conv"]}, tmp_path)
+        write_project(graph, tmp_path, folding=folding | {"stem.conv": plain_folding(graph)["stem.conv"]})
 
 
 def test_words_stay_below_the_tools_limit() -> None:

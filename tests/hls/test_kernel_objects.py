@@ -18,12 +18,13 @@ from qfx.export.hls.operation import operation_of
 from qfx.export.hls.render import Renderer
 from qfx.ir import Graph
 from qfx.ops import OPS, Shift
+from qfx.testing.choices import Seeded
+from qfx.testing.graphs import hls_kinds, random_graph
+from qfx.testing.projects import random_folding
 from tests.hls.build import averaged, rows, several_ports, small_network
-from tests.hls.test_folding import convolutions, pixel_folding, random_folding, several_pixels
+from tests.hls.test_folding import convolutions, pixel_folding, several_pixels
 from tests.hls.test_new_kernels import joins, unaligned, wide
 from tests.networks import residual_network
-from tests.random_choices import Seeded
-from tests.random_networks import hls_kinds, random_graph
 
 
 def graphs() -> list[Graph]:

@@ -19,7 +19,8 @@ from qfx.export.hls.monitor import MAGIC, REGISTERS, built_from, design_hash, pr
 from qfx.export.hls.render import render
 from qfx.ir import Graph
 from qfx.ops import ReLU
-from tests.hls.build import S6, chain, image, several_ports, write_project
+from qfx.testing.projects import write_project
+from tests.hls.build import S6, chain, image, several_ports
 
 BENCH = Path(__file__).with_name("monitor_bench.v")
 DEPLOY = Path(__file__).parents[2] / "docs" / "guides" / "deploy.md"

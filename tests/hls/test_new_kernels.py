@@ -38,7 +38,8 @@ from qfx.ops import (
     Upsample,
 )
 from qfx.ops.sampling import constant, random_codes
-from tests.hls.build import S6, U4, chain, check_graphs, image, write_project
+from qfx.testing.projects import write_project
+from tests.hls.build import S6, U4, chain, check_graphs, image
 
 S4 = FixedType(True, 4, 3)
 

@@ -15,7 +15,8 @@ from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder
 from qfx.ops import Requantize, Reshape, Slice
 from qfx.quant import QuantSpec
-from tests.hls.build import S6, check_graphs, write_project
+from qfx.testing.projects import write_project
+from tests.hls.build import S6, check_graphs
 
 RAW = FixedType(False, 4, 0)
 

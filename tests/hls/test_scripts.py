@@ -12,7 +12,8 @@ import pytest
 
 from qfx.ops import ReLU, Requantize
 from qfx.sim.headers import find_ap_types
-from tests.hls.build import S6, U4, chain, image, write_project
+from qfx.testing.projects import write_project
+from tests.hls.build import S6, U4, chain, image
 
 GRAPH = chain("net", image(S6, 2, 3, 2), (ReLU(), []), (Requantize(U4), []))
 

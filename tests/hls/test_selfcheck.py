@@ -24,7 +24,8 @@ from qfx.fixed import FixedType, Overflow, Rounding, cast
 from qfx.ir import Graph, GraphBuilder
 from qfx.ops import ReLU, Requantize
 from qfx.sim.headers import find_ap_types
-from tests.hls.build import S6, U4, chain, frames, image, small_network, write_project
+from qfx.testing.projects import frames, write_project
+from tests.hls.build import S6, U4, chain, image, small_network
 
 WIDE = FixedType(True, 40, 30)
 STUBS = Path(__file__).parents[2] / "hls_templates/csim"

@@ -19,7 +19,8 @@ from qfx.ops import ReLU
 from qfx.sim import Simulator
 from qfx.sim.csim import CSimulator
 from qfx.sim.headers import find_ap_types
-from tests.hls.build import S6, assert_equal, frames, several_ports, write_project
+from qfx.testing.projects import frames, write_project
+from tests.hls.build import S6, assert_equal, several_ports
 
 GRAPH = several_ports()
 INPUTS = ["s_in_left_image", "s_in_right_n2"]

@@ -25,15 +25,16 @@ from qfx.ops import Add, ReLU, Requantize
 from qfx.project import load_project, verify
 from qfx.project import write_project as write_whole_project
 from qfx.sim.threaded import Deadlock, ThreadedSimulator, live_depths
-from tests.differential import network, together
-from tests.hls.build import S6, U4, assert_equal, chain, frames, gate, rows, several_ports, small_network, write_project
-from tests.hls.iterations import COVERAGE, Counts, counted, stage_key
-from tests.hls.test_folding import convolutions, folded_project, pixel_folding, random_folding, several_pixels, tap_choices
+from qfx.testing.branches import branching
+from qfx.testing.choices import Seeded
+from qfx.testing.differential import network, together
+from qfx.testing.graphs import random_inputs
+from qfx.testing.iterations import COVERAGE, Counts, counted, stage_key
+from qfx.testing.projects import frames, random_folding, write_project
+from tests.hls.build import S6, U4, assert_equal, chain, gate, rows, several_ports, small_network
+from tests.hls.test_folding import convolutions, pixel_folding, several_pixels, tap_choices
 from tests.hls.test_new_kernels import joins, unaligned, wide
 from tests.networks import residual_network
-from tests.random_branches import branching
-from tests.random_choices import Seeded
-from tests.random_networks import random_inputs
 from tests.test_models import ready
 
 FRAMES = 4
@@ -47,7 +48,7 @@ def check(graph: Graph, folder: Path, seed: int = 0, folding: dict[str, Fold] | 
     stage; that one place fewer in any stream stops execution, with the cycle that the model names.
     """
     plan = design(graph, folding)
-    project = folded_project(graph, dict(plan.wiring.folding), folder)
+    project = write_project(graph, folder, folding=plan.wiring.folding)
     engine = ThreadedSimulator(project, optimize="-O0", flags=COVERAGE)
     model = plan.network
     inputs = given(graph, FRAMES, seed)
@@ -158,7 +159,7 @@ def test_a_folded_resnet(tmp_path: Path) -> None:
     """ResNet-8 as fast as an Ultra96 can hold it: values at the stated and at the least depths, and deadlocks below these."""
     graph = ready(ResNet8())
     folding = Search(graph, load_board("ultra96"), NodeCosts(graph)).fastest().folding
-    engine = ThreadedSimulator(folded_project(graph, folding, tmp_path))
+    engine = ThreadedSimulator(write_project(graph, tmp_path, folding=folding))
     model, inputs = design(graph, folding).network, frames(graph, 2)
     live = live_depths(engine.hls)
     assert {stream for stream, depth in live.items() if depth > 1} == {

@@ -11,7 +11,8 @@ import pytest
 from qfx.errors import ProjectError, ToolMissingError
 from qfx.export.hls.validator import multiplications, validate
 from qfx.fixed import FixedType
-from tests.hls.build import averaged, small_network, write_project
+from qfx.testing.projects import write_project
+from tests.hls.build import averaged, small_network
 
 RELU, TOP, ADD = "kernels/relu.hpp", "small.cpp", "kernels/add.hpp"
 RESULT = "typename L::out::code result = 0;"

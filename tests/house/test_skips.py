@@ -1,4 +1,4 @@
-"""The skip policy of tests/conftest.py, tried on a small test folder of its own."""
+"""The skip policy of tests/conftest.py and its choices of tests, tried on a small test folder of its own."""
 
 from __future__ import annotations
 
@@ -24,14 +24,29 @@ def test_skipped():
 @pytest.mark.full
 def test_long():
     pass
+
+@pytest.mark.slow
+def test_slow():
+    pass
+"""
+
+COMPILING = """
+import os
+
+class CSimulator:
+    pass
+
+def test_in_a_module_that_compiles():
+    pass
 """
 
 
 def run_pytest(folder: Path, *arguments: str, ci: str = "true") -> subprocess.CompletedProcess[str]:
-    """pytest in a folder with the policy and three tests: one runs, one is skipped, one is long."""
+    """pytest in a folder with the policy and five tests: one runs, one is skipped, one is long, one slow, one compiles."""
     shutil.copy(CONFTEST, folder)
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers = full: long\n")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  full: long\n  slow: slow\n  compiler: compiles\n")
     (folder / "test_three.py").write_text(TESTS)
+    (folder / "test_compiling.py").write_text(COMPILING)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(command, cwd=folder, env={**environment, "CI": ci}, capture_output=True, text=True, check=False)
@@ -61,5 +76,15 @@ def test_skip_passes_outside_ci(tmp_path: Path) -> None:
 
 
 def test_long_tests_run_on_request_only(tmp_path: Path) -> None:
-    assert "1 passed, 1 skipped, 1 deselected" in run_pytest(tmp_path, ci="").stdout
-    assert "2 passed, 1 skipped" in run_pytest(tmp_path, "--full", ci="").stdout
+    assert "3 passed, 1 skipped, 1 deselected" in run_pytest(tmp_path, ci="").stdout
+    assert "4 passed, 1 skipped" in run_pytest(tmp_path, "--full", ci="").stdout
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["plain", "xdist"])
+def test_quick_runs_leave_out_compilers_and_what_is_slow(tmp_path: Path, workers: tuple[str, ...]) -> None:
+    """A skip is no failure there, even in CI; and what compiles without a mark finds no compiler."""
+    (tmp_path / "test_unmarked.py").write_text(
+        "import os\nimport shutil\ndef test_no_compiler():\n    assert shutil.which(os.environ['CXX']) is None\n"
+    )
+    result = run_pytest(tmp_path, "--quick", *workers)
+    assert result.returncode == 0 and "2 passed, 1 skipped" in result.stdout

@@ -8,7 +8,7 @@ from torch.nn import Module
 
 from qfx import nn
 from qfx.ops import Add, Sample
-from tests.ops.conformance import check_sample, label, samples_of
+from qfx.testing.conformance import check_sample, label, samples_of
 
 
 class Difference(Module):

@@ -6,7 +6,7 @@ import pytest
 
 from qfx import nn
 from qfx.ops import Affine, Sample
-from tests.ops.conformance import Function, check_sample, label, real_of, samples_of, spec_of
+from qfx.testing.conformance import Function, check_sample, label, real_of, samples_of, spec_of
 
 
 def twin(sample: Sample) -> nn.BatchNorm1d | nn.BatchNorm2d | Function:

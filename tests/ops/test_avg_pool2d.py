@@ -6,7 +6,7 @@ import pytest
 
 from qfx import nn
 from qfx.ops import AvgPool2d, Sample
-from tests.ops.conformance import check_sample, label, samples_of
+from qfx.testing.conformance import check_sample, label, samples_of
 
 
 def twin(sample: Sample) -> nn.AvgPool2d:

@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from qfx.ops import Clamp, Sample
-from tests.ops.conformance import Function, check_sample, label, samples_of
+from qfx.testing.conformance import Function, check_sample, label, samples_of
 
 
 def twin(sample: Sample) -> nn.Module:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from qfx.ops import Concat, Sample
-from tests.ops.conformance import check_sample, label, samples_of
+from qfx.testing.conformance import check_sample, label, samples_of
 
 
 class Together(nn.Module):

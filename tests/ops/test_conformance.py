@@ -8,7 +8,7 @@ import pytest
 
 from qfx.ops import OPS, Sample
 from qfx.project import verify, write_project
-from tests.ops.conformance import activations, many_inputs, many_samples, samples_of
+from qfx.testing.conformance import activations, many_inputs, many_samples, samples_of
 
 NARROW = 16
 """Widest operands of the samples that are compiled per op; wider ones of all ops go into one network."""

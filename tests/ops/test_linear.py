@@ -7,7 +7,7 @@ import pytest
 from qfx import nn
 from qfx.nn.linear import DEFAULT_BIAS
 from qfx.ops import Linear, Sample
-from tests.ops.conformance import check_sample, label, real_of, samples_of, spec_of
+from qfx.testing.conformance import check_sample, label, real_of, samples_of, spec_of
 
 
 def twin(sample: Sample) -> nn.Linear:

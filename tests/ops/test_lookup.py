@@ -10,7 +10,7 @@ from qfx import ops
 from qfx.nn import Lookup
 from qfx.ops import Sample
 from qfx.quant import QuantSpec
-from tests.ops.conformance import check_sample, label, samples_of
+from qfx.testing.conformance import check_sample, label, samples_of
 
 
 def twin(sample: Sample) -> nn.Module:

@@ -6,7 +6,7 @@ import pytest
 
 from qfx import nn
 from qfx.ops import PReLU, Sample
-from tests.ops.conformance import check_sample, label, real_of, samples_of, spec_of
+from qfx.testing.conformance import check_sample, label, real_of, samples_of, spec_of
 
 
 def twin(sample: Sample) -> nn.PReLU:

@@ -7,7 +7,7 @@ import pytest
 from qfx import nn
 from qfx.ops import Requantize, Sample
 from qfx.quant import QuantSpec
-from tests.ops.conformance import check_sample, label, samples_of
+from qfx.testing.conformance import check_sample, label, samples_of
 
 
 def twin(sample: Sample) -> nn.Quantize:

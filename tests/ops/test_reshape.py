@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from qfx.ops import Reshape, Sample
-from tests.ops.conformance import check_sample, label, samples_of
+from qfx.testing.conformance import check_sample, label, samples_of
 
 
 def twin(sample: Sample) -> torch.nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qfx.ops import Sample, Shift
-from tests.ops.conformance import Function, check_sample, label, samples_of
+from qfx.testing.conformance import Function, check_sample, label, samples_of
 
 
 def twin(sample: Sample) -> Function:

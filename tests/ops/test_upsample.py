@@ -8,7 +8,7 @@ from torch import nn
 from qfx.nn import ConvTranspose2d
 from qfx.ops import Sample, Upsample
 from qfx.quant import QuantSpec
-from tests.ops.conformance import check_sample, label, samples_of
+from qfx.testing.conformance import check_sample, label, samples_of
 
 
 def twin(sample: Sample) -> nn.Module:

@@ -14,7 +14,7 @@ from qfx.fixed import FixedType, IntArray
 from qfx.ir import Graph, GraphBuilder
 from qfx.ops import Conv2d, Linear, ReLU, Requantize, Reshape
 from qfx.ops.sampling import random_codes
-from qfx.sim import Simulator, engine, simulate
+from qfx.sim import FastSimulator, Simulator, engine, simulate
 
 U4 = FixedType(False, 4, 2)
 
@@ -39,9 +39,17 @@ def test_every_value_is_returned_or_the_ones_asked_for() -> None:
     everything = Simulator(graph).run({"x": images(3)})
     assert list(everything) == ["x", "conv", "act", "act.quant", "flat", "head"]
     assert {name: codes.shape for name, codes in everything.items()}["conv"] == (3, 3, 2, 3)
-    only = Simulator(graph).run({"x": images(3)}, frozenset({"act"}))
-    assert list(only) == ["act"]
-    assert np.array_equal(only["act"], everything["act"])
+    for wanted in ({"act"}, {"x", "conv", "head"}):
+        only = FastSimulator(graph, wanted).run({"x": images(3)})
+        assert list(only) == [name for name in everything if name in wanted]
+        assert all(np.array_equal(codes, everything[name]) for name, codes in only.items())
+    assert list(FastSimulator(graph).run({"x": images(3)})) == ["head"]
+
+
+def test_batches_of_other_sizes_by_one_simulator() -> None:
+    simulator, wanted = FastSimulator(network()), Simulator(network()).run({"x": images(7)})["head"]
+    for count in (7, 2, 0, 7, 1):
+        assert np.array_equal(simulator.run({"x": images(7)[:count]})["head"], wanted[:count])
 
 
 def test_samples_do_not_influence_each_other() -> None:
@@ -78,8 +86,9 @@ def test_the_chunk_size_bounds_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_bad_inputs_are_refused(inputs: dict[str, IntArray], message: str) -> None:
-    with pytest.raises(InputError, match=re.escape(message)):
-        Simulator(network()).run(inputs)
+    for simulator in (Simulator(network()), FastSimulator(network())):
+        with pytest.raises(InputError, match=re.escape(message)):
+            simulator.run(inputs)
 
 
 def test_a_value_that_leaves_its_format_is_caught() -> None:

@@ -10,7 +10,8 @@ import pytest
 from qfx.ops import ReLU
 from qfx.sim.csim import CSimulator
 from qfx.sim.program_key import own_sources, program_key
-from tests.hls.build import S6, assert_equal, chain, frames, image, write_project
+from qfx.testing.projects import frames, write_project
+from tests.hls.build import S6, assert_equal, chain, image
 
 GRAPH = chain("cached", image(S6, 2, 3, 3), (ReLU(), []))
 

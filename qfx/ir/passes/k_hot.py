@@ -1,4 +1,10 @@
-"""Constants multiplied by shifts and additions: every integer is a sum of signed powers of two, so nothing is rounded."""
+"""Constants multiplied by shifts and additions: every integer is a sum of signed powers of two, so nothing is rounded.
+
+1. `with_khot`: a named node that multiplies by constants declares them K-hot; K is the most signed digits that one of them has, at
+   least 1.
+2. `with_khot`: a named node that is K-hot already stays as it is, even if fewer digits would do.
+3. `multiplier_free`: every node that multiplies by constants is rewritten as by `with_khot`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from qfx.errors import ExportError
-from qfx.ir import Graph, Node
+from qfx.ir.graph import Graph, Node
 from qfx.ops import Affine, AvgPool2d, Conv2d, Linear, Multiply, PReLU
 from qfx.ops.base import signed_digits
 
@@ -15,9 +21,7 @@ MULTIPLYING = (Conv2d, Linear, Affine, PReLU)
 
 
 def with_khot(graph: Graph, names: Collection[str]) -> Graph:
-    """The graph with K-hot products in the nodes `names`: K is the most signed digits that a constant of the node has.
-
-    K-hot products of a node that has them already stay as they are.
+    """The graph with K-hot products in the nodes `names`: rewrites 1 and 2.
 
     Raises:
         ExportError: a name that the graph lacks, or a node that multiplies by no constant.
@@ -29,18 +33,18 @@ def with_khot(graph: Graph, names: Collection[str]) -> Graph:
         if not isinstance(known[name].op, MULTIPLYING):
             raise ExportError(f"node {name!r} ({known[name].op.kind}) multiplies by no constants, so that none can be K-hot")
     nodes = [_khot(graph, node) if node.name in names else node for node in graph.nodes]
-    return Graph(graph.name, graph.values, nodes, graph.inputs, graph.outputs, graph.host).verify("K-hot products")
+    return Graph(graph.name, graph.values, nodes, graph.inputs, graph.outputs, graph.host).verify(after="k_hot")
 
 
 def _khot(graph: Graph, node: Node) -> Node:
     if not isinstance(node.op, MULTIPLYING) or node.op.digits is not None:
         return node
     most = int(signed_digits(graph.operands(node)[1].codes).max(initial=1))
-    return replace(node, op=replace(node.op, digits=max(1, most)))
+    return replace(node, op=replace(node.op, digits=most))
 
 
 def multiplier_free(graph: Graph) -> Graph:
-    """The graph without a multiplication: all constants K-hot.
+    """The graph without a multiplication, all constants K-hot: rewrite 3.
 
     Raises:
         ExportError: nodes that multiply two computed values, or sums by the reciprocal of an area; all are named.

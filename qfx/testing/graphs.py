@@ -1,15 +1,17 @@
 """Random graphs over all ops: forks, joins at different depths, formats at the edges of what is allowed.
 
-`random_graph(Seeded(7))` gives the same graph everywhere; `graphs()` is the same as a hypothesis strategy.
+`random_graph(Seeded(7))` gives the same graph everywhere; `qfx.testing.strategies.graphs()` is the same as a hypothesis strategy.
+What a random node of an op looks like is said by its maker, registered with `makes`; a test names an op without one. The simple ops
+come first, since that is what hypothesis shrinks to; another order makes other graphs of the same seeds.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from hypothesis import strategies as st
 
 from qfx.errors import FormatError, GraphError
 from qfx.export.hls.kernels import SERVED
@@ -41,7 +43,7 @@ from qfx.ops import (
 from qfx.ops.base import Op
 from qfx.ops.sampling import corner_codes, khot_constant, random_codes
 from qfx.ops.windows import ceil_extra
-from tests.random_choices import Choices, Drawn
+from qfx.testing.choices import Choices
 
 MOST_ELEMENTS = 300
 """Of a value."""
@@ -52,10 +54,44 @@ WIDE = 14
 
 Step = tuple[Op, list[Value]]
 Maker = Callable[[Choices, Value, Sequence[Value]], Step]
+"""Makes a node that reads a value, and perhaps others of those there are; constants among its operands are added to the graph."""
 
 
 class Unfit(Exception):
     """This op does not fit this value."""
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A registered maker.
+
+    Attributes:
+        often: how often it is tried.
+        widens: whether results may have more bits than the operand.
+    """
+
+    make: Maker
+    often: int
+    widens: bool
+
+
+MAKERS: dict[str, _Made] = {}
+"""By kind of op."""
+
+
+def makes(op: type[Op], often: int = 2, widens: bool = True) -> Callable[[Maker], Maker]:
+    """Register the maker of an op.
+
+    Args:
+        often: how often it is tried, compared with others; ops that fit few values more often.
+        widens: whether a result may have more bits than the first operand.
+    """
+
+    def register(make: Maker) -> Maker:
+        MAKERS[op.kind] = _Made(make, often, widens)
+        return make
+
+    return register
 
 
 def hls_kinds() -> frozenset[str]:
@@ -73,14 +109,14 @@ def random_graph(choices: Choices, kinds: Collection[str] = frozenset(OPS), step
     build = GraphBuilder("random")
     shape = choices.pick([(2, 5, 4), (1, 3, 3), (4, 4, 4), (3, 7, 6), (8, 3, 2), (12, 2, 3), (16, 1, 1), (5,), (12,)])
     pool = [build.input("x", small_type(choices), shape)]
-    makers = [make for kind, make in MAKERS.items() if kind in kinds or kind in ALWAYS for _ in range(WEIGHTS.get(kind, 2))]
+    makers = [made for kind, made in MAKERS.items() if kind in kinds or kind in ALWAYS for _ in range(made.often)]
     for number in range(choices.integer(1, steps)):
         x = pool[max(0, len(pool) - choices.integer(1, 4))]
-        make = choices.pick(makers)
-        if x.type.width > WIDE and make not in NARROW and choices.chance(80):
-            make = _requantize
+        made = choices.pick(makers)
+        if x.type.width > WIDE and made.widens and choices.chance(80):
+            made = MAKERS["requantize"]
         try:
-            step = make(choices, x, pool)
+            step = made.make(choices, x, pool)
             pool.append(_add(build, f"n{number}.{step[0].kind}", *step))
         except (Unfit, GraphError, FormatError):
             continue
@@ -166,6 +202,17 @@ def overflow_modes(signed: bool) -> list[Overflow]:
     return [mode for mode in Overflow if signed or mode is not Overflow.WRAP_SM]
 
 
+def _partner(choices: Choices, x: Value, pool: Sequence[Value], alike: Callable[[Value], bool]) -> Value:
+    return choices.pick([value for value in pool if value is not x and alike(value)] or [x])
+
+
+def _window(choices: Choices, x: Value) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    rows, columns = _image(x)
+    kernel = (min(rows, choices.integer(1, 3)), min(columns, choices.integer(1, 3)))
+    return kernel, _pair(choices, 1, 3), (choices.integer(0, kernel[0] // 2), choices.integer(0, kernel[1] // 2))
+
+
+@makes(Requantize, widens=False)
 def _requantize(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     width = choices.pick([4, 1, 2, 3, 5, 6, 8, 10])
     kept = x.type.width - x.type.frac - choices.integer(-1, 3)  # integer bits, so that something is left of most values
@@ -175,28 +222,12 @@ def _requantize(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     return Requantize(FixedType(signed, width, frac), choices.pick(list(Rounding)), overflow), [x]
 
 
+@makes(ReLU, widens=False)
 def _relu(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     return ReLU(), [x]
 
 
-def _clamp(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
-    frac = x.type.frac + choices.integer(-2, 2)
-    low = choices.integer(-8, 7)
-    return Clamp(choices.pick([low, None]), low + choices.integer(0, 15), frac), [x]
-
-
-def _prelu(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
-    digits = _digits(choices)
-    return PReLU(digits), [x, constant(choices, "slope", (x.channels,), digits)]
-
-
-def _affine(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
-    digits = _digits(choices)
-    shape = (1,) if choices.chance(30) else (x.channels,)
-    offset = constant(choices, "offset", shape)
-    return Affine(digits), [x, constant(choices, "scale", shape, digits), offset]
-
-
+@makes(Conv2d, often=8)
 def _conv2d(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     _image(x)
     groups = choices.pick([n for n in range(1, x.channels + 1) if x.channels % n == 0])
@@ -209,20 +240,26 @@ def _conv2d(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     return op, [*operands, constant(choices, "bias", (outputs,))] if choices.chance(40) else operands
 
 
-def _linear(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
-    if len(x.shape) != 1:
-        raise Unfit
-    outputs, digits = choices.integer(1, 12), _digits(choices)
-    operands = [x, constant(choices, "weight", (outputs, x.size), digits)]
-    return Linear(digits), [*operands, constant(choices, "bias", (outputs,))] if choices.chance(40) else operands
+@makes(Add)
+def _add_two(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
+    return Add(choices.chance(40)), [x, _partner(choices, x, pool, lambda value: value.shape == x.shape)]
 
 
-def _window(choices: Choices, x: Value) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    rows, columns = _image(x)
-    kernel = (min(rows, choices.integer(1, 3)), min(columns, choices.integer(1, 3)))
-    return kernel, _pair(choices, 1, 3), (choices.integer(0, kernel[0] // 2), choices.integer(0, kernel[1] // 2))
+@makes(Affine, often=3)
+def _affine(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
+    digits = _digits(choices)
+    shape = (1,) if choices.chance(30) else (x.channels,)
+    offset = constant(choices, "offset", shape)
+    return Affine(digits), [x, constant(choices, "scale", shape, digits), offset]
 
 
+@makes(PReLU, often=3)
+def _prelu(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
+    digits = _digits(choices)
+    return PReLU(digits), [x, constant(choices, "slope", (x.channels,), digits)]
+
+
+@makes(MaxPool2d, often=3, widens=False)
 def _max_pool2d(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     kernel, stride, padding = _window(choices, x)
     dilation = _pair(choices, 1, 2) if choices.chance(25) else (1, 1)
@@ -230,6 +267,7 @@ def _max_pool2d(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     return MaxPool2d(kernel, stride, padding, dilation, extra), [x]
 
 
+@makes(AvgPool2d, often=3)
 def _avg_pool2d(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     kernel, stride, padding = _window(choices, x) if choices.chance(70) else (_image(x), _image(x), (0, 0))
     extra = ceil_extra(_image(x), kernel, stride, padding) if choices.chance(30) else (0, 0)
@@ -241,19 +279,30 @@ def _avg_pool2d(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     return AvgPool2d(kernel, stride, padding, reciprocal, extra, op.include_pad), [x]
 
 
-def _partner(choices: Choices, x: Value, pool: Sequence[Value], alike: Callable[[Value], bool]) -> Value:
-    return choices.pick([value for value in pool if value is not x and alike(value)] or [x])
+@makes(Reshape, often=1, widens=False)
+def _reshape(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
+    rows = choices.pick([n for n in (1, 2, 3, 4) if x.size % n == 0])
+    image = (x.size // rows, rows, 1) if choices.chance(50) else (rows, 1, x.size // rows)
+    return Reshape(choices.pick([(x.size,), image])), [x]
 
 
-def _add_two(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
-    return Add(choices.chance(40)), [x, _partner(choices, x, pool, lambda value: value.shape == x.shape)]
+@makes(Linear)
+def _linear(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
+    if len(x.shape) != 1:
+        raise Unfit
+    outputs, digits = choices.integer(1, 12), _digits(choices)
+    operands = [x, constant(choices, "weight", (outputs, x.size), digits)]
+    return Linear(digits), [*operands, constant(choices, "bias", (outputs,))] if choices.chance(40) else operands
 
 
-def _multiply(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
-    shapes = (x.shape, (x.channels, *(1 for _ in x.shape[1:])))
-    return Multiply(), [x, _partner(choices, x, pool, lambda value: value.shape in shapes)]
+@makes(Clamp)
+def _clamp(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
+    frac = x.type.frac + choices.integer(-2, 2)
+    low = choices.integer(-8, 7)
+    return Clamp(choices.pick([low, None]), low + choices.integer(0, 15), frac), [x]
 
 
+@makes(Concat)
 def _concat(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     axis = choices.integer(0, len(x.shape) - 1)
 
@@ -264,19 +313,24 @@ def _concat(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     return Concat(axis), [x, *others] if choices.chance(50) else [*others, x]
 
 
-def _shift(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
-    return Shift(choices.integer(-4, 4)), [x]
+@makes(Multiply)
+def _multiply(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
+    shapes = (x.shape, (x.channels, *(1 for _ in x.shape[1:])))
+    return Multiply(), [x, _partner(choices, x, pool, lambda value: value.shape in shapes)]
 
 
+@makes(Pad, widens=False)
 def _pad(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     _image(x)
     return Pad(_pair(choices, 0, 2), _pair(choices, 0, 2), choices.pick([0, x.type.min_int, x.type.max_int])), [x]
 
 
+@makes(Upsample)
 def _upsample(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     return Upsample(_pair(choices, 1, 3), choices.chance(50)), [x]
 
 
+@makes(Rearrange)
 def _rearrange(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     rows, columns = _image(x)
     factor = choices.pick([n for n in range(1, x.channels + 1) if x.channels % n == 0])
@@ -289,63 +343,28 @@ def _rearrange(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     return choices.pick([shuffled, swapped, moved, *([blocks] if root * root == factor else [])]), [x]
 
 
+@makes(Slice, widens=False)
 def _slice(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     starts = tuple(choices.integer(0, extent - 1) for extent in x.shape)
     stops = tuple(choices.integer(start + 1, extent) for start, extent in zip(starts, x.shape, strict=True))
     return Slice(starts, stops, tuple(choices.integer(1, 2) for _ in x.shape)), [x]
 
 
+@makes(Shift, widens=False)
+def _shift(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
+    return Shift(choices.integer(-4, 4)), [x]
+
+
+@makes(Lookup)
 def _lookup(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     if x.type.width > 8:
         raise Unfit
     return Lookup("random"), [x, constant(choices, "table", (1 << x.type.width,))]
 
 
+@makes(ArgMax, often=1, widens=False)
 def _argmax(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     return ArgMax(), [x]
-
-
-def _reshape(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
-    rows = choices.pick([n for n in (1, 2, 3, 4) if x.size % n == 0])
-    image = (x.size // rows, rows, 1) if choices.chance(50) else (rows, 1, x.size // rows)
-    return Reshape(choices.pick([(x.size,), image])), [x]
-
-
-MAKERS: dict[str, Maker] = {
-    "requantize": _requantize,
-    "relu": _relu,
-    "conv2d": _conv2d,
-    "add": _add_two,
-    "affine": _affine,
-    "prelu": _prelu,
-    "max_pool2d": _max_pool2d,
-    "avg_pool2d": _avg_pool2d,
-    "reshape": _reshape,
-    "linear": _linear,
-    "clamp": _clamp,
-    "concat": _concat,
-    "multiply": _multiply,
-    "pad": _pad,
-    "upsample": _upsample,
-    "rearrange": _rearrange,
-    "slice": _slice,
-    "shift": _shift,
-    "lookup": _lookup,
-    "argmax": _argmax,
-}
-"""By kind; a test compares the keys with all ops."""
-
-WEIGHTS = {"conv2d": 8, "reshape": 1, "affine": 3, "prelu": 3, "avg_pool2d": 3, "max_pool2d": 3, "argmax": 1}
-"""How often an op is tried; those that fit few values more often. 2 by default."""
-
-NARROW = (_requantize, _relu, _max_pool2d, _reshape, _pad, _shift, _slice, _argmax)
-"""Those that do not widen."""
-
-
-@st.composite
-def graphs(draw: st.DrawFn, steps: int = 8) -> Graph:
-    """Random graphs as a strategy."""
-    return random_graph(Drawn(draw), steps=steps)
 
 
 def random_inputs(graph: Graph, count: int, seed: int) -> IntArray:

@@ -1,12 +1,10 @@
-"""Where random networks take their decisions from: a seed, or hypothesis, which then shrinks them."""
+"""Where random networks take their decisions from: a seed, or hypothesis (`qfx.testing.strategies`), which then shrinks them."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
-
-from hypothesis import strategies as st
 
 T = TypeVar("T")
 
@@ -41,19 +39,3 @@ class Seeded:
 
     def chance(self, percent: int) -> bool:
         return self._random.randrange(100) < percent
-
-
-class Drawn:
-    """Decisions drawn by hypothesis."""
-
-    def __init__(self, draw: st.DrawFn) -> None:
-        self._draw = draw
-
-    def integer(self, low: int, high: int) -> int:
-        return self._draw(st.integers(low, high))
-
-    def pick(self, items: Sequence[T]) -> T:
-        return self._draw(st.sampled_from(items))
-
-    def chance(self, percent: int) -> bool:
-        return self._draw(st.integers(0, 99)) >= 100 - percent

@@ -11,25 +11,25 @@ from qfx.engines.comparison import compare_engines
 from qfx.engines.engine import Engine
 from qfx.engines.onnx_engine import OnnxEngine
 from qfx.engines.report import Report
+from qfx.engines.sim_engine import SimulatorEngine
 from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import QfxError
 from qfx.export.onnx import onnx_model
 from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import Add, Linear, Requantize, Reshape
-from qfx.sim import Simulator
 from qfx.sim.csim import CSimulator
-from tests.hls.build import write_project
-from tests.random_choices import Seeded
-from tests.random_models import Program, random_model
-from tests.random_networks import random_graph, random_inputs
+from qfx.testing.choices import Seeded
+from qfx.testing.graphs import random_graph, random_inputs
+from qfx.testing.models import Program, random_model
+from qfx.testing.projects import write_project
 
 SAMPLES = 20
 
 
 def compare(graph: Graph, model: Program | None = None, more: Sequence[Engine] = (), seed: int = 0) -> Report:
     """Simulator, ONNX Runtime, torch if there is a model, and what is given, on corner and random inputs."""
-    engines: list[Engine] = [Simulator(graph), OnnxEngine(graph, onnx_model(graph), threads=1), *more]
+    engines: list[Engine] = [SimulatorEngine(graph), OnnxEngine(graph, onnx_model(graph), threads=1), *more]
     if model is not None:
         engines.append(TorchEngine(model, graph))
     return compare_engines(graph, engines, random_inputs(graph, SAMPLES, seed))
@@ -38,7 +38,7 @@ def compare(graph: Graph, model: Program | None = None, more: Sequence[Engine] =
 def compare_compiled(graph: Graph, folder: Path, seed: int = 0, optimize: str = "-O0") -> Report:
     """The graph's C++, written into `folder` and compiled, against the simulator."""
     engine = CSimulator(write_project(graph, folder), optimize=optimize)
-    return compare_engines(graph, [Simulator(graph), engine], random_inputs(graph, SAMPLES, seed))
+    return compare_engines(graph, [SimulatorEngine(graph), engine], random_inputs(graph, SAMPLES, seed))
 
 
 def network(seed: int, steps: int = 8) -> tuple[Graph, Program | None]:

@@ -2,12 +2,20 @@
 
     max(f(x)) = f(max(x))    for every f that keeps order
 
-so a max pool may go before ReLU, clamp, a saturating requantize (every rounding keeps order) and an affine with scales from 0 up.
-A convolution before the affine takes the sign of a negative scale upon itself:
+A max pool whose windows are fewer than the pixels, none of them in the padding alone, goes before
 
-    a * (w * x + b) + c = |a| * (sgn(a) * w * x + sgn(a) * b) + c
+1. a ReLU;
+2. a clamp;
+3. a requantize that saturates at both ends (SAT, SAT_SYM): every rounding keeps order;
+4. an affine whose scales are 0 or more;
+5. an affine with negative scales behind a convolution, which takes the signs upon itself, with a bit more for its constants:
 
-What was wanted has the same values and the same format as before; other values may be gone or stand for something else.
+       a * (w * x + b) + c = |a| * (sgn(a) * w * x + sgn(a) * b) + c
+
+6. a run of these, all at once, as long as nothing else reads a value inside it.
+
+The last result of a run takes the pool's name, and the pool that of the result before it. What was wanted has the same values and
+the same format as before; other values may be gone or stand for something else.
 """
 
 from __future__ import annotations
@@ -18,7 +26,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from qfx.fixed import FixedType, IntArray, Overflow
-from qfx.ir import Graph, GraphBuilder, Node, Value
+from qfx.ir.graph import Graph, GraphBuilder, Node
+from qfx.ir.value import Value
 from qfx.ops import Affine, Clamp, Conv2d, MaxPool2d, ReLU, Requantize
 
 _WIDEST = 32
@@ -26,7 +35,7 @@ _WIDEST = 32
 
 
 def pool_first(graph: Graph, wanted: Collection[str]) -> Graph:
-    """The graph with its max pools as early as they can be.
+    """The graph with its max pools as early as they can be; the graph itself if none can move.
 
     Args:
         graph: the network; stays as it is.
@@ -52,7 +61,7 @@ def pool_first(graph: Graph, wanted: Collection[str]) -> Graph:
             if node.name in negated:
                 operands[1:] = [_signed(build, node, value, negated[node.name]) for value in operands[1:]]
             values[node.name] = build.add(node.name, node.op, *operands, source=node.source)
-    return build.build(*(values[name] for name in graph.outputs), host=graph.host)
+    return build.build(*(values[name] for name in graph.outputs), host=graph.host, after="pool_first")
 
 
 def _run(graph: Graph, pool: Node, wanted: Collection[str]) -> list[Node]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,13 +16,14 @@ from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.frontend.windows import is_power_of_two
 from qfx.ops.sampling import random_codes
 from qfx.quant import QuantSpec, set_enabled
-from tests.random_choices import Choices, Drawn
-from tests.random_networks import MOST_ELEMENTS, Unfit, overflow_modes, small_type
+from qfx.testing.choices import Choices
+from qfx.testing.graphs import MOST_ELEMENTS, Unfit, overflow_modes, small_type
 
 Shape = tuple[int, ...]
 Call = Callable[..., Tensor]
 Maker = Callable[[Choices, Shape, Sequence[Shape]], tuple[Call, list[int]]]
-"""Makes a step for a value of a shape; gives the module or function, and which other values (by index) it reads, too."""
+"""Makes a step for a value of a shape, given the shapes of all values; gives the module or function, and which others (by index)
+it reads, too. What does not fit raises `Unfit`; that, and what torch or the layer refuses, is passed over."""
 
 
 class Program(qnn.Model):
@@ -61,8 +61,12 @@ class Program(qnn.Model):
         return [index for index in range(len(self.steps) + 1) if index not in read]
 
 
-def random_model(choices: Choices, steps: int = 8) -> Program:
+def random_model(choices: Choices, steps: int = 8, makers: Sequence[Maker] = ()) -> Program:
     """A calibrated model in eval.
+
+    Args:
+        steps: at most, beside those that bring loose ends together.
+        makers: of the steps to choose from; by default `MAKERS`, to which a maker of your own can be added.
 
     Raises:
         QfxError: what was drawn is refused, such as formats that no engine could compute.
@@ -74,7 +78,7 @@ def random_model(choices: Choices, steps: int = 8) -> Program:
     for _ in range(choices.integer(1, steps)):
         at = max(0, len(shapes) - choices.integer(1, 3))
         try:
-            call, others = choices.pick(MAKERS)(choices, shapes[at], shapes)
+            call, others = choices.pick(makers or MAKERS)(choices, shapes[at], shapes)
             shapes.append(_result(call, [shapes[index] for index in (at, *others)]))
         except (Unfit, QfxError, RuntimeError, ValueError):  # what does not fit, torch or the layer refuses
             continue
@@ -320,9 +324,3 @@ def _function(choices: Choices, shape: Shape, shapes: Sequence[Shape]) -> tuple[
 
 MAKERS: list[Maker] = [_conv, _activation, _batch_norm, _conv, _pool, _two, _linear, _function, _function, _conv_transpose]
 """How steps are made; what is listed twice is tried twice as often."""
-
-
-@st.composite
-def models(draw: st.DrawFn, steps: int = 6) -> Program:
-    """Random models as a strategy."""
-    return random_model(Drawn(draw), steps)

@@ -13,13 +13,13 @@ from rich.markup import escape
 
 from qfx import console
 from qfx.errors import QfxError, UsageError
-from qfx.exactness import prove
 from qfx.fixed import IntArray
 from qfx.golden import read_inputs, write_arrays
 from qfx.hardware import HardwareOptions, build, summary
 from qfx.host import names as result_names
 from qfx.host import results
 from qfx.ir import Graph
+from qfx.ir.proof import prove
 from qfx.ops import Cost
 from qfx.progress import Progress
 from qfx.project import load_project, write_project, writing_by_name
@@ -323,7 +323,7 @@ def _info_project(directory: Path) -> int:
 
 def node_table(graph: Graph) -> console.Table:
     """Format, exactness proof and cost of every node, and the total cost."""
-    columns = ("node", "op", "format", "bound bits", "carrier", "multiplications", "shift-adds", "additions")
+    columns = ("node", "op", "format", "bound bits", "accumulator", "multiplications", "shift-adds", "additions")
     shown = console.table("per sample", *columns, numbers=3)
     proofs = prove(graph)
     total = Cost()
@@ -331,7 +331,9 @@ def node_table(graph: Graph) -> console.Table:
         cost = node.op.cost(graph.operands(node))
         total += cost
         proof = proofs[node.name]
-        shown.add_row(node.name, node.op.kind, graph.values[node.name].type.ap_name, str(proof.bits), proof.carrier, *_counts(cost))
+        shown.add_row(
+            node.name, node.op.kind, graph.values[node.name].type.ap_name, str(proof.bits), proof.accumulator, *_counts(cost)
+        )
     shown.add_section()
     shown.add_row("total", "", "", "", "", *_counts(total))
     return shown

@@ -21,7 +21,7 @@ class GraphError(QfxError):
 
 
 class ExactnessError(QfxError):
-    """No engine could compute a node exactly: its bound exceeds every carrier."""
+    """No engine could compute a node exactly: its bound exceeds every accumulator."""
 
 
 class QuantizationError(QfxError):

@@ -166,7 +166,7 @@ def test_sums_that_need_float64_are_widened() -> None:
     wide, fine = QuantSpec(14, frac=0, learn=False), QuantSpec(14, frac=20, learn=False)
     model = Given(lambda m, x: (m.a(x) + m.b(x)).relu(), a=qnn.Quantize(wide), b=qnn.Quantize(fine))
     graph = assert_agree(model, (5,))
-    assert {proof.name: proof.carrier for proof in model.exactness((5,))}["add"] == "float64"
+    assert {proof.name: proof.accumulator for proof in model.exactness((5,))}["add"] == "float64"
     assert graph.values["add"].type.width > 24
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from qfx.errors import QuantizationError
-from qfx.exactness import Proof
+from qfx.ir.proof import Proof
 from qfx.ir import Graph
 from qfx.nn.arithmetic import exact_arithmetic
 from qfx.nn.layer import Layer

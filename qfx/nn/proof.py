@@ -8,7 +8,7 @@ import torch
 from torch import fx
 
 from qfx.errors import ExactnessError
-from qfx.exactness import Proof, prove
+from qfx.ir.proof import Proof, prove
 from qfx.ir import Graph
 from qfx.nn.layer import Layer
 from qfx.quant.quantizer import FLOAT32_BITS
@@ -33,7 +33,7 @@ def install(lowered: Lowered) -> dict[str, Proof]:
     graph, trace = lowered.graph, lowered.trace
     proofs = prove(graph)
     for proof in proofs.values():
-        if proof.carrier not in DTYPES:
+        if proof.accumulator not in DTYPES:
             raise ExactnessError(_refusal(graph, proof))
     dtypes = {name: _dtype(graph, proof) for name, proof in proofs.items()}
     layers = {node: layer for node in trace.nodes if isinstance(layer := trace.layer(node), Layer)}
@@ -66,7 +66,7 @@ def _may_defer(node: fx.Node, layers: dict[fx.Node, Layer], nodes: list[fx.Node]
 def _dtype(graph: Graph, proof: Proof) -> torch.dtype:
     """The proof's carrier, or float64 where a real value would leave float32's range of exponents."""
     values = [graph.values[proof.name], *graph.operands(graph.node(proof.name))]
-    return DTYPES[proof.carrier] if all(abs(value.type.frac) <= FLOAT32_FRAC for value in values) else torch.float64
+    return DTYPES[proof.accumulator] if all(abs(value.type.frac) <= FLOAT32_FRAC for value in values) else torch.float64
 
 
 def _widen(node: fx.Node, layers: dict[fx.Node, Layer]) -> None:

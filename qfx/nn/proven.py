@@ -14,7 +14,7 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor, nn
 
-from qfx.exactness import Proof
+from qfx.ir.proof import Proof
 from qfx.quant import kernel
 
 Constants = tuple[Tensor | None, ...]

@@ -14,14 +14,14 @@ ROOT = Path(__file__).parents[2]
 REAL_FOLDERS = ("qfx", "export", "sim", "boards", "hls_templates")
 """Where the package's sources lie; the links inside qfx/ are not followed."""
 
-CORE = ("numpy", "qfx.fixed", "qfx.ir", "qfx.ops", "qfx.errors")
+CORE = ("numpy", "qfx.exact", "qfx.fixed", "qfx.ir", "qfx.ops", "qfx.errors")
 ONLY = {
     "qfx.fixed": CORE,
     "qfx.errors": CORE,
     "qfx.ir": CORE,
     "qfx.ops": CORE,
     "qfx.host": CORE,
-    "qfx.exactness": (*CORE, "qfx.exactness"),
+    "qfx.exact": CORE,
     "qfx.sim": (*CORE, "qfx.sim"),
 }
 """Package -> all that it may import beside the standard library."""

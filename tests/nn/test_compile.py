@@ -66,4 +66,4 @@ def test_compiled_training_and_eval(backend: str) -> None:
     twin.eval()
     with torch.no_grad():
         assert torch.equal(compiled(x), plain(x)) and compiled(x).dtype == plain(x).dtype
-    assert [proof.carrier for proof in twin.exactness()] == [proof.carrier for proof in plain.exactness()]
+    assert [proof.accumulator for proof in twin.exactness()] == [proof.accumulator for proof in plain.exactness()]

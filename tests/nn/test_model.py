@@ -62,7 +62,7 @@ def test_only_nodes_that_need_it_are_widened() -> None:
     with pytest.raises(QuantizationError, match=r"exactness\(\) needs input_shape"):
         model.exactness()
     model(data())
-    carriers = {proof.name: proof.carrier for proof in model.exactness()}
+    carriers = {proof.name: proof.accumulator for proof in model.exactness()}
     assert carriers["conv"] == carriers["fc"] == "float32" and carriers["bn"] == "float64"
     assert model.conv.carriers == {"": torch.float32} and model.bn.carriers == {"": torch.float64}
     assert model.act.carriers[".quant"] == torch.float64

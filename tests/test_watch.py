@@ -20,6 +20,7 @@ from qfx import nn as qnn
 from qfx.conversion import calibrate
 from qfx.errors import EngineUnavailable, QuantizationError
 from qfx.fixed import FixedType
+from qfx.nn._evaluation import observing
 from qfx.quant import Quantizer, QuantSpec, quantizers, set_enabled
 from qfx.training.watch import CsvWriter, JsonLinesWriter, Row, TensorBoardWriter, Watcher
 
@@ -255,8 +256,7 @@ def test_layers_that_are_computed_together_are_measured(training: bool) -> None:
     assert training or torch.equal(found, wanted)
     assert not [path for path, row in rows.items() if row.saturated is None]
     seen: list[Tensor] = []
-    model.act.observer = lambda suffix, value: seen.append(value)
-    with torch.no_grad():
+    with torch.no_grad(), observing(lambda layer, suffix, value: seen.append(value) if layer is model.act else None):
         model(x)
     positive, quantized = seen
     assert model.act.quant is not None

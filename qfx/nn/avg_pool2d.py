@@ -91,7 +91,7 @@ class _AvgPool(Layer):
         return total * (torch.floor(2.0**op.reciprocal.frac / areas + 0.5) * 2.0**-op.reciprocal.frac).to(total.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.emit(self.cast(".quant", self.quant, self.tap("", self._pool(self.carry("", x)))))
+        return self.emit(self.cast(".quant", self.quant, self.tap("", self._pool(self.to_accumulator("", x)))))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs

@@ -14,18 +14,17 @@ from torch import Tensor, nn
 from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.ir import Value
-from qfx.nn.batch_statistics import NormalizeBatch, affine
-from qfx.nn.deferred import Deferred
-from qfx.nn.layer import Layer, lower_constant, per_channel
-from qfx.nn.proven import Constants
+from qfx.nn._evaluation import Constants
+from qfx.nn.layer import Layer, lower_constant
 from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
+from qfx.quant.normalize import NormalizeBatch, affine, per_channel
 
 DEFAULT_SCALE = QuantSpec.weights(8)
 DEFAULT_OFFSET = QuantSpec.weights(8)
 
 
-class _BatchNorm(Layer):
+class BatchNorm(Layer):
     """Both batch normalisations. Values: the exact affine result under the layer's path.
 
     Args:
@@ -66,15 +65,13 @@ class _BatchNorm(Layer):
         self.scale_quant = Quantizer(scale_spec, num_features)
         self.offset_quant = Quantizer(offset_spec, num_features)
 
-    def forward(self, x: Tensor) -> Tensor | Deferred:
+    def forward(self, x: Tensor) -> Tensor:
         if x.dim() not in self.dims or x.shape[1] != self.num_features:
             raise QuantizationError(f"{type(self).__name__}({self.num_features}) got an input of shape {tuple(x.shape)}")
         if self.training and self.scale_quant.ready and self.offset_quant.ready and not self.watched:
             return self.emit(self.tap("", self._train(x)))
-        scale, offset = self._quantized(*self._batch_statistics(x)) if self.training else self.held_constants()
+        scale, offset = self._quantized(*self._batch_statistics(x)) if self.training else self.kept_constants()
         assert scale is not None and offset is not None
-        if x.dtype == torch.float32 and self.may_defer():
-            return Deferred.affine(x, scale, offset)
         return self.emit(self.tap("", affine(x, scale, offset)))
 
     def constants(self) -> Constants:
@@ -83,7 +80,7 @@ class _BatchNorm(Layer):
     def _quantized(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and offset for these statistics."""
         scale, offset = self.affine(mean, var)
-        return self.carry("", self.scale_quant(scale)), self.carry("", self.offset_quant(offset))
+        return self.to_accumulator("", self.scale_quant(scale)), self.to_accumulator("", self.offset_quant(offset))
 
     def _train(self, x: Tensor) -> Tensor:
         """The result in training with both casts on, in one step."""
@@ -132,13 +129,13 @@ class _BatchNorm(Layer):
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
 
 
-class BatchNorm2d(_BatchNorm):
-    """`torch.nn.BatchNorm2d` as a fixed-point scale and offset; see `_BatchNorm` for arguments."""
+class BatchNorm2d(BatchNorm):
+    """`torch.nn.BatchNorm2d` as a fixed-point scale and offset; see `BatchNorm` for arguments."""
 
     dims = (4,)
 
 
-class BatchNorm1d(_BatchNorm):
+class BatchNorm1d(BatchNorm):
     """`torch.nn.BatchNorm1d` on (batch, feature) or (batch, channel, length), otherwise as `BatchNorm2d`."""
 
     dims = (2, 3)

@@ -80,7 +80,7 @@ class Hardtanh(Layer):
         self.quant = None if quant is None else Quantizer(quant)
 
     def forward(self, x: Tensor) -> Tensor:
-        limited = self.tap("", self.carry("", x).clamp(self.min_val, self.max_val))
+        limited = self.tap("", self.to_accumulator("", x).clamp(self.min_val, self.max_val))
         return self.emit(self.cast(".quant", self.quant, limited))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:

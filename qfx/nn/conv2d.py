@@ -11,12 +11,12 @@ from torch.nn import functional
 from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.ir import Value
-from qfx.nn.arithmetic import exact_arithmetic
+from qfx.nn._evaluation import Constants
 from qfx.nn.layer import Layer, lower_cast, pair, single
-from qfx.nn.proven import Constants
 from qfx.nn.scope import RESULT, Scope
 from qfx.ops.base import Pair
 from qfx.quant import Quantizer, QuantSpec
+from qfx.quant.arithmetic import exact_arithmetic
 
 DEFAULT_WEIGHT = QuantSpec.weights(8)
 DEFAULT_BIAS = QuantSpec.weights(8)
@@ -53,7 +53,7 @@ class Convolution(Layer):
 
     def accumulate(self, x: Tensor) -> Tensor:
         """`convolve` with the quantized weight and bias, exact in eval."""
-        weight, bias = self.held_constants()
+        weight, bias = self.kept_constants()
         assert weight is not None
         if not self.exact:
             return self.convolve(x, weight, bias)
@@ -61,8 +61,8 @@ class Convolution(Layer):
             return self.convolve(x, weight, bias)
 
     def constants(self) -> Constants:
-        weight = self.carry(self.step, self.weight_quant(self.kernels()))
-        bias = None if self.bias is None or self.bias_quant is None else self.carry(self.step, self.bias_quant(self.bias))
+        weight = self.to_accumulator(self.step, self.weight_quant(self.kernels()))
+        bias = None if self.bias is None or self.bias_quant is None else self.to_accumulator(self.step, self.bias_quant(self.bias))
         return weight, bias
 
     def lower_constants(self, scope: Scope) -> list[Value]:
@@ -124,7 +124,7 @@ class Conv2d(Convolution):
         return _convolve(x, weight, bias, self.stride, self.padding, self.dilation, self.groups, self.extra)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.emit(self.cast(".acc", self.acc, self.tap("", self.accumulate(self.carry("", x)))))
+        return self.emit(self.cast(".acc", self.acc, self.tap("", self.accumulate(self.to_accumulator("", x)))))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs

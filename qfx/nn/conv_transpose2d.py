@@ -62,7 +62,7 @@ class _ConvTranspose(Convolution):
 
     def show_spread(self, x: Tensor) -> None:
         """Tap `.up`, which torch's own transposed convolution does not compute."""
-        if self.observer is None or self.stride == (1, 1):
+        if not self.observed or self.stride == (1, 1):
             return
         (sv, sh), (height, width) = self.stride, x.shape[2:]
         up = torch.zeros(*x.shape[:2], (height - 1) * sv + 1, (width - 1) * sh + 1, dtype=x.dtype, device=x.device)
@@ -124,7 +124,7 @@ class ConvTranspose2d(_ConvTranspose):
 
     def forward(self, x: Tensor) -> Tensor:
         self.show_spread(x)
-        return self.emit(self.cast(".acc", self.acc, self.tap("", self.accumulate(self.carry("", x)))))
+        return self.emit(self.cast(".acc", self.acc, self.tap("", self.accumulate(self.to_accumulator("", x)))))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         spread = self.lower_spread(scope, *inputs)

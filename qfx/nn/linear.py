@@ -7,11 +7,11 @@ from torch.nn import functional
 
 from qfx import ops
 from qfx.ir import Value
-from qfx.nn.arithmetic import exact_arithmetic
+from qfx.nn._evaluation import Constants
 from qfx.nn.layer import Layer, lower_cast, lower_constant
-from qfx.nn.proven import Constants
 from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
+from qfx.quant.arithmetic import exact_arithmetic
 
 DEFAULT_WEIGHT = QuantSpec.weights(8)
 DEFAULT_BIAS = QuantSpec.weights(8)
@@ -49,14 +49,14 @@ class Linear(Layer):
         self.acc = None if acc is None else Quantizer(acc)
 
     def constants(self) -> Constants:
-        weight = self.carry("", self.weight_quant(self.weight))
-        bias = None if self.bias is None or self.bias_quant is None else self.carry("", self.bias_quant(self.bias))
+        weight = self.to_accumulator("", self.weight_quant(self.weight))
+        bias = None if self.bias is None or self.bias_quant is None else self.to_accumulator("", self.bias_quant(self.bias))
         return weight, bias
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.held_constants()
+        weight, bias = self.kept_constants()
         assert weight is not None
-        x = self.carry("", x)
+        x = self.to_accumulator("", x)
         if self.exact:
             with exact_arithmetic(x.device):
                 total = functional.linear(x, weight, bias)

@@ -62,7 +62,7 @@ class Lookup(Layer):
     def _read(self, x: Tensor) -> Tensor:
         type = self.pre.fixed_type()
         index = (x * 2.0**type.frac).to(torch.int64) - type.min_int
-        return self.table().to(self.carry("", x))[index]
+        return self.table().to(self.to_accumulator("", x))[index]
 
     def table(self) -> Tensor:
         """The result for every code of the input, lowest first; float64, computed on the CPU whatever the model is on.

@@ -69,7 +69,7 @@ class MaxPool2d(_MaxPool):
         super().__init__(kernel, step, pair("padding", padding), pair("dilation", dilation), return_indices, ceil_mode, quant)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.emit(self.cast(".quant", self.quant, self.tap("", self._pool(self.carry("", x)))))
+        return self.emit(self.cast(".quant", self.quant, self.tap("", self._pool(self.to_accumulator("", x)))))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs

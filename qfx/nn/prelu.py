@@ -50,8 +50,8 @@ class PReLU(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.cast(".pre", self.pre, x)
-        slope = self.carry("", self.slope_quant(self.weight))
-        result = self.tap("", functional.prelu(self.carry("", x), slope))
+        slope = self.to_accumulator("", self.slope_quant(self.weight))
+        result = self.tap("", functional.prelu(self.to_accumulator("", x), slope))
         return self.emit(self.cast(".quant", self.quant, result))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:

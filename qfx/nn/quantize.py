@@ -12,12 +12,13 @@ from torch import Tensor
 
 from qfx import ops
 from qfx.errors import QuantizationError, UsageError
+from qfx.exact import FLOAT32_BITS, FLOAT32_FRAC
 from qfx.fixed import FixedType
 from qfx.ir import Value
-from qfx.nn.layer import Layer, lower_cast, lower_constant, per_channel
-from qfx.nn.proof import FLOAT32_FRAC
+from qfx.nn.layer import Layer, lower_cast, lower_constant
 from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
+from qfx.quant.normalize import per_channel
 
 RAW = FixedType(False, 8, 0)
 """Raw 8-bit pixels, 0..255."""
@@ -35,7 +36,7 @@ class InputLayer(Layer):
     def encode(self, codes: npt.NDArray[np.integer]) -> Tensor:
         """What torch is fed for integer input codes."""
         type = self.input_type()
-        return torch.from_numpy(type.to_real(codes)).to(torch.float32 if type.width <= 24 else torch.float64)
+        return torch.from_numpy(type.to_real(codes)).to(torch.float32 if type.width <= FLOAT32_BITS else torch.float64)
 
 
 class Quantize(InputLayer):
@@ -117,13 +118,13 @@ class QuantInput(InputLayer):
     def forward(self, x: Tensor) -> Tensor:
         if self.exact:
             self._check(x)
-        wide = x.dtype == torch.float64 or self.raw.width > 24 or abs(self.raw.frac) > FLOAT32_FRAC
+        wide = x.dtype == torch.float64 or self.raw.width > FLOAT32_BITS or abs(self.raw.frac) > FLOAT32_FRAC
         real = torch.float64 if wide else torch.float32
         x = x.to(real) * 2.0**-self.raw.frac
         if self.normalises:
-            scale = per_channel(self.carry(".norm", self.scale_quant(self.scale)), x)
-            offset = per_channel(self.carry(".norm", self.offset_quant(self.offset)), x)
-            x = self.tap(".norm", self.carry(".norm", x) * scale + offset)
+            scale = per_channel(self.to_accumulator(".norm", self.scale_quant(self.scale)), x)
+            offset = per_channel(self.to_accumulator(".norm", self.offset_quant(self.offset)), x)
+            x = self.tap(".norm", self.to_accumulator(".norm", x) * scale + offset)
         return self.emit(self.cast(".quant", self.quant, x))
 
     def _check(self, x: Tensor) -> None:
@@ -148,4 +149,4 @@ class QuantInput(InputLayer):
         return self.raw
 
     def encode(self, codes: npt.NDArray[np.integer]) -> Tensor:
-        return torch.from_numpy(codes.astype(np.float32 if self.raw.width <= 24 else np.float64))
+        return torch.from_numpy(codes.astype(np.float32 if self.raw.width <= FLOAT32_BITS else np.float64))

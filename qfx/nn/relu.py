@@ -6,7 +6,6 @@ from torch import Tensor
 
 from qfx import ops
 from qfx.ir import Value
-from qfx.nn.deferred import Deferred
 from qfx.nn.layer import Layer, lower_cast
 from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
@@ -30,17 +29,10 @@ class ReLU(Layer):
         super().__init__()
         self.quant = None if quant is None else Quantizer(quant)
 
-    def first_cast(self, operand: int) -> Quantizer | None:
-        return self.quant
-
-    def forward(self, x: Tensor | Deferred) -> Tensor:
-        if isinstance(x, Deferred):
-            if self.observer is None and self.quant is not None and not self.quant.watched:
-                return self.emit(x.cast(self.quant, relu=True))
-            x = x.value()
-        if self.observer is None:  # nobody wants the value between the two
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.observed:  # nobody wants the value between the two
             return self.emit(self.cast(".quant", self.quant, x, relu=True))
-        return self.emit(self.cast(".quant", self.quant, self.tap("", self.carry("", x).relu())))
+        return self.emit(self.cast(".quant", self.quant, self.tap("", self.to_accumulator("", x).relu())))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         return lower_cast(scope, ".quant", self.quant, scope.add("", ops.ReLU(), *inputs))

@@ -10,13 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from qfx.errors import QuantizationError
+from qfx.exact import FLOAT32_BITS
 from qfx.fixed import FixedType, IntArray
 from qfx.quant.cast import FixedPointCast, integer_frac, merges_relu
 from qfx.quant.search import best_frac
 from qfx.quant.spec import QuantSpec
-
-FLOAT32_BITS = 24
-"""Widest codes that float32 holds."""
 
 
 class Quantizer(nn.Module):

@@ -1,4 +1,4 @@
-"""The proof of a live model: carriers, staleness, refusal; exact whatever torch's precision settings; folding."""
+"""The proof of a live model: accumulator dtypes, staleness, refusal; exact whatever torch's precision settings; folding."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import qfx.nn as qnn
 from qfx.conversion import calibrate
 from qfx.errors import ExactnessError, LoweringError, QuantizationError
 from qfx.fixed import FixedType
+from qfx.nn._plan import Plan
 from qfx.nn.layer import Layer
 from qfx.ops.sampling import random_codes
 from qfx.quant import QuantSpec, set_enabled
@@ -52,6 +53,13 @@ def calibrated(width: int = 8) -> Net:
     return model.eval()
 
 
+def planned(model: Net) -> Plan:
+    """The plan of the model as it is now."""
+    plan = model.exact_plan([SHAPE])
+    assert plan is not None
+    return plan
+
+
 def wanted(model: Net, x: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     graph = model.lower(SHAPE)
     return graph.values["fc"].type.to_real(Simulator(graph).run({"x": x.numpy()})["fc"])
@@ -62,10 +70,11 @@ def test_only_nodes_that_need_it_are_widened() -> None:
     with pytest.raises(QuantizationError, match=r"exactness\(\) needs input_shape"):
         model.exactness()
     model(data())
-    carriers = {proof.name: proof.accumulator for proof in model.exactness()}
-    assert carriers["conv"] == carriers["fc"] == "float32" and carriers["bn"] == "float64"
-    assert model.conv.carriers == {"": torch.float32} and model.bn.carriers == {"": torch.float64}
-    assert model.act.carriers[".quant"] == torch.float64
+    accumulators = {proof.name: proof.accumulator for proof in model.exactness()}
+    assert accumulators["conv"] == accumulators["fc"] == "float32" and accumulators["bn"] == "float64"
+    dtypes = planned(model).dtypes
+    assert dtypes[model.conv] == {"": torch.float32} and dtypes[model.bn] == {"": torch.float64}
+    assert dtypes[model.act][".quant"] == torch.float64
 
 
 def test_an_unproved_model_computes_in_float64() -> None:
@@ -78,12 +87,12 @@ def test_an_unproved_model_computes_in_float64() -> None:
 def test_a_changed_parameter_is_proved_again() -> None:
     model = calibrated()
     model(data())
-    assert model.conv.carriers[""] == torch.float32
+    assert planned(model).dtypes[model.conv][""] == torch.float32
     with torch.no_grad():
         model.conv.weight_quant.frac.add_(14)  # far finer: the aligned bias now needs more than 24 bits
         model.conv.weight.mul_(2.0**-14)
     model(data())
-    assert model.conv.carriers[""] == torch.float64
+    assert planned(model).dtypes[model.conv][""] == torch.float64
     np.testing.assert_array_equal(model(data()).to(torch.float64).detach().numpy(), wanted(model, data()))
 
 

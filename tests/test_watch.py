@@ -76,6 +76,28 @@ def test_k_hot_digits_and_slopes() -> None:
     assert by_path(watcher.rows())["1.slope_quant"].digits == 1.0
 
 
+class Named(qnn.Linear):
+    """A constant and an activation whose quantizers have other names than those of the library."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 2, bias=False)
+        self.factor, self.out_quant = Quantizer(QuantSpec(4, frac=1), 2), Quantizer(QuantSpec(8, frac=0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out_quant(x @ self.weight_quant(self.weight).T * self.factor(torch.tensor([0.5, 1.5])))
+
+
+def test_a_quantizer_knows_whether_it_casts_a_constant() -> None:
+    model = Named()
+    calibrate(model, [X])
+    watcher = Watcher(model)
+    with watcher.measuring():
+        model(X)
+    rows = by_path(watcher.rows())
+    assert rows["factor"].digits == (1 + 2) / 2  # codes 1 and 3
+    assert rows["out_quant"].digits is None and rows["out_quant"].saturated is not None
+
+
 def test_flips_are_counted_at_every_step() -> None:
     model = known()
     watcher = Watcher(model)

@@ -34,11 +34,11 @@ _OTHERS = {
             "hardshrink",
             "threshold",
         ),
-        "use qfx.nn.Lookup(function, quant_in, quant_out)",
+        "use qfx.nn.Lookup(function, input, output)",
     ),
     **dict.fromkeys(
         ("log", "sqrt", "rsqrt", "square", "pow", "abs", "sin", "cos", "erf", "reciprocal", "exp2", "log2", "sign"),
-        "use qfx.nn.Lookup(function, quant_in, quant_out)",
+        "use qfx.nn.Lookup(function, input, output)",
     ),
     **dict.fromkeys(("maxpool1dwithindices", "maxpool2dwithindices"), "leave return_indices out"),
     "leakyrelu": "use qfx.nn.PReLU, whose slope may be fixed",

@@ -37,7 +37,7 @@ def convolution(walk: Walk, module: Any, x: Value) -> Value:
     twin = next(layer for kind, layer in CONVOLUTIONS.items() if isinstance(module, kind))
 
     def make(formats: Formats) -> nn.Module:
-        common = {"groups": module.groups, "bias": module.bias is not None, "padding_mode": module.padding_mode}
+        common = {"groups": module.groups, "padding_mode": module.padding_mode}
         if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d):
             common["output_padding"] = module.output_padding
         layer = twin(
@@ -48,8 +48,8 @@ def convolution(walk: Walk, module: Any, x: Value) -> Value:
             module.padding,
             dilation=module.dilation,
             **common,
-            weight_spec=formats.weight(),
-            bias_spec=formats.offset(),
+            weight=formats.weight(),
+            bias=bias_of(module) is not None and formats.offset(),
         )
         return _with_weights(layer, module)
 
@@ -64,8 +64,8 @@ def linear(walk: Walk, module: nn.Linear, x: Value) -> Value:
         )
 
     def make(formats: Formats) -> nn.Module:
-        specs = {"weight_spec": formats.weight(), "bias_spec": formats.offset()}
-        return _with_weights(qnn.Linear(module.in_features, module.out_features, bias_of(module) is not None, **specs), module)
+        bias = bias_of(module) is not None and formats.offset()
+        return _with_weights(qnn.Linear(module.in_features, module.out_features, bias, weight=formats.weight()), module)
 
     return walk.shared(make, "Linear", walk.cast(x), Kind.PRODUCT)
 
@@ -87,7 +87,7 @@ def batch_norm(walk: Walk, module: Any, x: Value) -> Value:
 
     def make(formats: Formats) -> nn.Module:
         given = (module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats)
-        layer = twin(*given, scale_spec=formats.scale(), offset_spec=formats.offset())
+        layer = twin(*given, scale=formats.scale(), offset=formats.offset())
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             setattr(layer, name, getattr(module, name))
         return _with_weights(layer, module) if module.affine else layer
@@ -97,7 +97,7 @@ def batch_norm(walk: Walk, module: Any, x: Value) -> Value:
 
 def relu(walk: Walk, module: object, x: Value) -> Value:
     path = walk.name()
-    return walk.place(path, qnn.ReLU(quant=walk.formats(path, "ReLU").result(signed=False)), x, kind=Kind.CAST, signed=False)
+    return walk.place(path, qnn.ReLU(output=walk.formats(path, "ReLU").result(signed=False)), x, kind=Kind.CAST, signed=False)
 
 
 def clamp(walk: Walk, low: float, high: float, x: Value, path: str = "") -> Value:
@@ -105,7 +105,7 @@ def clamp(walk: Walk, low: float, high: float, x: Value, path: str = "") -> Valu
     path, signed = path or walk.name(), low < 0 and x.signed
     name = "ReLU6" if (low, high) == (0, 6) else "Hardtanh"
     quant = walk.formats(path, name).result(signed)
-    layer = qnn.ReLU6(quant=quant) if name == "ReLU6" else qnn.Hardtanh(low, high, quant=quant)
+    layer = qnn.ReLU6(output=quant) if name == "ReLU6" else qnn.Hardtanh(low, high, output=quant)
     return walk.place(path, layer, x, kind=Kind.CAST, signed=signed)
 
 
@@ -125,7 +125,7 @@ def prelu(walk: Walk, module: nn.PReLU, x: Value) -> Value:
 
 def _prelu(formats: Formats, x: Value, channels: int) -> qnn.PReLU:
     pre = None if x.kind <= Kind.SUM else formats.branch()
-    return qnn.PReLU(channels, slope_spec=formats.scale(), pre=pre, quant=formats.result(x.signed))
+    return qnn.PReLU(channels, slope=formats.scale(), input=pre, output=formats.result(x.signed))
 
 
 def leaky_relu(walk: Walk, x: Value, slope: float = 0.01, inplace: bool = False) -> Value:
@@ -165,7 +165,7 @@ def avg_pool(walk: Walk, make: Callable[..., nn.Module], x: Value, *args: Any, n
     """`make` is a pool of qfx.nn, called with what torch's has been given."""
     path = name or walk.name()
     quant = walk.formats(path, getattr(make, "__name__", "AvgPool2d")).pooled(x.signed)
-    return walk.place(path, make(*args, **kwargs, quant=quant), x, kind=Kind.CAST, signed=x.signed)
+    return walk.place(path, make(*args, **kwargs, output=quant), x, kind=Kind.CAST, signed=x.signed)
 
 
 def adaptive_avg_pool(walk: Walk, size: Any, x: Value, name: str = "") -> Value:

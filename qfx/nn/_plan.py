@@ -100,7 +100,7 @@ def prove_in_torch(graph: Graph) -> dict[str, Proof]:
             operands = ", ".join(f"{value.name} {value.type.ap_name}" for value in graph.operands(graph.node(proof.name)))
             raise ExactnessError(
                 f"torch cannot compute {proof.name!r} ({proof.kind} of {operands}) exactly: an intermediate reaches {proof.bits} "
-                "bits, float64 holds 53; narrow the operands, or put a Requantize (acc=QuantSpec(...)) before it"
+                "bits, float64 holds 53; narrow the operands, or put a Requantize (accumulator=QuantSpec(...)) before it"
             )
     return proofs
 

@@ -31,8 +31,8 @@ class BatchNorm(Layer):
         momentum: weight of the newest batch in the running statistics; None for their plain average.
         affine: whether weight and bias are learned.
         track_running_stats: only True; eval needs them.
-        scale_spec: format of the scales (num_features,); may be K-hot.
-        offset_spec: format of the offsets (num_features,).
+        scale: format of the scales (num_features,); may be K-hot.
+        offset: format of the offsets (num_features,).
 
     Shapes: (batch, num_features, ...) -> the same.
     """
@@ -50,8 +50,8 @@ class BatchNorm(Layer):
         affine: bool = True,
         track_running_stats: bool = True,
         *,
-        scale_spec: QuantSpec = DEFAULT_SCALE,
-        offset_spec: QuantSpec = DEFAULT_OFFSET,
+        scale: QuantSpec = DEFAULT_SCALE,
+        offset: QuantSpec = DEFAULT_OFFSET,
     ) -> None:
         super().__init__()
         if not track_running_stats:
@@ -62,8 +62,8 @@ class BatchNorm(Layer):
         self.register_buffer("running_mean", torch.zeros(num_features))
         self.register_buffer("running_var", torch.ones(num_features))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
-        self.scale_quant = Quantizer(scale_spec, num_features)
-        self.offset_quant = Quantizer(offset_spec, num_features)
+        self.scale_quant = Quantizer(scale, num_features)
+        self.offset_quant = Quantizer(offset, num_features)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() not in self.dims or x.shape[1] != self.num_features:

@@ -23,7 +23,7 @@ from qfx.quant.normalize import per_channel
 RAW = FixedType(False, 8, 0)
 """Raw 8-bit pixels, 0..255."""
 DEFAULT_CONSTANT = QuantSpec(8, learn=False)
-DEFAULT_QUANT = QuantSpec.activations(8, signed=True)
+DEFAULT_OUTPUT = QuantSpec.activations(8, signed=True)
 
 
 class InputLayer(Layer):
@@ -45,14 +45,14 @@ class Quantize(InputLayer):
     Values: `.quant` after the cast.
 
     Args:
-        quant: format of the result; at the input its binary point has to be given.
+        output: format of the result; at the input its binary point has to be given.
 
     Shapes: any -> the same.
     """
 
-    def __init__(self, quant: QuantSpec) -> None:
+    def __init__(self, output: QuantSpec) -> None:
         super().__init__()
-        self.quant = Quantizer(quant)
+        self.quant = Quantizer(output)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.emit(self.cast(".quant", self.quant, x))
@@ -78,8 +78,8 @@ class QuantInput(InputLayer):
         mean, std: per channel, in units of `full_scale`, as torchvision has them; both or neither.
         full_scale: raw value that counts as 1.
         type: format of the raw input; with mean and std its frac counts, too (usually 0).
-        scale_spec, offset_spec: formats of the constants; the scale may be K-hot.
-        quant: format of the result; the default is 8 bits signed after a normalisation and none without.
+        scale, offset: formats of the constants; the scale may be K-hot.
+        output: format of the result; the default is 8 bits signed after a normalisation and none without.
 
     Shapes: (batch, channel, ...), any dtype, integer-valued -> the same in floating point.
     """
@@ -94,9 +94,9 @@ class QuantInput(InputLayer):
         full_scale: float = 255.0,
         type: FixedType = RAW,
         *,
-        scale_spec: QuantSpec = DEFAULT_CONSTANT,
-        offset_spec: QuantSpec = DEFAULT_CONSTANT,
-        quant: QuantSpec | None = DEFAULT_QUANT,
+        scale: QuantSpec = DEFAULT_CONSTANT,
+        offset: QuantSpec = DEFAULT_CONSTANT,
+        output: QuantSpec | None = DEFAULT_OUTPUT,
     ) -> None:
         super().__init__()
         self.raw = type
@@ -109,11 +109,11 @@ class QuantInput(InputLayer):
             deviation = torch.tensor(std, dtype=torch.float64)
             self.register_buffer("scale", (1.0 / (full_scale * deviation)).to(torch.float32))
             self.register_buffer("offset", (-torch.tensor(mean, dtype=torch.float64) / deviation).to(torch.float32))
-            self.scale_quant = Quantizer(scale_spec, len(mean))
-            self.offset_quant = Quantizer(offset_spec, len(mean))
-        elif quant is DEFAULT_QUANT:
-            quant = None
-        self.quant = None if quant is None else Quantizer(quant)
+            self.scale_quant = Quantizer(scale, len(mean))
+            self.offset_quant = Quantizer(offset, len(mean))
+        elif output is DEFAULT_OUTPUT:
+            output = None
+        self.quant = None if output is None else Quantizer(output)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.exact:

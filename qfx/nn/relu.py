@@ -10,7 +10,7 @@ from qfx.nn.layer import Layer, lower_cast
 from qfx.nn.scope import Scope
 from qfx.quant import Quantizer, QuantSpec
 
-DEFAULT_QUANT = QuantSpec.activations(8)
+DEFAULT_OUTPUT = QuantSpec.activations(8)
 
 
 class ReLU(Layer):
@@ -20,14 +20,14 @@ class ReLU(Layer):
 
     Args:
         inplace: taken for compatibility; results are always new tensors.
-        quant: format of the result; None for the exact one.
+        output: format of the result; None for the exact one.
 
     Shapes: any -> the same.
     """
 
-    def __init__(self, inplace: bool = False, *, quant: QuantSpec | None = DEFAULT_QUANT) -> None:
+    def __init__(self, inplace: bool = False, *, output: QuantSpec | None = DEFAULT_OUTPUT) -> None:
         super().__init__()
-        self.quant = None if quant is None else Quantizer(quant)
+        self.quant = None if output is None else Quantizer(output)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.observed:  # nobody wants the value between the two

@@ -31,7 +31,7 @@ def separate(bn: qnn.BatchNorm2d, x: Tensor) -> Tensor:
 @pytest.mark.parametrize("scale_spec", [QuantSpec(8), QuantSpec(3), QuantSpec(8, k_hot=2), QuantSpec(6, per_channel=True)], ids=str)
 def test_training_as_one_step(scale_spec: QuantSpec) -> None:
     generator = torch.Generator().manual_seed(0)
-    bn = qnn.BatchNorm2d(5, scale_spec=scale_spec, offset_spec=QuantSpec(4)).to(torch.float64)
+    bn = qnn.BatchNorm2d(5, scale=scale_spec, offset=QuantSpec(4)).to(torch.float64)
     x = torch.randn(6, 5, 7, 9, generator=generator, dtype=torch.float64) * 3 + 20
     with torch.no_grad():
         bn.weight.uniform_(0.5, 2, generator=generator)

@@ -31,7 +31,7 @@ class Net(qnn.Model):
     def __init__(self, width: int = 8) -> None:
         super().__init__()
         self.input = qnn.QuantInput(type=S8)
-        self.conv = qnn.Conv2d(4, 8, 3, padding=1, weight_spec=QuantSpec(width))
+        self.conv = qnn.Conv2d(4, 8, 3, padding=1, weight=QuantSpec(width))
         self.bn = qnn.BatchNorm2d(8)
         self.act = qnn.ReLU()
         self.fc = qnn.Linear(8 * 30, 3)
@@ -138,14 +138,14 @@ def test_a_model_that_cannot_be_lowered_is_refused_in_eval() -> None:
 def test_binary_points_beyond_the_exponents_of_float32(sign: int) -> None:
     """Small codes whose real values underflow float32, or overflow it: eval takes float64 there."""
     weight = QuantSpec(3, frac=-64 * sign, learn=False)
-    layers = [qnn.Linear(4, 4, bias=False, weight_spec=weight) for _ in range(2)]
+    layers = [qnn.Linear(4, 4, bias=False, weight=weight) for _ in range(2)]
     with torch.no_grad():
         for seed, layer in enumerate(layers):
             codes = random_codes(FixedType(True, 3, 0), (4, 4), seed)
             layer.weight.copy_(torch.from_numpy(codes) * 2.0 ** (64 * sign))
     cast = qnn.Quantize(QuantSpec(6, frac=32 * sign - 2, learn=False))
     given = qnn.QuantInput(type=FixedType(True, 6, 160 * sign))
-    model = qnn.Model(nn.Sequential(given, layers[0], qnn.ReLU(quant=None), layers[1], cast)).eval()
+    model = qnn.Model(nn.Sequential(given, layers[0], qnn.ReLU(output=None), layers[1], cast)).eval()
     graph = model.lower((4,))
     inputs = {graph.inputs[0]: random_codes(FixedType(True, 6, 0), (20, 4), 3)}
     found, wanted = TorchEngine(model, graph).run(inputs), Simulator(graph).run(inputs)
@@ -188,8 +188,8 @@ def test_products_are_exact_whatever_the_backend_is_told(kind: str) -> None:
     if setting is None:
         return  # before torch 2.9 the global precision is the only switch
     type = FixedType(False, 12, 0)
-    layers = (qnn.Conv2d(8, 16, 3, weight_spec=QuantSpec(5)), nn.Flatten(), qnn.Linear(16 * 16, 8, weight_spec=QuantSpec(5)))
-    model = qnn.Model(nn.Sequential(qnn.QuantInput(type=type), layers[0], qnn.ReLU(quant=QuantSpec(12, False)), *layers[1:]))
+    layers = (qnn.Conv2d(8, 16, 3, weight=QuantSpec(5)), nn.Flatten(), qnn.Linear(16 * 16, 8, weight=QuantSpec(5)))
+    model = qnn.Model(nn.Sequential(qnn.QuantInput(type=type), layers[0], qnn.ReLU(output=QuantSpec(12, False)), *layers[1:]))
     x = torch.from_numpy(random_codes(type, (8, 8, 6, 6), 0))
     calibrate(model, [x])
     expected = model.eval()(x).detach()

@@ -38,7 +38,7 @@ class Net(qnn.Model):
         self.input = qnn.QuantInput(type=S8)
         self.conv, self.bn = qnn.Conv2d(4, 8, 3, padding=1, bias=False), qnn.BatchNorm2d(8)
         self.shortcut = qnn.Conv2d(4, 8, 1)
-        self.add, self.act = qnn.Add(branch, branch), qnn.ReLU(quant=QuantSpec(5, False, rounding=branch.rounding))
+        self.add, self.act = qnn.Add(branch, branch), qnn.ReLU(output=QuantSpec(5, False, rounding=branch.rounding))
         self.fc = qnn.Linear(8 * 30, 3)
 
     def forward(self, x: Tensor) -> Tensor:

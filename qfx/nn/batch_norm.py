@@ -25,17 +25,7 @@ DEFAULT_OFFSET = QuantSpec.weights(8)
 
 
 class BatchNorm(Layer):
-    """Both batch normalisations. Values: the exact affine result under the layer's path.
-
-    Args:
-        momentum: weight of the newest batch in the running statistics; None for their plain average.
-        affine: whether weight and bias are learned.
-        track_running_stats: only True; eval needs them.
-        scale: format of the scales (num_features,); may be K-hot.
-        offset: format of the offsets (num_features,).
-
-    Shapes: (batch, num_features, ...) -> the same.
-    """
+    """Both batch normalisations; see `BatchNorm2d` for values and arguments."""
 
     dims: tuple[int, ...]
     running_mean: Tensor
@@ -130,12 +120,27 @@ class BatchNorm(Layer):
 
 
 class BatchNorm2d(BatchNorm):
-    """`torch.nn.BatchNorm2d` as a fixed-point scale and offset; see `BatchNorm` for arguments."""
+    """`torch.nn.BatchNorm2d` as a fixed-point scale and offset per channel.
+
+    Values: the exact affine result under the layer's path.
+
+    Args:
+        momentum: weight of the newest batch in the running statistics; None for their plain average.
+        affine: whether weight and bias are learned.
+        track_running_stats: only True; eval needs them.
+        scale: format of the scales (num_features,); may be K-hot.
+        offset: format of the offsets (num_features,).
+
+    Shapes: (batch, num_features, height, width) -> the same.
+    """
 
     dims = (4,)
 
 
 class BatchNorm1d(BatchNorm):
-    """`torch.nn.BatchNorm1d` on (batch, feature) or (batch, channel, length), otherwise as `BatchNorm2d`."""
+    """`torch.nn.BatchNorm1d`, otherwise as `BatchNorm2d`.
+
+    Shapes: (batch, num_features) or (batch, num_features, length) -> the same.
+    """
 
     dims = (2, 3)

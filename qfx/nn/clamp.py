@@ -91,7 +91,10 @@ class Hardtanh(Layer):
 
 
 class ReLU6(Hardtanh):
-    """`torch.nn.ReLU6` with a cast after it; the bounds are 0 and 6, otherwise as `Hardtanh`."""
+    """`torch.nn.ReLU6` with a cast after it; the bounds are 0 and 6, otherwise as `Hardtanh`.
+
+    Shapes: any -> the same.
+    """
 
     def __init__(self, inplace: bool = False, *, output: QuantSpec | None = DEFAULT_UNSIGNED) -> None:
         super().__init__(0.0, 6.0, inplace, output=output)

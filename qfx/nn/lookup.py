@@ -98,35 +98,50 @@ class Lookup(Layer):
 
 
 class Sigmoid(Lookup):
-    """`torch.nn.Sigmoid` as a table."""
+    """`torch.nn.Sigmoid` as a table.
+
+    Shapes: any -> the same.
+    """
 
     def __init__(self, input: QuantSpec = SIGNED, output: QuantSpec = UNSIGNED) -> None:
         super().__init__(torch.sigmoid, input, output)
 
 
 class Hardsigmoid(Lookup):
-    """`torch.nn.Hardsigmoid` as a table."""
+    """`torch.nn.Hardsigmoid` as a table.
+
+    Shapes: any -> the same.
+    """
 
     def __init__(self, input: QuantSpec = SIGNED, output: QuantSpec = UNSIGNED) -> None:
         super().__init__(functional.hardsigmoid, input, output, name="hardsigmoid")
 
 
 class Tanh(Lookup):
-    """`torch.nn.Tanh` as a table."""
+    """`torch.nn.Tanh` as a table.
+
+    Shapes: any -> the same.
+    """
 
     def __init__(self, input: QuantSpec = SIGNED, output: QuantSpec = SIGNED) -> None:
         super().__init__(torch.tanh, input, output)
 
 
 class SiLU(Lookup):
-    """`torch.nn.SiLU` as a table."""
+    """`torch.nn.SiLU` as a table.
+
+    Shapes: any -> the same.
+    """
 
     def __init__(self, inplace: bool = False, input: QuantSpec = SIGNED, output: QuantSpec = SIGNED) -> None:
         super().__init__(functional.silu, input, output, name="silu")
 
 
 class Hardswish(Lookup):
-    """`torch.nn.Hardswish` as a table."""
+    """`torch.nn.Hardswish` as a table.
+
+    Shapes: any -> the same.
+    """
 
     def __init__(self, inplace: bool = False, input: QuantSpec = SIGNED, output: QuantSpec = SIGNED) -> None:
         super().__init__(functional.hardswish, input, output, name="hardswish")
@@ -137,6 +152,8 @@ class GELU(Lookup):
 
     Args:
         approximate: `none` or `tanh`, as in torch.
+
+    Shapes: any -> the same.
     """
 
     def __init__(self, approximate: str = "none", input: QuantSpec = SIGNED, output: QuantSpec = SIGNED) -> None:
@@ -144,7 +161,10 @@ class GELU(Lookup):
 
 
 class Exp(Lookup):
-    """`torch.exp` as a table."""
+    """`torch.exp` as a table.
+
+    Shapes: any -> the same.
+    """
 
     def __init__(self, input: QuantSpec = SIGNED, output: QuantSpec = UNSIGNED) -> None:
         super().__init__(torch.exp, input, output)

@@ -71,8 +71,8 @@ def _reader(node: fx.Node, layers: dict[fx.Node, Layer]) -> Layer | None:
 
 
 def _computes_as(layer: Layer, kind: type[Layer]) -> bool:
-    """Whether the forward of `layer` is that of `kind`, and not one that a subclass has of its own."""
-    return type(layer).forward is kind.forward
+    """Whether the forward of `layer` is that of `kind`, and not one that a subclass, or the layer itself, has of its own."""
+    return getattr(layer.forward, "__func__", None) is kind.forward
 
 
 def steps(found: Sequence[Link]) -> dict[nn.Module, Step]:

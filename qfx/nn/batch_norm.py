@@ -58,7 +58,7 @@ class BatchNorm(Layer):
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() not in self.dims or x.shape[1] != self.num_features:
             raise QuantizationError(f"{type(self).__name__}({self.num_features}) got an input of shape {tuple(x.shape)}")
-        if self.training and self.scale_quant.ready and self.offset_quant.ready and not self.watched:
+        if self.training and all(cast.ready and not cast.watched for cast in (self.scale_quant, self.offset_quant)):
             return self.emit(self.tap("", self._train(x)))
         scale, offset = self._quantized(*self._batch_statistics(x)) if self.training else self.kept_constants()
         assert scale is not None and offset is not None

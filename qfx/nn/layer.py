@@ -52,11 +52,6 @@ class Layer(nn.Module):
         return running().observer is not None
 
     @property
-    def watched(self) -> bool:
-        """Whether a hook wants to see what a quantizer does."""
-        return any(quantizer.watched for quantizer in self._quantizers())
-
-    @property
     def exact(self) -> bool:
         """Whether the layer computes integers exactly: in eval, with its quantizers on."""
         return not self.training and all(not isinstance(c, Quantizer) or c.enabled for c in self._modules.values())

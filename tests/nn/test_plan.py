@@ -356,6 +356,14 @@ def test_a_subclass_computes_by_itself() -> None:
     assert not twin.seen[-1].is_meta and model.seen[-1].is_meta
 
 
+def test_a_layer_with_a_forward_of_its_own_computes_by_it() -> None:
+    model = curious()
+    twin = copy.deepcopy(model)
+    forward = twin.act.forward
+    twin.act.forward = lambda x: forward(x + x)
+    assert not torch.equal(outputs(twin), outputs(model)) and not twin.seen[-1].is_meta
+
+
 def test_gradients_that_the_forward_itself_wants() -> None:
     class Wants(Curious):
         def forward(self, x: Tensor) -> Tensor:

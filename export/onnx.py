@@ -19,11 +19,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from qfx import __version__
 from qfx.errors import ExactnessError, ExportError
-from qfx.exactness import Proof, prove
-from qfx.export.onnx_merge import Run, run_carrier, run_form, runs
+from qfx.exact import FLOATS, storage_dtype
+from qfx.export.onnx_merge import Run, run_accumulator, run_form, runs
 from qfx.fixed import code_dtype
 from qfx.ir import Graph, Node, Value
-from qfx.ops.onnx_form import LIMITS, OnnxForm, OnnxNode
+from qfx.ir.proof import Proof, prove
+from qfx.ops.onnx_form import OnnxForm, OnnxNode
 
 OPSET = 17
 IR_VERSION = 8
@@ -102,30 +103,30 @@ def value_dtype(value: Value) -> str:
     Raises:
         ExactnessError: the format is too wide for float64.
     """
-    for dtype, limit in LIMITS.items():
-        if value.type.max_abs <= limit:
-            return dtype
-    raise ExactnessError(
-        f"value {value.name!r} has {value.type.width} bits ({value.type.ap_name}); ONNX carries codes in float64, which is exact"
-        f" up to 53. Narrow its operands or requantize them first"
-    )
+    dtype = storage_dtype(value.type.max_abs)
+    if dtype is None:
+        raise ExactnessError(
+            f"value {value.name!r} has {value.type.width} bits ({value.type.ap_name}); ONNX carries codes in float64, which is "
+            f"exact up to 53. Narrow its operands or requantize them first"
+        )
+    return dtype
 
 
 def _node_form(graph: Graph, node: Node, proof: Proof, dtypes: dict[str, str]) -> OnnxForm:
     """The form of one node; `dtypes` gains its tensors."""
-    if proof.carrier not in LIMITS:
+    if proof.accumulator not in FLOATS:
         raise ExactnessError(
             f"node {node.name!r} ({node.op.kind}) reaches {proof.bits} bits in an intermediate; ONNX carries codes in float64,"
             f" which is exact below 53. Narrow its operands or requantize them first"
         )
-    form = OnnxForm(node.name, [codes_name(name) for name in node.inputs], dtypes, proof.carrier)
+    form = OnnxForm(node.name, [codes_name(name) for name in node.inputs], dtypes, proof.accumulator)
     return _named(graph, node, form, node.op.onnx(form, graph.operands(node)))
 
 
 def _run_form(graph: Graph, run: Run, dtypes: dict[str, str]) -> OnnxForm:
     """The form of several nodes that are merged."""
     inputs = [codes_name(name) for name in run[0].inputs]
-    form = OnnxForm(run[-1].name, inputs, dtypes, run_carrier(graph, run))
+    form = OnnxForm(run[-1].name, inputs, dtypes, run_accumulator(graph, run))
     return _named(graph, run[-1], form, run_form(form, graph, run))
 
 

@@ -3,10 +3,10 @@
     code = clip(floor((scale * x + offset) * 2**-s + 1/2), low, high)
          = clip(floor(x * (scale * 2**-s) + (offset * 2**-s + 1/2)), low, high)
 
-is exact in the carrier of the widest node of the run: a power of two changes no digit, and |scale * x + offset| + 2**(s-1) is
-counted in the bounds of affine and requantize (law 4). A relu before it raises `low` to 0, since rounding keeps order and 0; from
-0 on, floor is what a conversion to an integer does by itself. No op says such a step, so that this is a form of the graph in ONNX
-and no pass over it.
+is exact in the accumulator dtype of the widest node of the run: a power of two changes no digit, and
+|scale * x + offset| + 2**(s-1) is counted in the bounds of affine and requantize (law 4). A relu before it raises `low` to 0,
+since rounding keeps order and 0; from 0 on, floor is what a conversion to an integer does by itself. No op says such a step, so
+that this is a form of the graph in ONNX and no pass over it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from qfx.exact import FLOATS, accumulator_dtype
 from qfx.fixed import Overflow, Rounding
 from qfx.ir import Graph, Node
 from qfx.ops import Affine, ReLU, Requantize
-from qfx.ops.onnx_form import LIMITS, OnnxForm
-from qfx.ops.ranges import aligned_offsets, carrier, output_frac
+from qfx.ops.onnx_form import OnnxForm
+from qfx.ops.ranges import aligned_offsets, output_frac
 
 Run = Sequence[Node]
 
@@ -39,9 +40,9 @@ def runs(graph: Graph) -> list[Run]:
     return [run for item in found for run in ([item] if _merges(graph, item) else [[node] for node in item])]
 
 
-def run_carrier(graph: Graph, run: Run) -> str:
-    """The carrier of the widest node."""
-    return max(carrier(node.op.bound(graph.operands(node))) for node in run)  # in alphabetical order they are in order
+def run_accumulator(graph: Graph, run: Run) -> str:
+    """The accumulator dtype of the widest node."""
+    return accumulator_dtype(max(node.op.bound(graph.operands(node)) for node in run))
 
 
 def _follows(graph: Graph, before: Node, node: Node) -> bool:
@@ -58,7 +59,7 @@ def _merges(graph: Graph, run: Run) -> bool:
     if not isinstance(op, Requantize) or op.rounding not in _HALF or op.overflow is not Overflow.SAT:
         return False
     shift = graph.operands(last)[0].type.frac - op.type.frac
-    return 0 < shift <= 100 and graph.operands(run[0])[0].constant is None and run_carrier(graph, run) in LIMITS
+    return 0 < shift <= 100 and graph.operands(run[0])[0].constant is None and run_accumulator(graph, run) in FLOATS
 
 
 def run_form(form: OnnxForm, graph: Graph, run: Run) -> str:
@@ -81,7 +82,7 @@ def run_form(form: OnnxForm, graph: Graph, run: Run) -> str:
 
 def _affine(form: OnnxForm, scale: npt.NDArray[np.float64], offset: npt.NDArray[np.float64], rank: int) -> str:
     """scale * x + offset per channel: a batch normalisation of mean 0 and variance 1, which is one pass."""
-    constants = [form.constant(array, form.carrier) for array in (scale, offset, np.zeros_like(scale), np.ones_like(scale))]
+    constants = [form.constant(array, form.accumulator) for array in (scale, offset, np.zeros_like(scale), np.ones_like(scale))]
     if rank > 1:
         return form.node("BatchNormalization", form.operand(0), *constants, attributes={"epsilon": 0.0})
     return form.node("Add", form.node("Mul", form.operand(0), constants[0]), constants[1])
@@ -90,7 +91,7 @@ def _affine(form: OnnxForm, scale: npt.NDArray[np.float64], offset: npt.NDArray[
 def _clipped(form: OnnxForm, x: str, low: int, high: int) -> str:
     """clip(floor(x), low, high)."""
     if low == 0 and high < 256:
-        x = form.node("Clip", x, form.constant(0, form.carrier), form.constant(high + 0.5, form.carrier))
+        x = form.node("Clip", x, form.constant(0, form.accumulator), form.constant(high + 0.5, form.accumulator))
         return form.cast(form.cast(x, "uint8"), "float32")
     x = form.node("Floor", x)
-    return form.node("Clip", x, form.constant(low, form.carrier), form.constant(high, form.carrier))
+    return form.node("Clip", x, form.constant(low, form.accumulator), form.constant(high, form.accumulator))

@@ -1,8 +1,8 @@
 """Dataclasses in JSON files.
 
 A record is a frozen dataclass of text, numbers, truth values, literals, tuples and dictionaries of them, and of records. It is
-written with all its fields. A reader passes over entries that it does not know, and takes a field's default where there is no entry;
-whatever else does not fit is an error that names the file and the path of the entry, such as `nodes.conv.reads`.
+written with all its fields. A reader passes over entries that it does not know, and takes a field's default where there is no
+entry; whatever else does not fit is an error that names the file and the path of the entry, such as `nodes.conv.reads`.
 """
 
 from __future__ import annotations

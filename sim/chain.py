@@ -6,9 +6,9 @@ A chain follows one value through ops that work element by element. It does not 
 
 are tracked while it is planned, so that an alignment, a bias, an affine and the rounding offset of a requantize cost one product
 and one sum, in float32 or float64. The merged step has a bound of its own, max(|scale| * max|t| + |offset|), which decides the
-carrier (law 4). A requantize scales by a power of two, which changes no digit: floor(code * 2**-s + 1/2) in a float is exact as
-long as code + 2**(s-1) is. A ReLU before a saturating requantize only raises its lower limit, since rounding keeps order and 0.
-The merged step is none of the ops, so that this is how a back end computes a graph and no pass over it.
+accumulator dtype (law 4). A requantize scales by a power of two, which changes no digit: floor(code * 2**-s + 1/2) in a float is
+exact as long as code + 2**(s-1) is. A ReLU before a saturating requantize only raises its lower limit, since rounding keeps order
+and 0. The merged step is none of the ops, so that this is how a back end computes a graph and no pass over it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from qfx.exact import LIMITS, accumulator_dtype, widest
 from qfx.fixed import Overflow, Rounding
 from qfx.ir import Value
 from qfx.ops import Add, Affine, Clamp, Op, PReLU, ReLU, Requantize
-from qfx.ops.ranges import CARRIERS, aligned_offsets, carrier, output_frac
+from qfx.ops.ranges import aligned_offsets, output_frac
 from qfx.sim.arena import Array, Temps
 
 Calls = list[Callable[[], object]]
@@ -95,7 +96,7 @@ def is_elementwise(op: Op, operands: Sequence[Value]) -> bool:
         if far or op.rounding not in _ROUND or op.overflow not in (*_SATURATING, Overflow.WRAP):
             return False
         bound += (2 << op.type.width) * (op.overflow is Overflow.WRAP)
-    return bound < CARRIERS["float64"]
+    return bound < LIMITS["float64"]
 
 
 class Chain:
@@ -108,7 +109,7 @@ class Chain:
 
     def __init__(self, largest: int, channels: int) -> None:
         self.stages: list[Stage] = []
-        self._dtype = carrier(largest)
+        self._dtype = accumulator_dtype(largest)
         self._largest = largest  # magnitude of what the block holds
         self._codes = largest  # magnitude of the codes that it stands for
         self._scale, self._offset = [1] * channels, [0] * channels
@@ -150,7 +151,7 @@ class Chain:
         """t = (scale * t + offset) * 2**-down + halves / 2."""
         scale, offset = self._scale, [b + halves * (1 << down >> 1) for b in self._offset]
         bound = self._bound(scale, offset)
-        self._need(carrier(bound) if down <= _FARTHEST["float32"] else "float64")
+        self._need(accumulator_dtype(bound) if down <= _FARTHEST["float32"] else "float64")
         if set(scale) != {1} or down:
             self._stage(np.multiply, _constant(scale, down, self._dtype))
         if any(offset):
@@ -160,7 +161,7 @@ class Chain:
 
     def _need(self, dtype: str) -> None:
         """Go on in float64 if `dtype` is that."""
-        self._dtype = max(self._dtype, dtype)
+        self._dtype = widest((self._dtype, dtype))
 
     def _stage(self, function: Callable[..., object], *operands: object) -> None:
         dtype = self._dtype
@@ -185,7 +186,7 @@ class Chain:
         (x,) = operands
         self._align(op.result_frac(x) - x.type.frac, op.bound(operands))
         self.flush()
-        self._need(carrier(op.bound(operands)))
+        self._need(accumulator_dtype(op.bound(operands)))
         self._stage(_clip, *op.limits(x))
         self._largest = op.bound(operands)
 
@@ -209,14 +210,14 @@ class Chain:
 
     def _round(self, down: int, halves: int, function: Callable[..., object]) -> None:
         """t = function(code * 2**-down + halves / 2)."""
-        if self._rectified or self._bound(self._scale, self._offset) + (1 << down >> 1) >= CARRIERS["float64"]:
+        if self._rectified or self._bound(self._scale, self._offset) + (1 << down >> 1) >= LIMITS["float64"]:
             self.flush()
         self._apply(down, halves)
         self._stage(function)
 
     def _wrap(self, low: int, width: int) -> None:
         """t -= 2**width * floor((t - low) * 2**-width)."""
-        self._need(carrier(self._largest + (2 << width)))
+        self._need(accumulator_dtype(self._largest + (2 << width)))
         dtype, turn = self._dtype, 2.0**width
 
         def stage(block: Block) -> None:
@@ -234,7 +235,7 @@ class Chain:
         """t = max(t, 0) * 2**up + min(t, 0) * slope."""
         slope = operands[1]
         self.flush()
-        self._need(carrier(op.bound(operands)))
+        self._need(accumulator_dtype(op.bound(operands)))
         dtype, up = self._dtype, max(0, slope.type.frac)
         factors = _constant([int(code) << max(0, -slope.type.frac) for code in slope.codes], 0, dtype)
 
@@ -254,7 +255,7 @@ class Chain:
         frac = max(value.type.frac for value in operands)
         self._align(frac - operands[position].type.frac, op.bound(operands))
         self.flush()
-        self._need(carrier(op.bound(operands)))
+        self._need(accumulator_dtype(op.bound(operands)))
         dtype, up, (other,) = self._dtype, frac - operands[1 - position].type.frac, others
 
         def stage(block: Block) -> None:

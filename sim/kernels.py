@@ -11,10 +11,11 @@ from functools import partial
 
 import numpy as np
 
+from qfx.exact import LIMITS, accumulator_dtype
 from qfx.ir import Value
 from qfx.ops import AvgPool2d, Conv2d, Linear, MaxPool2d
 from qfx.ops.base import Pair
-from qfx.ops.ranges import CARRIERS, aligned_offsets, carrier, max_abs, output_frac
+from qfx.ops.ranges import aligned_offsets, max_abs, output_frac
 from qfx.ops.windows import output_size
 from qfx.sim.arena import Arena, Array
 from qfx.sim.chain import Calls, Chain
@@ -34,12 +35,12 @@ class Columns:
 
 def is_product(op: object, operands: Sequence[Value]) -> bool:
     """Whether `product_columns` can compute this node."""
-    return isinstance(op, Conv2d | Linear) and op.bound(operands) < CARRIERS["float64"]
+    return isinstance(op, Conv2d | Linear) and op.bound(operands) < LIMITS["float64"]
 
 
 def is_pool(op: object, operands: Sequence[Value]) -> bool:
     """Whether `pool` can compute this node."""
-    return isinstance(op, MaxPool2d | AvgPool2d) and op.bound(operands) < CARRIERS["float64"]
+    return isinstance(op, MaxPool2d | AvgPool2d) and op.bound(operands) < LIMITS["float64"]
 
 
 def product_chain(op: Conv2d | Linear, operands: Sequence[Value]) -> Chain:
@@ -62,7 +63,7 @@ def _largest(x: Value, weight: Value) -> int:
 
 def product_columns(op: Conv2d | Linear, operands: Sequence[Value], x: Array, arena: Arena) -> Iterator[Columns]:
     """The bare products of a convolution or a linear layer, block by block; scratch memory is given back at the end."""
-    dtype = carrier(_largest(operands[0], operands[1]))
+    dtype = accumulator_dtype(_largest(operands[0], operands[1]))
     if isinstance(op, Linear):
         yield from _linear(operands[1], x, dtype, arena)
     else:

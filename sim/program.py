@@ -14,10 +14,10 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from qfx.exact import accumulator_dtype
 from qfx.ir import Graph, Node, Value
 from qfx.ir.passes.pool_first import pool_first
 from qfx.ops import AvgPool2d, Conv2d, Linear, MaxPool2d, Op, Reshape
-from qfx.ops.ranges import carrier
 from qfx.sim.arena import Arena, Array, Temps
 from qfx.sim.chain import Block, Calls, Chain, is_elementwise
 from qfx.sim.kernels import BLOCK_BYTES, Columns, is_pool, is_product, pool, product_chain, product_columns
@@ -78,7 +78,7 @@ class Program:
         return {name: np.moveaxis(self._arrays[name], -1, 0)[:count] for name in self._wanted}
 
     def _take(self, value: Value) -> Array:
-        return self._arena.take((*value.shape, self.samples), carrier(value.type.max_abs))
+        return self._arena.take((*value.shape, self.samples), accumulator_dtype(value.type.max_abs))
 
     def _compile(self, group: Sequence[Node]) -> None:
         """Add the calls of one group."""

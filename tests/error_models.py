@@ -18,7 +18,7 @@ class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.given = qnn.QuantInput(type=FixedType(False, 4, 2))
-        self.head = qnn.Linear(6, 3, weight_spec=WEIGHT, bias_spec=WEIGHT)
+        self.head = qnn.Linear(6, 3, weight=WEIGHT, bias=WEIGHT)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.given(x))

@@ -77,7 +77,7 @@ def test_fit_with_every_option() -> None:
 
 def oscillating(steps: int, threshold: float) -> tuple[qnn.Linear, OscillationFreezer]:
     """Three weights: one at rest, one that rises once, one that goes back and forth between two codes, more often at 0.25."""
-    layer = qnn.Linear(3, 1, bias=False, weight_spec=QuantSpec(3, frac=2))
+    layer = qnn.Linear(3, 1, bias=False, weight=QuantSpec(3, frac=2))
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[0.5, 0.0, 0.25]]))
     freezer = OscillationFreezer(layer, threshold, momentum=0.1)
@@ -101,7 +101,7 @@ def test_oscillating_weights_are_frozen_where_they_were_most() -> None:
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_a_binary_point_that_flips_is_no_oscillation_of_weights(per_channel: bool) -> None:
     """All codes double and halve with it; a frozen weight keeps its value."""
-    layer = qnn.Linear(2, 2, bias=False, weight_spec=QuantSpec(4, frac=2, per_channel=per_channel))
+    layer = qnn.Linear(2, 2, bias=False, weight=QuantSpec(4, frac=2, per_channel=per_channel))
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[0.5, 0.25], [-0.75, 0.5]]))
     freezer = OscillationFreezer(layer, threshold=0.3, momentum=0.1)
@@ -126,13 +126,13 @@ def test_below_the_threshold_nothing_is_frozen() -> None:
 
 
 def test_only_few_bits_are_watched() -> None:
-    assert OscillationFreezer(qnn.Linear(3, 1, weight_spec=QuantSpec(5, frac=2))).frozen() == 0
+    assert OscillationFreezer(qnn.Linear(3, 1, weight=QuantSpec(5, frac=2))).frozen() == 0
 
 
 def two_hot() -> qnn.Model:
     torch.manual_seed(0)
-    first, last = qnn.Linear(6, 16, weight_spec=QuantSpec(6, k_hot=2)), qnn.Linear(16, 3, weight_spec=QuantSpec(3))
-    return qnn.Model(nn.Sequential(qnn.Quantize(QuantSpec(8, frac=0)), first, qnn.ReLU(quant=QuantSpec(3, False)), last))
+    first, last = qnn.Linear(6, 16, weight=QuantSpec(6, k_hot=2)), qnn.Linear(16, 3, weight=QuantSpec(3))
+    return qnn.Model(nn.Sequential(qnn.Quantize(QuantSpec(8, frac=0)), first, qnn.ReLU(output=QuantSpec(3, False)), last))
 
 
 def test_stages_end_with_the_formats_wanted() -> None:
@@ -183,7 +183,7 @@ def test_stages_that_end_elsewhere_are_refused(stages: list[Stage]) -> None:
 
 
 def test_the_penalty_pulls_to_the_nearest_code_with_a_digit_fewer() -> None:
-    layer = qnn.Linear(5, 1, bias=False, weight_spec=QuantSpec(6, frac=0))
+    layer = qnn.Linear(5, 1, bias=False, weight=QuantSpec(6, frac=0))
     with torch.no_grad():  # 7 = 8 - 1 to 8, 11 = 8 + 2 + 1 to 12 (or 10), -5 = -4 - 1 to -4 (or -6), 8 to 0, 0 stays
         layer.weight.copy_(torch.tensor([[7.0, 11.0, -5.0, 8.0, 0.0]]))
     digit_penalty(layer).backward()  # type: ignore[no-untyped-call]

@@ -29,7 +29,13 @@ S8 = FixedType(True, 8, 5)
 
 def small() -> nn.Sequential:
     torch.manual_seed(0)
-    layers = (qnn.QuantInput(type=S8, quant=QuantSpec(6)), qnn.Linear(6, 16), qnn.BatchNorm1d(16), qnn.PReLU(16), qnn.Linear(16, 3))
+    layers = (
+        qnn.QuantInput(type=S8, output=QuantSpec(6)),
+        qnn.Linear(6, 16),
+        qnn.BatchNorm1d(16),
+        qnn.PReLU(16),
+        qnn.Linear(16, 3),
+    )
     return nn.Sequential(*layers)
 
 

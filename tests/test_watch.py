@@ -20,6 +20,7 @@ from qfx import nn as qnn
 from qfx.conversion import calibrate
 from qfx.errors import QuantizationError, ToolMissingError
 from qfx.fixed import FixedType
+from qfx.nn._evaluation import observing
 from qfx.quant import Quantizer, QuantSpec, quantizers, set_enabled
 from qfx.training.watch import CsvWriter, JsonLinesWriter, Row, TensorBoardWriter, Watcher
 
@@ -29,7 +30,7 @@ X = torch.tensor([[0.0, 0.1, 0.2, 0.6], [1.0, 2.0, 3.0, -9.0]])
 def known() -> nn.Sequential:
     """A cast to signed 3 bits of 2**-1 (-2..1.5), and a linear layer with 4-bit weights of 2**-2."""
     model = nn.Sequential(
-        qnn.Quantize(QuantSpec(3, frac=1)), qnn.Linear(4, 2, bias=False, weight_spec=QuantSpec(4, frac=2, per_channel=True))
+        qnn.Quantize(QuantSpec(3, frac=1)), qnn.Linear(4, 2, bias=False, weight=QuantSpec(4, frac=2, per_channel=True))
     )
     with torch.no_grad():
         model.get_parameter("1.weight").copy_(torch.tensor([[0.25, 0.75, -1.25, 0.1], [5.0, 0.0, 1.75, -2.0]]))
@@ -67,12 +68,34 @@ def test_two_passes_are_added_and_rows_start_anew() -> None:
 
 def test_k_hot_digits_and_slopes() -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(qnn.Quantize(QuantSpec(8, frac=4)), qnn.PReLU(3, slope_spec=QuantSpec(8, k_hot=1)))
+    model = nn.Sequential(qnn.Quantize(QuantSpec(8, frac=4)), qnn.PReLU(3, slope=QuantSpec(8, k_hot=1)))
     calibrate(model, [torch.randn(4, 3)])
     watcher = Watcher(model)
     with watcher.measuring():
         model(torch.randn(4, 3))
     assert by_path(watcher.rows())["1.slope_quant"].digits == 1.0
+
+
+class Named(qnn.Linear):
+    """A constant and an activation whose quantizers have other names than those of the library."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 2, bias=False)
+        self.factor, self.out_quant = Quantizer(QuantSpec(4, frac=1), 2), Quantizer(QuantSpec(8, frac=0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out_quant(x @ self.weight_quant(self.weight).T * self.factor(torch.tensor([0.5, 1.5])))
+
+
+def test_a_quantizer_knows_whether_it_casts_a_constant() -> None:
+    model = Named()
+    calibrate(model, [X])
+    watcher = Watcher(model)
+    with watcher.measuring():
+        model(X)
+    rows = by_path(watcher.rows())
+    assert rows["factor"].digits == (1 + 2) / 2  # codes 1 and 3
+    assert rows["out_quant"].digits is None and rows["out_quant"].saturated is not None
 
 
 def test_flips_are_counted_at_every_step() -> None:
@@ -215,7 +238,7 @@ def test_tensorboard_is_an_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_only_a_calibrated_network_can_be_watched() -> None:
-    model = nn.Sequential(qnn.QuantInput(type=FixedType(True, 8, 4), quant=QuantSpec(4)))
+    model = nn.Sequential(qnn.QuantInput(type=FixedType(True, 8, 4), output=QuantSpec(4)))
     with pytest.raises(QuantizationError, match=r"the quantizers 0\.quant are not calibrated; run qfx\.conversion\.calibrate"):
         Watcher(model)
     set_enabled(model, False)
@@ -229,9 +252,9 @@ class Residual(qnn.Model):
     def __init__(self) -> None:
         super().__init__()
         self.input, self.conv = qnn.QuantInput(type=FixedType(False, 8, 8)), qnn.Conv2d(1, 2, 1, bias=False)
-        self.bn, self.act = qnn.BatchNorm2d(2), qnn.ReLU(quant=QuantSpec(3, False))
+        self.bn, self.act = qnn.BatchNorm2d(2), qnn.ReLU(output=QuantSpec(3, False))
         self.conv2, self.bn2 = qnn.Conv2d(2, 2, 1, bias=False), qnn.BatchNorm2d(2)
-        self.add, self.act2 = qnn.Add(b=None), qnn.ReLU(quant=QuantSpec(3, False))
+        self.add, self.act2 = qnn.Add(b=None), qnn.ReLU(output=QuantSpec(3, False))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.act(self.bn(self.conv(self.input(x))))
@@ -255,8 +278,7 @@ def test_layers_that_are_computed_together_are_measured(training: bool) -> None:
     assert training or torch.equal(found, wanted)
     assert not [path for path, row in rows.items() if row.saturated is None]
     seen: list[Tensor] = []
-    model.act.observer = lambda suffix, value: seen.append(value)
-    with torch.no_grad():
+    with torch.no_grad(), observing(lambda layer, suffix, value: seen.append(value) if layer is model.act else None):
         model(x)
     positive, quantized = seen
     assert model.act.quant is not None

@@ -18,10 +18,10 @@ def net() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(
         qnn.QuantInput(type=FixedType(False, 4, 2)),
-        qnn.Conv2d(2, 3, 3, padding=1, bias=False, weight_spec=WEIGHT),
-        qnn.ReLU(quant=ACTIVATION),
+        qnn.Conv2d(2, 3, 3, padding=1, bias=False, weight=WEIGHT),
+        qnn.ReLU(output=ACTIVATION),
         nn.Flatten(),
-        qnn.Linear(90, 4, weight_spec=WEIGHT, bias_spec=WEIGHT),
+        qnn.Linear(90, 4, weight=WEIGHT, bias=WEIGHT),
     )
 
 
@@ -32,10 +32,10 @@ class Pair(nn.Module):
         super().__init__()
         self.image_input = qnn.QuantInput(type=FixedType(False, 4, 2))
         self.side_input = qnn.QuantInput(type=FixedType(True, 7, 3))
-        self.conv = qnn.Conv2d(2, 3, 3, padding=1, bias=False, weight_spec=WEIGHT)
-        self.relu = qnn.ReLU(quant=ACTIVATION)
-        self.head = qnn.Linear(90, 4, weight_spec=WEIGHT, bias_spec=WEIGHT)
-        self.side_head = qnn.Linear(3, 4, weight_spec=WEIGHT, bias_spec=WEIGHT)
+        self.conv = qnn.Conv2d(2, 3, 3, padding=1, bias=False, weight=WEIGHT)
+        self.relu = qnn.ReLU(output=ACTIVATION)
+        self.head = qnn.Linear(90, 4, weight=WEIGHT, bias=WEIGHT)
+        self.side_head = qnn.Linear(3, 4, weight=WEIGHT, bias=WEIGHT)
         self.pool = nn.MaxPool2d(2)
 
     def forward(self, image: torch.Tensor, side: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -10,9 +10,9 @@ from rich.markup import escape
 from qfx.cli import console
 from qfx.cli.exit_codes import AGREED
 from qfx.errors import InputError
-from qfx.exactness import prove
 from qfx.files import File
 from qfx.ir import Graph
+from qfx.ir.proof import prove
 from qfx.ops import Cost
 from qfx.project import load_project
 from qfx.project.golden import read_inputs
@@ -85,7 +85,7 @@ def _info_project(directory: File) -> int:
 
 def node_table(graph: Graph) -> console.Table:
     """Format, exactness proof and cost of every node, and the total cost."""
-    columns = ("node", "op", "format", "bound bits", "carrier", "multiplications", "shift-adds", "additions")
+    columns = ("node", "op", "format", "bound bits", "accumulator", "multiplications", "shift-adds", "additions")
     shown = console.table("per sample", *columns, numbers=3)
     proofs = prove(graph)
     total = Cost()
@@ -93,7 +93,9 @@ def node_table(graph: Graph) -> console.Table:
         cost = node.op.cost(graph.operands(node))
         total += cost
         proof = proofs[node.name]
-        shown.add_row(node.name, node.op.kind, graph.values[node.name].type.ap_name, str(proof.bits), proof.carrier, *_counts(cost))
+        shown.add_row(
+            node.name, node.op.kind, graph.values[node.name].type.ap_name, str(proof.bits), proof.accumulator, *_counts(cost)
+        )
     shown.add_section()
     shown.add_row("total", "", "", "", "", *_counts(total))
     return shown

@@ -23,7 +23,7 @@ from qfx.conversion.walk import Handler, Unconvertible, Walk
 
 def relu(walk: Walk, x: Value, inplace: bool = False) -> Value:
     path = walk.name()
-    return walk.place(path, qnn.ReLU(quant=walk.formats(path, "ReLU").result(signed=False)), x, kind=Kind.CAST, signed=False)
+    return walk.place(path, qnn.ReLU(output=walk.formats(path, "ReLU").result(signed=False)), x, kind=Kind.CAST, signed=False)
 
 
 def hardtanh(walk: Walk, x: Value, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Value:
@@ -31,7 +31,7 @@ def hardtanh(walk: Walk, x: Value, min_val: float = -1.0, max_val: float = 1.0, 
     path, signed = walk.name(), min_val < 0 and x.signed
     name = "ReLU6" if (min_val, max_val) == (0, 6) else "Hardtanh"
     quant = walk.formats(path, name).result(signed)
-    layer = qnn.ReLU6(quant=quant) if name == "ReLU6" else qnn.Hardtanh(min_val, max_val, quant=quant)
+    layer = qnn.ReLU6(output=quant) if name == "ReLU6" else qnn.Hardtanh(min_val, max_val, output=quant)
     return walk.place(path, layer, x, kind=Kind.CAST, signed=signed)
 
 
@@ -64,7 +64,7 @@ def leaky_relu(walk: Walk, x: Value, negative_slope: float = 0.01, inplace: bool
 def prelu_layer(formats: Formats, x: Value, channels: int) -> qnn.PReLU:
     """A PReLU that reads x."""
     pre = None if x.kind <= Kind.SUM else formats.branch()
-    return qnn.PReLU(channels, slope_spec=formats.scale(), pre=pre, quant=formats.result(x.signed))
+    return qnn.PReLU(channels, slope=formats.scale(), input=pre, output=formats.result(x.signed))
 
 
 _DROPOUTS: Mapping[str, type[nn.Module]] = {

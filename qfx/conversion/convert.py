@@ -182,7 +182,7 @@ def _input_layer(name: str, given: InputFormat, config: ConvertConfig, sample: T
     if given.mean is not None:
         scale, offset = dataclasses.replace(config.scale(), learn=False), QuantSpec(config.norm, learn=False)
         quant = QuantSpec(given.width, learn=config.learn)
-        specs: dict[str, Any] = {"scale_spec": scale, "offset_spec": offset, "quant": quant}
+        specs: dict[str, Any] = {"scale": scale, "offset": offset, "output": quant}
         if sample.dim() < 2 or len(given.mean) != sample.shape[1]:
             raise ConversionError(f"input {name!r} has {sample.shape[1]} channels, but mean and std have {len(given.mean)} entries")
         return qnn.QuantInput(given.mean, given.std, given.full_scale, given.type or RAW, **specs)

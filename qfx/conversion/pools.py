@@ -43,7 +43,7 @@ def _avg_pool(walk: Walk, make: Callable[..., nn.Module], x: Value, *args: Any, 
     """`make` is a pool of qfx.nn, called with what torch's has been given."""
     path = name or walk.name()
     quant = walk.formats(path, getattr(make, "__name__", "AvgPool2d")).pooled(x.signed)
-    return walk.place(path, make(*args, **kwargs, quant=quant), x, kind=Kind.CAST, signed=x.signed)
+    return walk.place(path, make(*args, **kwargs, output=quant), x, kind=Kind.CAST, signed=x.signed)
 
 
 def adaptive_avg_pool(walk: Walk, x: Value, output_size: Any, name: str = "") -> Value:

@@ -23,7 +23,7 @@ def convolution(walk: Walk, module: Any, x: Value) -> Value:
     twin: Any = getattr(qnn, walk.call.layer)
 
     def make(formats: Formats) -> nn.Module:
-        common = {"groups": module.groups, "bias": module.bias is not None, "padding_mode": module.padding_mode}
+        common = {"groups": module.groups, "padding_mode": module.padding_mode}
         if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d):
             common["output_padding"] = module.output_padding
         layer = twin(
@@ -34,8 +34,8 @@ def convolution(walk: Walk, module: Any, x: Value) -> Value:
             module.padding,
             dilation=module.dilation,
             **common,
-            weight_spec=formats.weight(),
-            bias_spec=formats.offset(),
+            weight=formats.weight(),
+            bias=bias_of(module) is not None and formats.offset(),
         )
         return _with_weights(layer, module)
 
@@ -50,8 +50,8 @@ def linear(walk: Walk, module: nn.Linear, x: Value) -> Value:
         )
 
     def make(formats: Formats) -> nn.Module:
-        specs = {"weight_spec": formats.weight(), "bias_spec": formats.offset()}
-        return _with_weights(qnn.Linear(module.in_features, module.out_features, bias_of(module) is not None, **specs), module)
+        bias = bias_of(module) is not None and formats.offset()
+        return _with_weights(qnn.Linear(module.in_features, module.out_features, bias, weight=formats.weight()), module)
 
     return walk.shared(make, "Linear", walk.cast(x), Kind.PRODUCT)
 
@@ -73,7 +73,7 @@ def batch_norm(walk: Walk, module: Any, x: Value) -> Value:
 
     def make(formats: Formats) -> nn.Module:
         given = (module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats)
-        layer = twin(*given, scale_spec=formats.scale(), offset_spec=formats.offset())
+        layer = twin(*given, scale=formats.scale(), offset=formats.offset())
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             setattr(layer, name, getattr(module, name))
         return _with_weights(layer, module) if module.affine else layer

@@ -14,8 +14,11 @@ from qfx.errors import InputError
 from qfx.frontend import Lowered, lower_traced
 from qfx.frontend.scope import IMAGE
 from qfx.ir import Graph
+from qfx.nn._basis import Basis
+from qfx.nn._evaluation import entered
+from qfx.nn._plan import Plan
 from qfx.nn.layer import Layer
-from qfx.nn.proof import install
+from qfx.nn.model import Model
 from qfx.nn.quantize import InputLayer
 from qfx.sim.engine import check_inputs
 
@@ -44,7 +47,7 @@ class TorchEngine:
         self, model: nn.Module, graph: Graph, device: torch.device | str | None = None, outputs_only: bool = False
     ) -> None:
         self.model, self.graph, self.outputs_only = model, graph, outputs_only
-        self._lowered: tuple[object, Lowered] | None = None
+        self._plan: Plan | None = None
         first = next(iter(model.parameters()), None)
         self.device = torch.device(device or (first.device if first is not None else "cpu"))
 
@@ -64,30 +67,32 @@ class TorchEngine:
         mode = self.model.training
         self.model.to(self.device).eval()
         try:
-            lowered = self._lower()
-            install(lowered)
             with torch.no_grad():
+                plan = self._planned()
                 chunks = [
-                    self._chunk(lowered, {name: array[start : start + step] for name, array in codes.items()})
+                    self._chunk(plan, {name: array[start : start + step] for name, array in codes.items()})
                     for start in range(0, samples, step)
                 ]
         finally:
             self.model.train(mode)
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in self._wanted()}
 
-    def _lower(self) -> Lowered:
-        """The model lowered anew, unless no tensor of it has changed."""
-        state = [(tensor.data_ptr(), tensor._version) for tensor in (*self.model.parameters(), *self.model.buffers())]
-        if self._lowered is None or self._lowered[0] != state:
-            shapes = [self.graph.values[name].shape for name in self.graph.inputs]
-            self._lowered = state, lower_traced(self.model, shapes, self.graph.name)
-        return self._lowered[1]
+    def _planned(self) -> Plan:
+        """The model's plan, or for a module that is no `qfx.nn.Model` one made here; the same until something changes."""
+        shapes = [self.graph.values[name].shape for name in self.graph.inputs]
+        plan = self.model.exact_plan(shapes) if isinstance(self.model, Model) else self._plan
+        basis = Basis(self.model, shapes)
+        if plan is None or not plan.holds(basis):
+            plan = Plan(lower_traced(self.model, shapes, self.graph.name), basis)
+        self._plan = plan
+        return plan
 
     def _wanted(self) -> list[str]:
         return self.graph.outputs if self.outputs_only else self.graph.activations()
 
-    def _chunk(self, lowered: Lowered, codes: Mapping[str, npt.NDArray[np.int64]]) -> dict[str, npt.NDArray[np.float64]]:
+    def _chunk(self, plan: Plan, codes: Mapping[str, npt.NDArray[np.int64]]) -> dict[str, npt.NDArray[np.float64]]:
         found: dict[str, npt.NDArray[np.float64]] = {name: array.astype(np.float64) for name, array in codes.items()}
+        lowered = plan.lowered
 
         def record(name: str, real: Tensor) -> None:
             if name in self.graph.values:
@@ -97,8 +102,11 @@ class TorchEngine:
 
         fed = [_encode(lowered, name, array).to(self.device) for name, array in codes.items()]
         if not self.outputs_only:
-            _Observer(lowered, record).run(*fed)
-        outputs: Any = self.model(*fed)
+            interpreter = _Observer(lowered, record)
+            with entered(plan.evaluation(interpreter.observe)):
+                interpreter.run(*fed)
+        with entered(plan.evaluation()):
+            outputs: Any = self.model(*fed)
         results: list[Any] = [*outputs] if len(lowered.returned) > 1 or type(outputs) in (list, tuple) else [outputs]
         for name, real in zip(lowered.returned, results, strict=True):
             if name is not None:  # else the host's step on an output, which is observed before it
@@ -118,26 +126,26 @@ def _encode(lowered: Lowered, name: str, codes: npt.NDArray[np.int64]) -> Tensor
 
 
 class _Observer(fx.Interpreter):
-    """Runs the trace node by node on the live modules; each layer's taps, and each function's result, go to `record`."""
+    """Runs the trace node by node on the live modules; each step of the plan, and each function's result, goes to `record`."""
 
     def __init__(self, lowered: Lowered, record: Record) -> None:
         super().__init__(lowered.trace.module)
         self.names, self.layer_of, self.record = lowered.trace.names, lowered.trace.layer, record
         self.suffixes, self.values = lowered.suffixes, lowered.graph.values
+        self.prefix = ""
+
+    def observe(self, layer: nn.Module, suffix: str, value: Tensor) -> None:
+        """A step of the layer whose node runs."""
+        self.record(self.prefix + suffix, value)
 
     def run_node(self, n: fx.Node) -> Any:
-        layer = self.layer_of(n)
-        if not isinstance(layer, Layer):
-            operands, kwargs = self.fetch_args_kwargs_from_env(n)
-            result = super().run_node(n)
-            for name, suffix in self.suffixes.get(n, {}).items():
-                shown = next(iter((*operands, *kwargs.values()))) if suffix == IMAGE else result
-                # the steps of a function hold the same codes: the operand's before it, the result's after it
-                self.record(name, shown.reshape(len(shown), *self.values[name].shape))
-            return result
-        prefix = self.names[n]
-        layer.observer = lambda suffix, value: self.record(prefix + suffix, value)
-        try:
+        self.prefix = self.names[n]
+        if isinstance(self.layer_of(n), Layer):
             return super().run_node(n)
-        finally:
-            layer.observer = None
+        operands, kwargs = self.fetch_args_kwargs_from_env(n)
+        result = super().run_node(n)
+        for name, suffix in self.suffixes.get(n, {}).items():
+            shown = next(iter((*operands, *kwargs.values()))) if suffix == IMAGE else result
+            # the steps of a function hold the same codes: the operand's before it, the result's after it
+            self.record(name, shown.reshape(len(shown), *self.values[name].shape))
+        return result

@@ -48,25 +48,23 @@ class CifarConfig:
             return qnn.QuantInput(type=FixedType(False, 8, 8))
         scale = QuantSpec(self.norm, learn=False, k_hot=self.norm_k_hot)
         offset, quant = QuantSpec(self.norm, learn=False), QuantSpec(self.input, learn=self.learn)
-        return qnn.QuantInput(mean, std, scale_spec=scale, offset_spec=offset, quant=quant)
+        return qnn.QuantInput(mean, std, scale=scale, offset=offset, output=quant)
 
     def conv(
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1, end: bool = False, bias: bool = False
     ) -> qnn.Conv2d:
         """A convolution that keeps the size, divided by the stride."""
         spec, offset = self.weight_spec(self.ends if end else self.weights), self.offset_spec()
-        return qnn.Conv2d(
-            inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias, weight_spec=spec, bias_spec=offset
-        )
+        return qnn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias and offset, weight=spec)
 
     def norm2d(self, channels: int) -> qnn.BatchNorm2d:
         """Batch normalisation of a feature map."""
         scale = QuantSpec(self.norm, learn=self.learn, k_hot=self.norm_k_hot)
-        return qnn.BatchNorm2d(channels, scale_spec=scale, offset_spec=self.offset_spec())
+        return qnn.BatchNorm2d(channels, scale=scale, offset=self.offset_spec())
 
     def relu(self) -> qnn.ReLU:
         """A ReLU with its unsigned result."""
-        return qnn.ReLU(quant=QuantSpec(self.activations, signed=False, learn=self.learn))
+        return qnn.ReLU(output=QuantSpec(self.activations, signed=False, learn=self.learn))
 
     def add(self, other: bool) -> qnn.Add:
         """The sum with a shortcut; `other`: whether the shortcut needs a cast, too."""
@@ -75,11 +73,11 @@ class CifarConfig:
 
     def pool2d(self, kernel: int) -> qnn.AvgPool2d:
         """Average pooling of activations."""
-        return qnn.AvgPool2d(kernel, quant=QuantSpec(self.pool, signed=False, learn=self.learn))
+        return qnn.AvgPool2d(kernel, output=QuantSpec(self.pool, signed=False, learn=self.learn))
 
     def classifier(self, features: int, classes: int) -> qnn.Linear:
         """The last layer."""
-        return qnn.Linear(features, classes, weight_spec=self.weight_spec(self.ends), bias_spec=self.offset_spec())
+        return qnn.Linear(features, classes, self.offset_spec(), weight=self.weight_spec(self.ends))
 
     def weight_spec(self, width: int) -> QuantSpec:
         """Of a convolution or the classifier."""

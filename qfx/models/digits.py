@@ -106,15 +106,15 @@ class DigitsNet(qnn.Model):
         constant = QuantSpec(config.norm, learn=False)
         scale = QuantSpec(config.norm, learn=False, k_hot=config.norm_k_hot)
         quant = config.signed_spec(config.input)
-        self.input = qnn.QuantInput((mean,), (std,), 16.0, scale_spec=scale, offset_spec=constant, quant=quant)
+        self.input = qnn.QuantInput((mean,), (std,), 16.0, scale=scale, offset=constant, output=quant)
         self.conv, self.bn = _conv(config, 1, first, 3, 1, config.ends), _norm(config, first)
         self.act = _prelu(config, first, pre=True)
         self.block1 = _Block(config, first, first, 1)
         self.block2 = _Block(config, first, second, 2)
-        self.pool = qnn.AdaptiveAvgPool2d(1, quant=config.signed_spec(config.pool))
+        self.pool = qnn.AdaptiveAvgPool2d(1, output=config.signed_spec(config.pool))
         self.flatten = nn.Flatten()
         head = config.weight_spec(config.ends)
-        self.fc = qnn.Linear(second, 10, weight_spec=head, bias_spec=config.offset_spec())
+        self.fc = qnn.Linear(second, 10, config.offset_spec(), weight=head)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.act(self.bn(self.conv(self.input(x))))
@@ -124,13 +124,13 @@ class DigitsNet(qnn.Model):
 
 def _conv(config: DigitsConfig, inputs: int, outputs: int, kernel: int, stride: int, width: int | None = None) -> qnn.Conv2d:
     spec = config.weight_spec(width or config.weights)
-    return qnn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False, weight_spec=spec)
+    return qnn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False, weight=spec)
 
 
 def _norm(config: DigitsConfig, channels: int) -> qnn.BatchNorm2d:
-    return qnn.BatchNorm2d(channels, scale_spec=config.scale_spec(), offset_spec=config.offset_spec())
+    return qnn.BatchNorm2d(channels, scale=config.scale_spec(), offset=config.offset_spec())
 
 
 def _prelu(config: DigitsConfig, channels: int, pre: bool) -> qnn.PReLU:
     before = config.activation_spec(1) if pre else None  # the result of an Add is narrow already
-    return qnn.PReLU(channels, slope_spec=config.scale_spec(), pre=before, quant=config.activation_spec())
+    return qnn.PReLU(channels, slope=config.scale_spec(), input=before, output=config.activation_spec())

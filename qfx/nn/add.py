@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
-from qfx.nn.deferred import Deferred, summand
 from qfx.nn.layer import Layer, lower_cast
-from qfx.quant import Quantizer, QuantSpec, kernel
+from qfx.quant import Quantizer, QuantSpec
 
 DEFAULT_BRANCH = QuantSpec.activations(9, signed=True)
 
@@ -32,33 +30,27 @@ class Add(Layer):
         self.a = None if a is None else Quantizer(a)
         self.b = None if b is None else Quantizer(b)
 
-    def first_cast(self, operand: int) -> Quantizer | None:
-        return (self.a, self.b)[operand]
+    @property
+    def branches(self) -> tuple[Quantizer | None, Quantizer | None]:
+        """The casts of both branches."""
+        return self.a, self.b
 
-    def forward(self, a: Tensor | Deferred, b: Tensor | Deferred) -> Tensor | Deferred:
-        together = self._together(a, b) if self.may_defer() else None
-        if together is not None:
-            return together
-        a, b = self._branch(".a", self.a, a), self._branch(".b", self.b, b)
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.sum(self.branch(0, a), self.branch(1, b))
+
+    def branch(self, index: int, x: Tensor) -> Tensor:
+        """The first or second branch after its cast."""
+        return self.cast((".a", ".b")[index], self.branches[index], x)
+
+    def sum(self, a: Tensor, b: Tensor) -> Tensor:
+        """a + b, after the casts.
+
+        Raises:
+            QuantizationError: their shapes differ.
+        """
         if a.shape != b.shape:
             raise QuantizationError(f"Add: shapes {tuple(a.shape)} and {tuple(b.shape)} differ; broadcasting is not supported")
-        return self.emit(self.tap("", self.carry("", a) + self.carry("", b)))
-
-    def _together(self, a: Tensor | Deferred, b: Tensor | Deferred) -> Deferred | None:
-        """The sum for the consumer to compute; None where the steps are taken one by one."""
-        if self.carriers.get("") != torch.float32:
-            return None
-        first, second = summand(a, self.a), summand(b, self.b)
-        if first is None or second is None or first.x.shape != second.x.shape or not kernel.serves(first.x, second.x):
-            return None  # torch by itself is faster step by step
-        return Deferred((first, second))
-
-    def _branch(self, suffix: str, quantizer: Quantizer | None, x: Tensor | Deferred) -> Tensor:
-        if isinstance(x, Deferred):
-            if quantizer is not None and not quantizer.watched:
-                return self.tap(suffix, x.cast(quantizer, relu=False))
-            x = x.value()
-        return self.cast(suffix, quantizer, x)
+        return self.emit(self.tap("", self.to_accumulator("", a) + self.to_accumulator("", b)))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         a, b = inputs

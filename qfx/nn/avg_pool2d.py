@@ -23,7 +23,7 @@ from qfx.nn.layer import Layer, lower_cast
 from qfx.ops.base import Pair
 from qfx.quant import Quantizer, QuantSpec
 
-DEFAULT_QUANT = QuantSpec.activations(8, signed=True)
+DEFAULT_OUTPUT = QuantSpec.activations(8, signed=True)
 RECIPROCAL_WIDTH = 8
 
 
@@ -37,9 +37,9 @@ def reciprocal_type(area: int, width: int) -> FixedType:
 class _AvgPool(Layer):
     """All average pools. Values: the scaled sum under the layer's path; `.quant` after the cast."""
 
-    def __init__(self, quant: QuantSpec | None, reciprocal_width: int) -> None:
+    def __init__(self, output: QuantSpec | None, reciprocal_width: int) -> None:
         super().__init__()
-        self.quant = None if quant is None else Quantizer(quant)
+        self.quant = None if output is None else Quantizer(output)
         self.reciprocal_width = reciprocal_width
 
     @abstractmethod
@@ -62,7 +62,7 @@ class _AvgPool(Layer):
         return total * (torch.floor(2.0**op.reciprocal.frac / areas + 0.5) * 2.0**-op.reciprocal.frac).to(total.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.emit(self.cast(".quant", self.quant, self.tap("", self._pool(self.carry("", x)))))
+        return self.emit(self.cast(".quant", self.quant, self.tap("", self._pool(self.to_accumulator("", x)))))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs
@@ -86,7 +86,7 @@ class AvgPool2d(_AvgPool):
 
     Args:
         divisor_override: only None.
-        quant: format of the result; None for the exact one.
+        output: format of the result; None for the exact one.
         reciprocal_width: bits of the constants 1/area where the areas are not one power of two.
 
     Shapes: (batch, channel, height, width) -> (batch, channel, out height, out width).
@@ -101,10 +101,10 @@ class AvgPool2d(_AvgPool):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
         *,
-        quant: QuantSpec | None = DEFAULT_QUANT,
+        output: QuantSpec | None = DEFAULT_OUTPUT,
         reciprocal_width: int = RECIPROCAL_WIDTH,
     ) -> None:
-        super().__init__(quant, reciprocal_width)
+        super().__init__(output, reciprocal_width)
         if divisor_override is not None:
             raise QuantizationError("AvgPool2d: divisor_override is not supported; leave it out")
         self.kernel = pair("kernel_size", kernel_size)
@@ -124,7 +124,7 @@ class AdaptiveAvgPool2d(_AvgPool):
 
     Args:
         output_size: (vertical, horizontal) or one number for both; None for an axis that stays.
-        quant: format of the result; None for the exact one.
+        output: format of the result; None for the exact one.
         reciprocal_width: bits of the constant 1/area where the area is no power of two.
 
     Shapes: (batch, channel, height, width) -> (batch, channel, *output_size).
@@ -134,10 +134,10 @@ class AdaptiveAvgPool2d(_AvgPool):
         self,
         output_size: int | tuple[int | None, int | None] = 1,
         *,
-        quant: QuantSpec | None = DEFAULT_QUANT,
+        output: QuantSpec | None = DEFAULT_OUTPUT,
         reciprocal_width: int = RECIPROCAL_WIDTH,
     ) -> None:
-        super().__init__(quant, reciprocal_width)
+        super().__init__(output, reciprocal_width)
         self.output_size = output_size
 
     def _op(self, image: Pair) -> ops.AvgPool2d:
@@ -163,7 +163,7 @@ class AvgPool1d(_AvgPool1d):
     """`torch.nn.AvgPool1d`, through an image of height 1.
 
     Args:
-        quant: format of the result; None for the exact one.
+        output: format of the result; None for the exact one.
         reciprocal_width: bits of the constants 1/area where the areas are not one power of two.
 
     Shapes: (batch, channel, length) -> (batch, channel, out length).
@@ -177,10 +177,10 @@ class AvgPool1d(_AvgPool1d):
         ceil_mode: bool = False,
         count_include_pad: bool = True,
         *,
-        quant: QuantSpec | None = DEFAULT_QUANT,
+        output: QuantSpec | None = DEFAULT_OUTPUT,
         reciprocal_width: int = RECIPROCAL_WIDTH,
     ) -> None:
-        super().__init__(quant, reciprocal_width)
+        super().__init__(output, reciprocal_width)
         kernel = single("kernel_size", kernel_size)
         self.kernel = (1, kernel)
         self.stride = (1, kernel if stride is None else single("stride", stride))
@@ -196,7 +196,7 @@ class AdaptiveAvgPool1d(_AvgPool1d):
 
     Args:
         output_size: of the result.
-        quant: format of the result; None for the exact one.
+        output: format of the result; None for the exact one.
         reciprocal_width: bits of the constant 1/area where the area is no power of two.
 
     Shapes: (batch, channel, length) -> (batch, channel, output_size).
@@ -206,10 +206,10 @@ class AdaptiveAvgPool1d(_AvgPool1d):
         self,
         output_size: int | tuple[int] = 1,
         *,
-        quant: QuantSpec | None = DEFAULT_QUANT,
+        output: QuantSpec | None = DEFAULT_OUTPUT,
         reciprocal_width: int = RECIPROCAL_WIDTH,
     ) -> None:
-        super().__init__(quant, reciprocal_width)
+        super().__init__(output, reciprocal_width)
         self.output_size = single("output_size", output_size)
 
     def _op(self, image: Pair) -> ops.AvgPool2d:

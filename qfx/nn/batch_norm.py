@@ -15,28 +15,17 @@ from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
-from qfx.nn.batch_statistics import NormalizeBatch, affine
-from qfx.nn.deferred import Deferred
-from qfx.nn.layer import Layer, lower_constant, per_channel
-from qfx.nn.proven import Constants
+from qfx.nn._evaluation import Constants
+from qfx.nn.layer import Layer, lower_constant
 from qfx.quant import Quantizer, QuantSpec
+from qfx.quant.normalize import NormalizeBatch, affine, per_channel
 
 DEFAULT_SCALE = QuantSpec.weights(8)
 DEFAULT_OFFSET = QuantSpec.weights(8)
 
 
-class _BatchNorm(Layer):
-    """Both batch normalisations. Values: the exact affine result under the layer's path.
-
-    Args:
-        momentum: weight of the newest batch in the running statistics; None for their plain average.
-        affine: whether weight and bias are learned.
-        track_running_stats: only True; eval needs them.
-        scale_spec: format of the scales (num_features,); may be K-hot.
-        offset_spec: format of the offsets (num_features,).
-
-    Shapes: (batch, num_features, ...) -> the same.
-    """
+class BatchNorm(Layer):
+    """Both batch normalisations; see `BatchNorm2d` for values and arguments."""
 
     dims: tuple[int, ...]
     running_mean: Tensor
@@ -51,8 +40,8 @@ class _BatchNorm(Layer):
         affine: bool = True,
         track_running_stats: bool = True,
         *,
-        scale_spec: QuantSpec = DEFAULT_SCALE,
-        offset_spec: QuantSpec = DEFAULT_OFFSET,
+        scale: QuantSpec = DEFAULT_SCALE,
+        offset: QuantSpec = DEFAULT_OFFSET,
     ) -> None:
         super().__init__()
         if not track_running_stats:
@@ -63,18 +52,16 @@ class _BatchNorm(Layer):
         self.register_buffer("running_mean", torch.zeros(num_features))
         self.register_buffer("running_var", torch.ones(num_features))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
-        self.scale_quant = Quantizer(scale_spec, num_features)
-        self.offset_quant = Quantizer(offset_spec, num_features)
+        self.scale_quant = Quantizer(scale, num_features)
+        self.offset_quant = Quantizer(offset, num_features)
 
-    def forward(self, x: Tensor) -> Tensor | Deferred:
+    def forward(self, x: Tensor) -> Tensor:
         if x.dim() not in self.dims or x.shape[1] != self.num_features:
             raise QuantizationError(f"{type(self).__name__}({self.num_features}) got an input of shape {tuple(x.shape)}")
-        if self.training and self.scale_quant.ready and self.offset_quant.ready and not self.watched:
+        if self.training and all(cast.ready and not cast.watched for cast in (self.scale_quant, self.offset_quant)):
             return self.emit(self.tap("", self._train(x)))
-        scale, offset = self._quantized(*self._batch_statistics(x)) if self.training else self.held_constants()
+        scale, offset = self._quantized(*self._batch_statistics(x)) if self.training else self.kept_constants()
         assert scale is not None and offset is not None
-        if x.dtype == torch.float32 and self.may_defer():
-            return Deferred.affine(x, scale, offset)
         return self.emit(self.tap("", affine(x, scale, offset)))
 
     def constants(self) -> Constants:
@@ -83,7 +70,7 @@ class _BatchNorm(Layer):
     def _quantized(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and offset for these statistics."""
         scale, offset = self.affine(mean, var)
-        return self.carry("", self.scale_quant(scale)), self.carry("", self.offset_quant(offset))
+        return self.to_accumulator("", self.scale_quant(scale)), self.to_accumulator("", self.offset_quant(offset))
 
     def _train(self, x: Tensor) -> Tensor:
         """The result in training with both casts on, in one step."""
@@ -132,13 +119,28 @@ class _BatchNorm(Layer):
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
 
 
-class BatchNorm2d(_BatchNorm):
-    """`torch.nn.BatchNorm2d` as a fixed-point scale and offset; see `_BatchNorm` for arguments."""
+class BatchNorm2d(BatchNorm):
+    """`torch.nn.BatchNorm2d` as a fixed-point scale and offset per channel.
+
+    Values: the exact affine result under the layer's path.
+
+    Args:
+        momentum: weight of the newest batch in the running statistics; None for their plain average.
+        affine: whether weight and bias are learned.
+        track_running_stats: only True; eval needs them.
+        scale: format of the scales (num_features,); may be K-hot.
+        offset: format of the offsets (num_features,).
+
+    Shapes: (batch, num_features, height, width) -> the same.
+    """
 
     dims = (4,)
 
 
-class BatchNorm1d(_BatchNorm):
-    """`torch.nn.BatchNorm1d` on (batch, feature) or (batch, channel, length), otherwise as `BatchNorm2d`."""
+class BatchNorm1d(BatchNorm):
+    """`torch.nn.BatchNorm1d`, otherwise as `BatchNorm2d`.
+
+    Shapes: (batch, num_features) or (batch, num_features, length) -> the same.
+    """
 
     dims = (2, 3)

@@ -22,7 +22,7 @@ class Hardtanh(Layer):
     Args:
         min_val, max_val: bounds, multiples of some power of two down to 2**-24.
         inplace: taken for compatibility; results are always new tensors.
-        quant: format of the result; None for the exact one.
+        output: format of the result; None for the exact one.
 
     Shapes: any -> the same.
     """
@@ -33,14 +33,14 @@ class Hardtanh(Layer):
         max_val: float = 1.0,
         inplace: bool = False,
         *,
-        quant: QuantSpec | None = DEFAULT_SIGNED,
+        output: QuantSpec | None = DEFAULT_SIGNED,
     ) -> None:
         super().__init__()
         self.min_val, self.max_val, self.op = min_val, max_val, clamp_op(min_val, max_val)
-        self.quant = None if quant is None else Quantizer(quant)
+        self.quant = None if output is None else Quantizer(output)
 
     def forward(self, x: Tensor) -> Tensor:
-        limited = self.tap("", self.carry("", x).clamp(self.min_val, self.max_val))
+        limited = self.tap("", self.to_accumulator("", x).clamp(self.min_val, self.max_val))
         return self.emit(self.cast(".quant", self.quant, limited))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
@@ -51,7 +51,10 @@ class Hardtanh(Layer):
 
 
 class ReLU6(Hardtanh):
-    """`torch.nn.ReLU6` with a cast after it; the bounds are 0 and 6, otherwise as `Hardtanh`."""
+    """`torch.nn.ReLU6` with a cast after it; the bounds are 0 and 6, otherwise as `Hardtanh`.
 
-    def __init__(self, inplace: bool = False, *, quant: QuantSpec | None = DEFAULT_UNSIGNED) -> None:
-        super().__init__(0.0, 6.0, inplace, quant=quant)
+    Shapes: any -> the same.
+    """
+
+    def __init__(self, inplace: bool = False, *, output: QuantSpec | None = DEFAULT_UNSIGNED) -> None:
+        super().__init__(0.0, 6.0, inplace, output=output)

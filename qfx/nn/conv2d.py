@@ -13,14 +13,16 @@ from qfx.errors import QuantizationError
 from qfx.frontend.scope import RESULT, Scope
 from qfx.frontend.windows import pair, single
 from qfx.ir import Value
-from qfx.nn.arithmetic import exact_arithmetic
+from qfx.nn._evaluation import Constants
 from qfx.nn.layer import Layer, lower_cast
-from qfx.nn.proven import Constants
 from qfx.ops.base import Pair
 from qfx.quant import Quantizer, QuantSpec
+from qfx.quant.arithmetic import exact_arithmetic
 
 DEFAULT_WEIGHT = QuantSpec.weights(8)
 DEFAULT_BIAS = QuantSpec.weights(8)
+
+Specs = tuple[QuantSpec, bool | QuantSpec, QuantSpec | None]
 
 
 class Convolution(Layer):
@@ -29,20 +31,23 @@ class Convolution(Layer):
     Args:
         twin: the torch layer, which has checked the channels and initialised weight and bias.
         out_channels: channels of the result.
-        specs: formats of the weight, of the bias, and of the accumulator's Requantize.
+        specs: format of the weight, the argument `bias`, and the format of the accumulator's Requantize.
     """
 
     step = ""
     """Suffix of the convolution itself."""
 
-    def __init__(self, twin: Any, out_channels: int, groups: int, specs: tuple[QuantSpec, QuantSpec, QuantSpec | None]) -> None:
+    def __init__(
+        self, twin: Any, out_channels: int, groups: int, specs: tuple[QuantSpec, bool | QuantSpec, QuantSpec | None]
+    ) -> None:
         super().__init__()
         self.groups = groups
         self.weight: Tensor = twin.weight
         self.bias: Tensor | None = twin.bias
-        self.weight_quant = Quantizer(specs[0], out_channels)
-        self.bias_quant = None if self.bias is None else Quantizer(specs[1], out_channels)
-        self.acc = None if specs[2] is None else Quantizer(specs[2])
+        weight, bias, accumulator = specs
+        self.weight_quant = Quantizer(weight, out_channels)
+        self.bias_quant = None if self.bias is None else Quantizer(bias_format(bias), out_channels)
+        self.acc = None if accumulator is None else Quantizer(accumulator)
 
     def kernels(self) -> Tensor:
         """The weight as convolutions of images have it: (out, in / groups, height, width)."""
@@ -54,7 +59,7 @@ class Convolution(Layer):
 
     def accumulate(self, x: Tensor) -> Tensor:
         """`convolve` with the quantized weight and bias, exact in eval."""
-        weight, bias = self.held_constants()
+        weight, bias = self.kept_constants()
         assert weight is not None
         if not self.exact:
             return self.convolve(x, weight, bias)
@@ -62,8 +67,8 @@ class Convolution(Layer):
             return self.convolve(x, weight, bias)
 
     def constants(self) -> Constants:
-        weight = self.carry(self.step, self.weight_quant(self.kernels()))
-        bias = None if self.bias is None or self.bias_quant is None else self.carry(self.step, self.bias_quant(self.bias))
+        weight = self.to_accumulator(self.step, self.weight_quant(self.kernels()))
+        bias = None if self.bias is None or self.bias_quant is None else self.to_accumulator(self.step, self.bias_quant(self.bias))
         return weight, bias
 
     def lower_constants(self, scope: Scope) -> list[Value]:
@@ -79,14 +84,14 @@ class Convolution(Layer):
 
 
 class Conv2d(Convolution):
-    """`torch.nn.Conv2d` with a fixed-point weight and bias. No cast follows unless `acc` is given.
+    """`torch.nn.Conv2d` with a fixed-point weight and bias. No cast follows unless `accumulator` is given.
 
     Values: the exact accumulator under the layer's path; `.acc` after the cast.
 
     Args:
-        weight_spec: format of the weight (out, in / groups, height, width); per channel means per output channel.
-        bias_spec: format of the bias (out,).
-        acc: a Requantize of the accumulator, for a narrower multiplier in the batch normalisation after it.
+        weight: format of the weight (out, in / groups, height, width); per channel means per output channel.
+        bias: whether there is one (out,), or its format.
+        accumulator: a Requantize of the accumulator, for a narrower multiplier in the batch normalisation after it.
         extra: more rows of padding below, more columns to the right.
         padding_mode: only `zeros`; the padding is the real value 0.
 
@@ -102,17 +107,16 @@ class Conv2d(Convolution):
         padding: int | tuple[int, int] | str = 0,
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
-        bias: bool = True,
+        bias: bool | QuantSpec = True,
         padding_mode: str = "zeros",
         *,
-        weight_spec: QuantSpec = DEFAULT_WEIGHT,
-        bias_spec: QuantSpec = DEFAULT_BIAS,
-        acc: QuantSpec | None = None,
+        weight: QuantSpec = DEFAULT_WEIGHT,
+        accumulator: QuantSpec | None = None,
         extra: int | tuple[int, int] = 0,
     ) -> None:
         check_padding_mode("Conv2d", padding_mode)
-        twin = nn.Conv2d(in_channels, out_channels, kernel_size, groups=groups, bias=bias)
-        super().__init__(twin, out_channels, groups, (weight_spec, bias_spec, acc))
+        twin = nn.Conv2d(in_channels, out_channels, kernel_size, groups=groups, bias=bool(bias))
+        super().__init__(twin, out_channels, groups, (weight, bias, accumulator))
         self.stride, self.dilation, self.extra = pair("stride", stride), pair("dilation", dilation), pair("extra", extra)
         if isinstance(padding, str):
             self.padding, self.extra = named_padding(
@@ -125,7 +129,7 @@ class Conv2d(Convolution):
         return _convolve(x, weight, bias, self.stride, self.padding, self.dilation, self.groups, self.extra)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.emit(self.cast(".acc", self.acc, self.tap("", self.accumulate(self.carry("", x)))))
+        return self.emit(self.cast(".acc", self.acc, self.tap("", self.accumulate(self.to_accumulator("", x)))))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs
@@ -142,9 +146,9 @@ class Conv1d(Convolution):
     Values: `.image` and `.result`, operand and accumulator with height 1; the accumulator under the layer's path; `.acc`.
 
     Args:
-        weight_spec: format of the weight (out, in / groups, length); per channel means per output channel.
-        bias_spec: format of the bias (out,).
-        acc: a Requantize of the accumulator.
+        weight: format of the weight (out, in / groups, length); per channel means per output channel.
+        bias: whether there is one (out,), or its format.
+        accumulator: a Requantize of the accumulator.
         padding_mode: only `zeros`; the padding is the real value 0.
 
     Shapes: (batch, in_channels, length) -> (batch, out_channels, out length).
@@ -161,16 +165,15 @@ class Conv1d(Convolution):
         padding: int | tuple[int] | str = 0,
         dilation: int | tuple[int] = 1,
         groups: int = 1,
-        bias: bool = True,
+        bias: bool | QuantSpec = True,
         padding_mode: str = "zeros",
         *,
-        weight_spec: QuantSpec = DEFAULT_WEIGHT,
-        bias_spec: QuantSpec = DEFAULT_BIAS,
-        acc: QuantSpec | None = None,
+        weight: QuantSpec = DEFAULT_WEIGHT,
+        accumulator: QuantSpec | None = None,
     ) -> None:
         check_padding_mode("Conv1d", padding_mode)
-        twin = nn.Conv1d(in_channels, out_channels, kernel_size, groups=groups, bias=bias)
-        super().__init__(twin, out_channels, groups, (weight_spec, bias_spec, acc))
+        twin = nn.Conv1d(in_channels, out_channels, kernel_size, groups=groups, bias=bool(bias))
+        super().__init__(twin, out_channels, groups, (weight, bias, accumulator))
         self.stride, self.dilation, self.extra = (1, single("stride", stride)), (1, single("dilation", dilation)), (0, 0)
         if isinstance(padding, str):
             kernel = (1, single("kernel_size", kernel_size))
@@ -199,6 +202,11 @@ def _convolve(
     if max(extra):
         x = functional.pad(x, (0, extra[1], 0, extra[0]))  # goes on beyond the symmetric padding
     return functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
+
+
+def bias_format(bias: bool | QuantSpec) -> QuantSpec:
+    """The format that the argument `bias` of a layer stands for."""
+    return bias if isinstance(bias, QuantSpec) else DEFAULT_BIAS
 
 
 def check_padding_mode(layer: str, mode: str) -> None:

@@ -17,7 +17,7 @@ from qfx.errors import QuantizationError
 from qfx.frontend.scope import RESULT, Scope
 from qfx.frontend.windows import pair, single
 from qfx.ir import Value
-from qfx.nn.conv2d import DEFAULT_BIAS, DEFAULT_WEIGHT, Convolution, check_padding_mode
+from qfx.nn.conv2d import DEFAULT_WEIGHT, Convolution, check_padding_mode
 from qfx.nn.layer import lower_cast
 from qfx.ops.base import Pair
 from qfx.quant import QuantSpec
@@ -63,7 +63,7 @@ class _ConvTranspose(Convolution):
 
     def show_spread(self, x: Tensor) -> None:
         """Tap `.up`, which torch's own transposed convolution does not compute."""
-        if self.observer is None or self.stride == (1, 1):
+        if not self.observed or self.stride == (1, 1):
             return
         (sv, sh), (height, width) = self.stride, x.shape[2:]
         up = torch.zeros(*x.shape[:2], (height - 1) * sv + 1, (width - 1) * sh + 1, dtype=x.dtype, device=x.device)
@@ -84,15 +84,15 @@ class _ConvTranspose(Convolution):
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """`torch.nn.ConvTranspose2d` with a fixed-point weight and bias. No cast follows unless `acc` is given.
+    """`torch.nn.ConvTranspose2d` with a fixed-point weight and bias. No cast follows unless `accumulator` is given.
 
     Values: `.up`, the image with zeros between its pixels (with a stride); the exact accumulator under the layer's path;
     `.acc` after the cast.
 
     Args:
-        weight_spec: format of the weight (in, out / groups, height, width); per channel means per output channel.
-        bias_spec: format of the bias (out,).
-        acc: a Requantize of the accumulator.
+        weight: format of the weight (in, out / groups, height, width); per channel means per output channel.
+        bias: whether there is one (out,), or its format.
+        accumulator: a Requantize of the accumulator.
         padding: at most dilation * (kernel_size - 1); more would cut results away.
         padding_mode: only `zeros`.
 
@@ -108,24 +108,23 @@ class ConvTranspose2d(_ConvTranspose):
         padding: int | tuple[int, int] = 0,
         output_padding: int | tuple[int, int] = 0,
         groups: int = 1,
-        bias: bool = True,
+        bias: bool | QuantSpec = True,
         dilation: int | tuple[int, int] = 1,
         padding_mode: str = "zeros",
         *,
-        weight_spec: QuantSpec = DEFAULT_WEIGHT,
-        bias_spec: QuantSpec = DEFAULT_BIAS,
-        acc: QuantSpec | None = None,
+        weight: QuantSpec = DEFAULT_WEIGHT,
+        accumulator: QuantSpec | None = None,
     ) -> None:
         check_padding_mode("ConvTranspose2d", padding_mode)
-        twin = nn.ConvTranspose2d(in_channels, out_channels, pair("kernel_size", kernel_size), groups=groups, bias=bias)
-        super().__init__(twin, out_channels, groups, (weight_spec, bias_spec, acc))
+        twin = nn.ConvTranspose2d(in_channels, out_channels, pair("kernel_size", kernel_size), groups=groups, bias=bool(bias))
+        super().__init__(twin, out_channels, groups, (weight, bias, accumulator))
         self._describe(
             pair("stride", stride), pair("dilation", dilation), pair("padding", padding), pair("output_padding", output_padding)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         self.show_spread(x)
-        return self.emit(self.cast(".acc", self.acc, self.tap("", self.accumulate(self.carry("", x)))))
+        return self.emit(self.cast(".acc", self.acc, self.tap("", self.accumulate(self.to_accumulator("", x)))))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         spread = self.lower_spread(scope, *inputs)
@@ -139,9 +138,9 @@ class ConvTranspose1d(_ConvTranspose):
     with height 1; the accumulator under the layer's path; `.acc` after the cast.
 
     Args:
-        weight_spec: format of the weight (in, out / groups, length); per channel means per output channel.
-        bias_spec: format of the bias (out,).
-        acc: a Requantize of the accumulator.
+        weight: format of the weight (in, out / groups, length); per channel means per output channel.
+        bias: whether there is one (out,), or its format.
+        accumulator: a Requantize of the accumulator.
         padding: at most dilation * (kernel_size - 1); more would cut results away.
         padding_mode: only `zeros`.
 
@@ -159,17 +158,16 @@ class ConvTranspose1d(_ConvTranspose):
         padding: int | tuple[int] = 0,
         output_padding: int | tuple[int] = 0,
         groups: int = 1,
-        bias: bool = True,
+        bias: bool | QuantSpec = True,
         dilation: int | tuple[int] = 1,
         padding_mode: str = "zeros",
         *,
-        weight_spec: QuantSpec = DEFAULT_WEIGHT,
-        bias_spec: QuantSpec = DEFAULT_BIAS,
-        acc: QuantSpec | None = None,
+        weight: QuantSpec = DEFAULT_WEIGHT,
+        accumulator: QuantSpec | None = None,
     ) -> None:
         check_padding_mode("ConvTranspose1d", padding_mode)
-        twin = nn.ConvTranspose1d(in_channels, out_channels, single("kernel_size", kernel_size), groups=groups, bias=bias)
-        super().__init__(twin, out_channels, groups, (weight_spec, bias_spec, acc))
+        twin = nn.ConvTranspose1d(in_channels, out_channels, single("kernel_size", kernel_size), groups=groups, bias=bool(bias))
+        super().__init__(twin, out_channels, groups, (weight, bias, accumulator))
         self._describe(
             (1, single("stride", stride)),
             (1, single("dilation", dilation)),

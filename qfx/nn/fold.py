@@ -15,13 +15,13 @@ from qfx.nn.linear import Linear
 from qfx.quant import Quantizer, QuantSpec
 
 
-def fold_batch_norm(model: nn.Module, bias_spec: QuantSpec | None = None) -> list[str]:
+def fold_batch_norm(model: nn.Module, bias: QuantSpec | None = None) -> list[str]:
     """Fold every batch normalisation that directly follows a convolution or linear layer; it becomes an Identity.
 
     Call it on trained weights before calibration: the folded weights need new binary points.
 
     Args:
-        bias_spec: format of biases that are made new; None for 8 bits.
+        bias: format of biases that are made new; None for 8 bits.
 
     Returns:
         paths of the folded batch normalisations.
@@ -41,7 +41,7 @@ def fold_batch_norm(model: nn.Module, bias_spec: QuantSpec | None = None) -> lis
         single = len([user for user in traced.nodes if before in user.all_input_nodes]) == 1
         once = all(sum(call.target == other for call in calls) == 1 for other in (path, before.target))
         if isinstance(layer, Conv1d | Conv2d | Linear) and layer.acc is None and single and once:
-            _fold(layer, norm, bias_spec or QuantSpec.weights(8))
+            _fold(layer, norm, bias or QuantSpec.weights(8))
             model.set_submodule(path, nn.Identity())
             folded.append(path)
     return folded

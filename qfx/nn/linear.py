@@ -8,24 +8,22 @@ from torch.nn import functional
 from qfx import ops
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
-from qfx.nn.arithmetic import exact_arithmetic
+from qfx.nn._evaluation import Constants
+from qfx.nn.conv2d import DEFAULT_WEIGHT, bias_format
 from qfx.nn.layer import Layer, lower_cast, lower_constant
-from qfx.nn.proven import Constants
 from qfx.quant import Quantizer, QuantSpec
-
-DEFAULT_WEIGHT = QuantSpec.weights(8)
-DEFAULT_BIAS = QuantSpec.weights(8)
+from qfx.quant.arithmetic import exact_arithmetic
 
 
 class Linear(Layer):
-    """`torch.nn.Linear` with a fixed-point weight and bias. No cast follows unless `acc` is given.
+    """`torch.nn.Linear` with a fixed-point weight and bias. No cast follows unless `accumulator` is given.
 
     Values: the exact accumulator under the layer's path; `.acc` after the cast.
 
     Args:
-        weight_spec: format of the weight (out, in); per channel means per output.
-        bias_spec: format of the bias (out,).
-        acc: a Requantize of the accumulator.
+        weight: format of the weight (out, in); per channel means per output.
+        bias: whether there is one (out,), or its format.
+        accumulator: a Requantize of the accumulator.
 
     Shapes: (batch, in_features) -> (batch, out_features).
     """
@@ -34,29 +32,28 @@ class Linear(Layer):
         self,
         in_features: int,
         out_features: int,
-        bias: bool = True,
+        bias: bool | QuantSpec = True,
         *,
-        weight_spec: QuantSpec = DEFAULT_WEIGHT,
-        bias_spec: QuantSpec = DEFAULT_BIAS,
-        acc: QuantSpec | None = None,
+        weight: QuantSpec = DEFAULT_WEIGHT,
+        accumulator: QuantSpec | None = None,
     ) -> None:
         super().__init__()
-        twin = nn.Linear(in_features, out_features, bias)
+        twin = nn.Linear(in_features, out_features, bool(bias))
         self.weight: Tensor = twin.weight
         self.bias: Tensor | None = twin.bias if bias else None
-        self.weight_quant = Quantizer(weight_spec, out_features)
-        self.bias_quant = Quantizer(bias_spec, out_features) if bias else None
-        self.acc = None if acc is None else Quantizer(acc)
+        self.weight_quant = Quantizer(weight, out_features)
+        self.bias_quant = Quantizer(bias_format(bias), out_features) if bias else None
+        self.acc = None if accumulator is None else Quantizer(accumulator)
 
     def constants(self) -> Constants:
-        weight = self.carry("", self.weight_quant(self.weight))
-        bias = None if self.bias is None or self.bias_quant is None else self.carry("", self.bias_quant(self.bias))
+        weight = self.to_accumulator("", self.weight_quant(self.weight))
+        bias = None if self.bias is None or self.bias_quant is None else self.to_accumulator("", self.bias_quant(self.bias))
         return weight, bias
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.held_constants()
+        weight, bias = self.kept_constants()
         assert weight is not None
-        x = self.carry("", x)
+        x = self.to_accumulator("", x)
         if self.exact:
             with exact_arithmetic(x.device):
                 total = functional.linear(x, weight, bias)

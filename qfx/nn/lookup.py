@@ -33,25 +33,25 @@ class Lookup(Layer):
     Values: `.pre` after the cast of the input, where that changes its format; the entry under the layer's path.
 
     Args:
-        function: of a tensor, element by element, made of torch functions; finite for every code of `quant_in`.
-        quant_in: format of the input, at most 16 bits wide; the table has 2**width entries.
-        quant_out: format of the result.
+        function: of a tensor, element by element, made of torch functions; finite for every code of `input`.
+        input: format of the input, at most 16 bits wide; the table has 2**width entries.
+        output: format of the result.
         name: of the function, for the graph; None for its own.
 
     Shapes: any -> the same.
     """
 
     def __init__(
-        self, function: Function, quant_in: QuantSpec = SIGNED, quant_out: QuantSpec = SIGNED, *, name: str | None = None
+        self, function: Function, input: QuantSpec = SIGNED, output: QuantSpec = SIGNED, *, name: str | None = None
     ) -> None:
         super().__init__()
-        if quant_in.width > MAX_INPUT_WIDTH:
+        if input.width > MAX_INPUT_WIDTH:
             raise QuantizationError(
-                f"Lookup: an input of {quant_in.width} bits would need 2**{quant_in.width} entries; at most {MAX_INPUT_WIDTH} bits"
+                f"Lookup: an input of {input.width} bits would need 2**{input.width} entries; at most {MAX_INPUT_WIDTH} bits"
             )
         self.function = function
         self.label = name if name is not None else getattr(function, "__name__", type(function).__name__)
-        self.pre, self.quant = Quantizer(quant_in), Quantizer(quant_out)
+        self.pre, self.quant = Quantizer(input), Quantizer(output)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.cast(".pre", self.pre, x)
@@ -62,7 +62,7 @@ class Lookup(Layer):
     def _read(self, x: Tensor) -> Tensor:
         type = self.pre.fixed_type()
         index = (x * 2.0**type.frac).to(torch.int64) - type.min_int
-        return self.table().to(self.carry("", x))[index]
+        return self.table().to(self.to_accumulator("", x))[index]
 
     def table(self) -> Tensor:
         """The result for every code of the input, lowest first; float64, computed on the CPU whatever the model is on.
@@ -98,38 +98,53 @@ class Lookup(Layer):
 
 
 class Sigmoid(Lookup):
-    """`torch.nn.Sigmoid` as a table."""
+    """`torch.nn.Sigmoid` as a table.
 
-    def __init__(self, quant_in: QuantSpec = SIGNED, quant_out: QuantSpec = UNSIGNED) -> None:
-        super().__init__(torch.sigmoid, quant_in, quant_out)
+    Shapes: any -> the same.
+    """
+
+    def __init__(self, input: QuantSpec = SIGNED, output: QuantSpec = UNSIGNED) -> None:
+        super().__init__(torch.sigmoid, input, output)
 
 
 class Hardsigmoid(Lookup):
-    """`torch.nn.Hardsigmoid` as a table."""
+    """`torch.nn.Hardsigmoid` as a table.
 
-    def __init__(self, quant_in: QuantSpec = SIGNED, quant_out: QuantSpec = UNSIGNED) -> None:
-        super().__init__(functional.hardsigmoid, quant_in, quant_out, name="hardsigmoid")
+    Shapes: any -> the same.
+    """
+
+    def __init__(self, input: QuantSpec = SIGNED, output: QuantSpec = UNSIGNED) -> None:
+        super().__init__(functional.hardsigmoid, input, output, name="hardsigmoid")
 
 
 class Tanh(Lookup):
-    """`torch.nn.Tanh` as a table."""
+    """`torch.nn.Tanh` as a table.
 
-    def __init__(self, quant_in: QuantSpec = SIGNED, quant_out: QuantSpec = SIGNED) -> None:
-        super().__init__(torch.tanh, quant_in, quant_out)
+    Shapes: any -> the same.
+    """
+
+    def __init__(self, input: QuantSpec = SIGNED, output: QuantSpec = SIGNED) -> None:
+        super().__init__(torch.tanh, input, output)
 
 
 class SiLU(Lookup):
-    """`torch.nn.SiLU` as a table."""
+    """`torch.nn.SiLU` as a table.
 
-    def __init__(self, inplace: bool = False, quant_in: QuantSpec = SIGNED, quant_out: QuantSpec = SIGNED) -> None:
-        super().__init__(functional.silu, quant_in, quant_out, name="silu")
+    Shapes: any -> the same.
+    """
+
+    def __init__(self, inplace: bool = False, input: QuantSpec = SIGNED, output: QuantSpec = SIGNED) -> None:
+        super().__init__(functional.silu, input, output, name="silu")
 
 
 class Hardswish(Lookup):
-    """`torch.nn.Hardswish` as a table."""
+    """`torch.nn.Hardswish` as a table.
 
-    def __init__(self, inplace: bool = False, quant_in: QuantSpec = SIGNED, quant_out: QuantSpec = SIGNED) -> None:
-        super().__init__(functional.hardswish, quant_in, quant_out, name="hardswish")
+    Shapes: any -> the same.
+    """
+
+    def __init__(self, inplace: bool = False, input: QuantSpec = SIGNED, output: QuantSpec = SIGNED) -> None:
+        super().__init__(functional.hardswish, input, output, name="hardswish")
 
 
 class GELU(Lookup):
@@ -137,14 +152,19 @@ class GELU(Lookup):
 
     Args:
         approximate: `none` or `tanh`, as in torch.
+
+    Shapes: any -> the same.
     """
 
-    def __init__(self, approximate: str = "none", quant_in: QuantSpec = SIGNED, quant_out: QuantSpec = SIGNED) -> None:
-        super().__init__(lambda x: functional.gelu(x, approximate=approximate), quant_in, quant_out, name="gelu")
+    def __init__(self, approximate: str = "none", input: QuantSpec = SIGNED, output: QuantSpec = SIGNED) -> None:
+        super().__init__(lambda x: functional.gelu(x, approximate=approximate), input, output, name="gelu")
 
 
 class Exp(Lookup):
-    """`torch.exp` as a table."""
+    """`torch.exp` as a table.
 
-    def __init__(self, quant_in: QuantSpec = SIGNED, quant_out: QuantSpec = UNSIGNED) -> None:
-        super().__init__(torch.exp, quant_in, quant_out)
+    Shapes: any -> the same.
+    """
+
+    def __init__(self, input: QuantSpec = SIGNED, output: QuantSpec = UNSIGNED) -> None:
+        super().__init__(torch.exp, input, output)

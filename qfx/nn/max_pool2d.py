@@ -19,13 +19,13 @@ class _MaxPool(Layer):
     """Both maximum pools. Values: the result under the layer's path; `.quant` after the cast."""
 
     def __init__(
-        self, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, indices: bool, ceil_mode: bool, quant: QuantSpec | None
+        self, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, indices: bool, ceil_mode: bool, output: QuantSpec | None
     ) -> None:
         super().__init__()
         if indices:
             raise QuantizationError(f"{type(self).__name__}: return_indices is not supported; leave it out")
         self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode = kernel, stride, padding, dilation, ceil_mode
-        self.quant = None if quant is None else Quantizer(quant)
+        self.quant = None if output is None else Quantizer(output)
 
     def _pool(self, x: Tensor) -> Tensor:
         return functional.max_pool2d(x, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
@@ -42,7 +42,7 @@ class MaxPool2d(_MaxPool):
 
     Args:
         return_indices: only False.
-        quant: format of the result; None (the default) for the exact one, which is no wider than the input.
+        output: format of the result; None (the default) for the exact one, which is no wider than the input.
 
     Shapes: (batch, channel, height, width) -> (batch, channel, out height, out width).
     """
@@ -56,14 +56,14 @@ class MaxPool2d(_MaxPool):
         return_indices: bool = False,
         ceil_mode: bool = False,
         *,
-        quant: QuantSpec | None = None,
+        output: QuantSpec | None = None,
     ) -> None:
         kernel = pair("kernel_size", kernel_size)
         step = kernel if stride is None else pair("stride", stride)
-        super().__init__(kernel, step, pair("padding", padding), pair("dilation", dilation), return_indices, ceil_mode, quant)
+        super().__init__(kernel, step, pair("padding", padding), pair("dilation", dilation), return_indices, ceil_mode, output)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.emit(self.cast(".quant", self.quant, self.tap("", self._pool(self.carry("", x)))))
+        return self.emit(self.cast(".quant", self.quant, self.tap("", self._pool(self.to_accumulator("", x)))))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs
@@ -77,7 +77,7 @@ class MaxPool1d(_MaxPool):
 
     Args:
         return_indices: only False.
-        quant: format of the result; None (the default) for the exact one, which is no wider than the input.
+        output: format of the result; None (the default) for the exact one, which is no wider than the input.
 
     Shapes: (batch, channel, length) -> (batch, channel, out length).
     """
@@ -91,12 +91,12 @@ class MaxPool1d(_MaxPool):
         return_indices: bool = False,
         ceil_mode: bool = False,
         *,
-        quant: QuantSpec | None = None,
+        output: QuantSpec | None = None,
     ) -> None:
         kernel = single("kernel_size", kernel_size)
         step = kernel if stride is None else single("stride", stride)
         padded, dilated = (0, single("padding", padding)), (1, single("dilation", dilation))
-        super().__init__((1, kernel), (1, step), padded, dilated, return_indices, ceil_mode, quant)
+        super().__init__((1, kernel), (1, step), padded, dilated, return_indices, ceil_mode, output)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.emit(self.cast(".quant", self.quant, self.on_image(self._pool, x)))

@@ -14,8 +14,8 @@ from qfx.nn.layer import Layer, lower_cast
 from qfx.quant import Quantizer, QuantSpec
 
 DEFAULT_SLOPE = QuantSpec.weights(8)
-DEFAULT_PRE = QuantSpec.activations(9, signed=True)
-DEFAULT_QUANT = QuantSpec.activations(8, signed=True)
+DEFAULT_INPUT = QuantSpec.activations(9, signed=True)
+DEFAULT_OUTPUT = QuantSpec.activations(8, signed=True)
 
 
 class PReLU(Layer):
@@ -26,9 +26,9 @@ class PReLU(Layer):
     Args:
         num_parameters: channels, or 1 for one slope.
         init: slope to start from.
-        slope_spec: format of the slopes (num_parameters,); may be K-hot.
-        pre: format of the input; None for no cast.
-        quant: format of the result; None for the exact one.
+        slope: format of the slopes (num_parameters,); may be K-hot.
+        input: format of the input; None for no cast.
+        output: format of the result; None for the exact one.
 
     Shapes: (batch, channel, ...) -> the same.
     """
@@ -38,20 +38,20 @@ class PReLU(Layer):
         num_parameters: int = 1,
         init: float = 0.25,
         *,
-        slope_spec: QuantSpec = DEFAULT_SLOPE,
-        pre: QuantSpec | None = DEFAULT_PRE,
-        quant: QuantSpec | None = DEFAULT_QUANT,
+        slope: QuantSpec = DEFAULT_SLOPE,
+        input: QuantSpec | None = DEFAULT_INPUT,
+        output: QuantSpec | None = DEFAULT_OUTPUT,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.full((num_parameters,), init))
-        self.slope_quant = Quantizer(slope_spec, num_parameters)
-        self.pre = None if pre is None else Quantizer(pre)
-        self.quant = None if quant is None else Quantizer(quant)
+        self.slope_quant = Quantizer(slope, num_parameters)
+        self.pre = None if input is None else Quantizer(input)
+        self.quant = None if output is None else Quantizer(output)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.cast(".pre", self.pre, x)
-        slope = self.carry("", self.slope_quant(self.weight))
-        result = self.tap("", functional.prelu(self.carry("", x), slope))
+        slope = self.to_accumulator("", self.slope_quant(self.weight))
+        result = self.tap("", functional.prelu(self.to_accumulator("", x), slope))
         return self.emit(self.cast(".quant", self.quant, result))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:

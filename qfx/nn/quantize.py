@@ -11,18 +11,19 @@ from torch import Tensor
 
 from qfx import ops
 from qfx.errors import InputError, QuantizationError
+from qfx.exact import FLOAT32_BITS, FLOAT32_FRAC
 from qfx.fixed import FixedType
 from qfx.frontend.leaf import InputLeaf
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
-from qfx.nn.layer import Layer, lower_cast, lower_constant, per_channel
-from qfx.nn.proof import FLOAT32_FRAC
+from qfx.nn.layer import Layer, lower_cast, lower_constant
 from qfx.quant import Quantizer, QuantSpec
+from qfx.quant.normalize import per_channel
 
 RAW = FixedType(False, 8, 0)
 """Raw 8-bit pixels, 0..255."""
 DEFAULT_CONSTANT = QuantSpec(8, learn=False)
-DEFAULT_QUANT = QuantSpec.activations(8, signed=True)
+DEFAULT_OUTPUT = QuantSpec.activations(8, signed=True)
 
 
 class InputLayer(Layer, InputLeaf):
@@ -31,7 +32,7 @@ class InputLayer(Layer, InputLeaf):
     def encode(self, codes: npt.NDArray[np.integer]) -> Tensor:
         """What torch is fed for integer input codes."""
         type = self.input_type()
-        return torch.from_numpy(type.to_real(codes)).to(torch.float32 if type.width <= 24 else torch.float64)
+        return torch.from_numpy(type.to_real(codes)).to(torch.float32 if type.width <= FLOAT32_BITS else torch.float64)
 
 
 class Quantize(InputLayer):
@@ -40,14 +41,14 @@ class Quantize(InputLayer):
     Values: `.quant` after the cast.
 
     Args:
-        quant: format of the result; at the input its binary point has to be given.
+        output: format of the result; at the input its binary point has to be given.
 
     Shapes: any -> the same.
     """
 
-    def __init__(self, quant: QuantSpec) -> None:
+    def __init__(self, output: QuantSpec) -> None:
         super().__init__()
-        self.quant = Quantizer(quant)
+        self.quant = Quantizer(output)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.emit(self.cast(".quant", self.quant, x))
@@ -73,8 +74,8 @@ class QuantInput(InputLayer):
         mean, std: per channel, in units of `full_scale`, as torchvision has them; both or neither.
         full_scale: raw value that counts as 1.
         type: format of the raw input; with mean and std its frac counts, too (usually 0).
-        scale_spec, offset_spec: formats of the constants; the scale may be K-hot.
-        quant: format of the result; the default is 8 bits signed after a normalisation and none without.
+        scale, offset: formats of the constants; the scale may be K-hot.
+        output: format of the result; the default is 8 bits signed after a normalisation and none without.
 
     Shapes: (batch, channel, ...), any dtype, integer-valued -> the same in floating point.
     """
@@ -89,9 +90,9 @@ class QuantInput(InputLayer):
         full_scale: float = 255.0,
         type: FixedType = RAW,
         *,
-        scale_spec: QuantSpec = DEFAULT_CONSTANT,
-        offset_spec: QuantSpec = DEFAULT_CONSTANT,
-        quant: QuantSpec | None = DEFAULT_QUANT,
+        scale: QuantSpec = DEFAULT_CONSTANT,
+        offset: QuantSpec = DEFAULT_CONSTANT,
+        output: QuantSpec | None = DEFAULT_OUTPUT,
     ) -> None:
         super().__init__()
         self.raw = type
@@ -104,22 +105,22 @@ class QuantInput(InputLayer):
             deviation = torch.tensor(std, dtype=torch.float64)
             self.register_buffer("scale", (1.0 / (full_scale * deviation)).to(torch.float32))
             self.register_buffer("offset", (-torch.tensor(mean, dtype=torch.float64) / deviation).to(torch.float32))
-            self.scale_quant = Quantizer(scale_spec, len(mean))
-            self.offset_quant = Quantizer(offset_spec, len(mean))
-        elif quant is DEFAULT_QUANT:
-            quant = None
-        self.quant = None if quant is None else Quantizer(quant)
+            self.scale_quant = Quantizer(scale, len(mean))
+            self.offset_quant = Quantizer(offset, len(mean))
+        elif output is DEFAULT_OUTPUT:
+            output = None
+        self.quant = None if output is None else Quantizer(output)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.exact:
             self._check(x)
-        wide = x.dtype == torch.float64 or self.raw.width > 24 or abs(self.raw.frac) > FLOAT32_FRAC
+        wide = x.dtype == torch.float64 or self.raw.width > FLOAT32_BITS or abs(self.raw.frac) > FLOAT32_FRAC
         real = torch.float64 if wide else torch.float32
         x = x.to(real) * 2.0**-self.raw.frac
         if self.normalises:
-            scale = per_channel(self.carry(".norm", self.scale_quant(self.scale)), x)
-            offset = per_channel(self.carry(".norm", self.offset_quant(self.offset)), x)
-            x = self.tap(".norm", self.carry(".norm", x) * scale + offset)
+            scale = per_channel(self.to_accumulator(".norm", self.scale_quant(self.scale)), x)
+            offset = per_channel(self.to_accumulator(".norm", self.offset_quant(self.offset)), x)
+            x = self.tap(".norm", self.to_accumulator(".norm", x) * scale + offset)
         return self.emit(self.cast(".quant", self.quant, x))
 
     def _check(self, x: Tensor) -> None:
@@ -144,4 +145,4 @@ class QuantInput(InputLayer):
         return self.raw
 
     def encode(self, codes: npt.NDArray[np.integer]) -> Tensor:
-        return torch.from_numpy(codes.astype(np.float32 if self.raw.width <= 24 else np.float64))
+        return torch.from_numpy(codes.astype(np.float32 if self.raw.width <= FLOAT32_BITS else np.float64))

@@ -7,11 +7,10 @@ from torch import Tensor
 from qfx import ops
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
-from qfx.nn.deferred import Deferred
 from qfx.nn.layer import Layer, lower_cast
 from qfx.quant import Quantizer, QuantSpec
 
-DEFAULT_QUANT = QuantSpec.activations(8)
+DEFAULT_OUTPUT = QuantSpec.activations(8)
 
 
 class ReLU(Layer):
@@ -21,26 +20,19 @@ class ReLU(Layer):
 
     Args:
         inplace: taken for compatibility; results are always new tensors.
-        quant: format of the result; None for the exact one.
+        output: format of the result; None for the exact one.
 
     Shapes: any -> the same.
     """
 
-    def __init__(self, inplace: bool = False, *, quant: QuantSpec | None = DEFAULT_QUANT) -> None:
+    def __init__(self, inplace: bool = False, *, output: QuantSpec | None = DEFAULT_OUTPUT) -> None:
         super().__init__()
-        self.quant = None if quant is None else Quantizer(quant)
+        self.quant = None if output is None else Quantizer(output)
 
-    def first_cast(self, operand: int) -> Quantizer | None:
-        return self.quant
-
-    def forward(self, x: Tensor | Deferred) -> Tensor:
-        if isinstance(x, Deferred):
-            if self.observer is None and self.quant is not None and not self.quant.watched:
-                return self.emit(x.cast(self.quant, relu=True))
-            x = x.value()
-        if self.observer is None:  # nobody wants the value between the two
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.observed:  # nobody wants the value between the two
             return self.emit(self.cast(".quant", self.quant, x, relu=True))
-        return self.emit(self.cast(".quant", self.quant, self.tap("", self.carry("", x).relu())))
+        return self.emit(self.cast(".quant", self.quant, self.tap("", self.to_accumulator("", x).relu())))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         return lower_cast(scope, ".quant", self.quant, scope.add("", ops.ReLU(), *inputs))

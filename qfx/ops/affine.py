@@ -62,9 +62,9 @@ class Affine(Op):
     def onnx(self, form: OnnxForm, operands: Sequence[Value]) -> str:
         x, scale, offset = operands
         frac = output_frac(x, scale, offset)
-        product = form.node("Mul", form.operand(0), form.constant(channelwise(scale.codes, x), form.carrier))
+        product = form.node("Mul", form.operand(0), form.constant(channelwise(scale.codes, x), form.accumulator))
         product = form.scale(product, frac - x.type.frac - scale.type.frac)
-        added = form.constant(align(channelwise(offset.codes, x), offset.type.frac, frac), form.carrier)
+        added = form.constant(align(channelwise(offset.codes, x), offset.type.frac, frac), form.accumulator)
         return form.node("Add", product, added)
 
     @classmethod

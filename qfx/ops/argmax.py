@@ -41,7 +41,7 @@ class ArgMax(Op):
 
     def onnx(self, form: OnnxForm, operands: Sequence[Value]) -> str:
         index = form.node("ArgMax", form.operand(0), attributes={"axis": 1, "keepdims": 1, "select_last_index": 0}, dtype="int64")
-        return form.cast(index, form.carrier)
+        return form.cast(index, form.accumulator)
 
     @classmethod
     def samples(cls) -> tuple[Sample, ...]:

@@ -119,10 +119,10 @@ class AvgPool2d(Op):
         ones = np.ones((x.channels, 1, *self.kernel), np.int64)
         pads = pads_of(self.padding, self.extra)
         total = conv_form(form, x.type, ones, {"strides": self.stride, "pads": pads, "group": x.channels})
-        total = form.cast(total, form.carrier)
+        total = form.cast(total, form.accumulator)
         if self.reciprocal is None:
             return total
-        return form.node("Mul", total, form.constant(self.multipliers((x.shape[1], x.shape[2])), form.carrier))
+        return form.node("Mul", total, form.constant(self.multipliers((x.shape[1], x.shape[2])), form.accumulator))
 
     @classmethod
     def samples(cls) -> tuple[Sample, ...]:

@@ -71,7 +71,9 @@ class Clamp(Op):
         (x,) = operands
         low, high = self.limits(x)
         aligned = form.scale(form.operand(0), self.result_frac(x) - x.type.frac)
-        return form.node("Min", form.node("Max", aligned, form.constant(low, form.carrier)), form.constant(high, form.carrier))
+        return form.node(
+            "Min", form.node("Max", aligned, form.constant(low, form.accumulator)), form.constant(high, form.accumulator)
+        )
 
     @classmethod
     def samples(cls) -> tuple[Sample, ...]:

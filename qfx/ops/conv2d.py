@@ -14,12 +14,13 @@ from typing import ClassVar
 import numpy as np
 
 from qfx.errors import GraphError
+from qfx.exact import accumulator_dtype
 from qfx.fixed import FixedType, IntArray
 from qfx.ir.value import Value
 from qfx.ops.base import Cost, Op, Pair, Sample, Shape, align, check_digits, signed_digits
 from qfx.ops.onnx_conv import conv_form, pads_of
 from qfx.ops.onnx_form import OnnxForm
-from qfx.ops.ranges import carrier_dtype, output_frac, sum_of_products_bound, sum_of_products_type
+from qfx.ops.ranges import output_frac, sum_of_products_bound, sum_of_products_type
 from qfx.ops.sampling import activation, constant, khot_constant
 from qfx.ops.windows import output_size, windows
 
@@ -66,7 +67,7 @@ class Conv2d(Op):
 
     def evaluate(self, arrays: Sequence[IntArray], operands: Sequence[Value]) -> IntArray:
         x, weight, bias = _split(operands)
-        dtype = carrier_dtype(self.bound(operands))
+        dtype = np.dtype(accumulator_dtype(self.bound(operands)))
         out, per_group, kh, kw = weight.shape
         view = windows(arrays[0].astype(dtype), (kh, kw), self.stride, self.padding, self.dilation, self.extra)
         batch, _, oh, ow = view.shape[:4]
@@ -96,11 +97,11 @@ class Conv2d(Op):
             "group": self.groups,
         }
         result = conv_form(form, x.type, weight.codes, attributes)
-        result = form.scale(form.cast(result, form.carrier), shift)
+        result = form.scale(form.cast(result, form.accumulator), shift)
         if bias is None:
             return result
         offset = align(bias.codes, bias.type.frac, output_frac(x, weight, bias)).reshape(-1, 1, 1)
-        return form.node("Add", result, form.constant(offset, form.carrier))
+        return form.node("Add", result, form.constant(offset, form.accumulator))
 
     @classmethod
     def samples(cls) -> tuple[Sample, ...]:

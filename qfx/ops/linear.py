@@ -12,11 +12,12 @@ from typing import ClassVar
 import numpy as np
 
 from qfx.errors import GraphError
+from qfx.exact import accumulator_dtype
 from qfx.fixed import FixedType, IntArray
 from qfx.ir.value import Value
 from qfx.ops.base import Cost, Op, Sample, Shape, align, check_digits, signed_digits
 from qfx.ops.onnx_form import OnnxForm
-from qfx.ops.ranges import carrier_dtype, output_frac, sum_of_products_bound, sum_of_products_type
+from qfx.ops.ranges import output_frac, sum_of_products_bound, sum_of_products_type
 from qfx.ops.sampling import activation, constant, khot_constant
 
 
@@ -49,7 +50,7 @@ class Linear(Op):
 
     def evaluate(self, arrays: Sequence[IntArray], operands: Sequence[Value]) -> IntArray:
         x, weight, bias = _split(operands)
-        dtype = carrier_dtype(self.bound(operands))
+        dtype = np.dtype(accumulator_dtype(self.bound(operands)))
         products: IntArray = np.matmul(arrays[0].astype(dtype), np.swapaxes(weight.codes, 0, 1).astype(dtype)).astype(np.int64)
         frac = output_frac(x, weight, bias)
         total = align(products, x.type.frac + weight.type.frac, frac)
@@ -64,11 +65,11 @@ class Linear(Op):
     def onnx(self, form: OnnxForm, operands: Sequence[Value]) -> str:
         x, weight, bias = _split(operands)
         frac = output_frac(x, weight, bias)
-        result = form.node("MatMul", form.operand(0), form.constant(np.swapaxes(weight.codes, 0, 1), form.carrier))
+        result = form.node("MatMul", form.operand(0), form.constant(np.swapaxes(weight.codes, 0, 1), form.accumulator))
         result = form.scale(result, frac - x.type.frac - weight.type.frac)
         if bias is None:
             return result
-        return form.node("Add", result, form.constant(align(bias.codes, bias.type.frac, frac), form.carrier))
+        return form.node("Add", result, form.constant(align(bias.codes, bias.type.frac, frac), form.accumulator))
 
     @classmethod
     def samples(cls) -> tuple[Sample, ...]:

@@ -59,8 +59,8 @@ class Lookup(Op):
 
     def onnx(self, form: OnnxForm, operands: Sequence[Value]) -> str:
         x, table = operands
-        index = form.node("Sub", form.operand(0), form.constant(x.type.min_int, form.carrier))
-        entries = form.constant(table.codes, form.carrier)
+        index = form.node("Sub", form.operand(0), form.constant(x.type.min_int, form.accumulator))
+        entries = form.constant(table.codes, form.accumulator)
         return form.node("Gather", entries, form.cast(index, "int64"), attributes={"axis": 0})
 
     @classmethod

@@ -58,7 +58,7 @@ class MaxPool2d(Op):
         image, pads = form.operand(0), pads_of(self.padding, self.extra)
         if max(self.extra):  # ONNX Runtime wants every padding below the kernel
             border = form.constant([0, 0, *pads[:2], 0, 0, *pads[2:]], "int64")
-            image = form.node("Pad", image, border, form.constant(operands[0].type.min_int, form.carrier))
+            image = form.node("Pad", image, border, form.constant(operands[0].type.min_int, form.accumulator))
             pads = (0, 0, 0, 0)
         attributes = {"kernel_shape": self.kernel, "strides": self.stride, "pads": pads, "dilations": self.dilation}
         return form.node("MaxPool", image, attributes=attributes)

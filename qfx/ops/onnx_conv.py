@@ -12,8 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from qfx.errors import ExactnessError
+from qfx.exact import LIMITS
 from qfx.fixed import FixedType, IntArray
-from qfx.ops.onnx_form import LIMITS, Attribute, OnnxForm
+from qfx.ops.onnx_form import Attribute, OnnxForm
 
 _MOST_LIMBS = 5
 

@@ -13,11 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx.errors import ExactnessError
+from qfx.exact import FLOATS
 
 Attribute = int | float | str | Sequence[int]
-
-LIMITS = {"float32": 1 << 24, "float64": 1 << 53}
-"""Integers up to these magnitudes are exact in the dtype."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +36,13 @@ class OnnxForm:
         name: prefix of every tensor made here.
         inputs: tensors of the operands, in order; constants included.
         dtypes: dtype of every known tensor.
-        carrier: dtype in which the bound of the node is exact.
+        accumulator: dtype in which the bound of the node is exact.
     """
 
     name: str
     inputs: list[str]
     dtypes: dict[str, str]
-    carrier: str
+    accumulator: str
     nodes: list[OnnxNode] = field(default_factory=list[OnnxNode])
     constants: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict[str, npt.NDArray[np.generic]])
 
@@ -60,7 +58,7 @@ class OnnxForm:
         name = f"{self.name}/const{len(self.constants)}"
         data = np.asarray(array)
         stored = data.astype(dtype)
-        if dtype in LIMITS and np.any(stored.astype(np.float64) != data.astype(np.float64)):
+        if dtype in FLOATS and np.any(stored.astype(np.float64) != data.astype(np.float64)):
             raise ExactnessError(f"{self.name}: a constant does not fit {dtype} exactly")
         self.constants[name] = stored
         self.dtypes[name] = dtype
@@ -73,8 +71,8 @@ class OnnxForm:
         return self.node("Cast", tensor, attributes={"to": dtype}, dtype=dtype)
 
     def operand(self, index: int) -> str:
-        """Operand `index` in the carrier dtype."""
-        return self.cast(self.inputs[index], self.carrier)
+        """Operand `index` in the accumulator dtype."""
+        return self.cast(self.inputs[index], self.accumulator)
 
     def scale(self, tensor: str, power: int) -> str:
         """`tensor * 2**power`, exact by the caller's proof."""

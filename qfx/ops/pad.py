@@ -56,7 +56,7 @@ class Pad(Op):
 
     def onnx(self, form: OnnxForm, operands: Sequence[Value]) -> str:
         pads = form.constant([0, 0, *self.before, 0, 0, *self.after], "int64")
-        return form.node("Pad", form.operand(0), pads, form.constant(self.code, form.carrier))
+        return form.node("Pad", form.operand(0), pads, form.constant(self.code, form.accumulator))
 
     @classmethod
     def samples(cls) -> tuple[Sample, ...]:

@@ -66,10 +66,10 @@ class PReLU(Op):
     def onnx(self, form: OnnxForm, operands: Sequence[Value]) -> str:
         x, slope = operands
         frac = _frac(x, slope)
-        zero = form.constant(0, form.carrier)
+        zero = form.constant(0, form.accumulator)
         positive = form.scale(form.node("Max", form.operand(0), zero), frac - x.type.frac)
         negative = form.node("Min", form.operand(0), zero)
-        product = form.node("Mul", negative, form.constant(channelwise(slope.codes, x), form.carrier))
+        product = form.node("Mul", negative, form.constant(channelwise(slope.codes, x), form.accumulator))
         return form.node("Add", positive, form.scale(product, frac - x.type.frac - slope.type.frac))
 
     @classmethod

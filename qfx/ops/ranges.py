@@ -3,35 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from qfx.errors import ExactnessError
 from qfx.fixed import FixedType, IntArray
 from qfx.ir.value import Value
-
-CARRIERS = {"float32": 1 << 24, "float64": 1 << 53, "int64": 1 << 63}
-"""A carrier is exact for integers whose magnitude stays below its limit."""
-
-
-def carrier(bound: int) -> str:
-    """The cheapest carrier in which integers up to `bound` are exact.
-
-    Raises:
-        ExactnessError: not even int64 holds the bound.
-    """
-    for name, limit in CARRIERS.items():
-        if bound < limit:
-            return name
-    raise ExactnessError(
-        f"an intermediate reaches {bound.bit_length()} bits, above the 63 of the widest carrier; narrow the operands"
-    )
-
-
-def carrier_dtype(bound: int) -> np.dtype[Any]:
-    """`carrier` as a NumPy dtype, in which matrix products up to `bound` are exact."""
-    return np.dtype(carrier(bound))
 
 
 def dot_range(weight: IntArray, x: FixedType) -> tuple[list[int], list[int]]:

@@ -95,11 +95,11 @@ class Requantize(Op):
 
 
 def _floor_half(form: OnnxForm, x: str) -> str:
-    return form.node("Floor", form.node("Add", x, form.constant(0.5, form.carrier)))
+    return form.node("Floor", form.node("Add", x, form.constant(0.5, form.accumulator)))
 
 
 def _ceil_half(form: OnnxForm, x: str) -> str:
-    return form.node("Ceil", form.node("Sub", x, form.constant(0.5, form.carrier)))
+    return form.node("Ceil", form.node("Sub", x, form.constant(0.5, form.accumulator)))
 
 
 def _by_magnitude(inner: Callable[[OnnxForm, str], str]) -> Callable[[OnnxForm, str], str]:
@@ -121,7 +121,7 @@ _ROUND: dict[Rounding, Callable[[OnnxForm, str], str]] = {
 
 
 def _clip(form: OnnxForm, x: str, low: int, high: int) -> str:
-    return form.node("Min", form.node("Max", x, form.constant(low, form.carrier)), form.constant(high, form.carrier))
+    return form.node("Min", form.node("Max", x, form.constant(low, form.accumulator)), form.constant(high, form.accumulator))
 
 
 def _saturate(form: OnnxForm, x: str, target: FixedType) -> str:
@@ -135,11 +135,11 @@ def _saturate_symmetric(form: OnnxForm, x: str, target: FixedType) -> str:
 
 def _saturate_zero(form: OnnxForm, x: str, target: FixedType) -> str:
     inside = form.node("Equal", x, _saturate(form, x, target), dtype="bool")
-    return form.node("Where", inside, x, form.constant(0, form.carrier), dtype=form.carrier)
+    return form.node("Where", inside, x, form.constant(0, form.accumulator), dtype=form.accumulator)
 
 
 def _wrap(form: OnnxForm, x: str, target: FixedType) -> str:
-    low = form.constant(target.min_int, form.carrier)
+    low = form.constant(target.min_int, form.accumulator)
     turns = form.node("Floor", form.scale(form.node("Sub", x, low), -target.width))
     return form.node("Sub", x, form.scale(turns, target.width))
 
@@ -150,11 +150,11 @@ def _wrap_sign_magnitude(form: OnnxForm, rounded: str, x: str, target: FixedType
     turns = form.node("Floor", form.scale(x, -target.width))
     half = form.node("Floor", form.scale(turns, -1))
     lost = form.node("Sub", turns, form.scale(half, 1))  # 0 or 1
-    zero, one = form.constant(0, form.carrier), form.constant(1, form.carrier)
-    sign = form.node("Where", form.node("Less", wrapped, zero, dtype="bool"), one, zero, dtype=form.carrier)
+    zero, one = form.constant(0, form.accumulator), form.constant(1, form.accumulator)
+    sign = form.node("Where", form.node("Less", wrapped, zero, dtype="bool"), one, zero, dtype=form.accumulator)
     kept = form.node("Or", form.node("Equal", wrapped, rounded, dtype="bool"), form.node("Equal", lost, sign, dtype="bool"))
-    inverted = form.node("Sub", form.constant(-1, form.carrier), wrapped)
-    return form.node("Where", kept, wrapped, inverted, dtype=form.carrier)
+    inverted = form.node("Sub", form.constant(-1, form.accumulator), wrapped)
+    return form.node("Where", kept, wrapped, inverted, dtype=form.accumulator)
 
 
 _OVERFLOW: dict[Overflow, Callable[[OnnxForm, str, FixedType], str]] = {

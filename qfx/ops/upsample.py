@@ -66,7 +66,7 @@ class Upsample(Op):
         blocks = form.node("Reshape", form.operand(0), form.constant([-1, channels, height, 1, width, 1], "int64"))
         if self.zeros:
             pads = form.constant([0] * 6 + [0, 0, 0, fh - 1, 0, fw - 1], "int64")
-            blocks = form.node("Pad", blocks, pads, form.constant(0, form.carrier))
+            blocks = form.node("Pad", blocks, pads, form.constant(0, form.accumulator))
         else:
             blocks = form.node("Expand", blocks, form.constant([1, 1, 1, fh, 1, fw], "int64"))
         image = form.node("Reshape", blocks, form.constant([-1, channels, height * fh, width * fw], "int64"))

@@ -10,13 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from qfx.errors import QuantizationError
+from qfx.exact import FLOAT32_BITS
 from qfx.fixed import FixedType, IntArray
 from qfx.quant.cast import FixedPointCast, integer_frac, merges_relu
 from qfx.quant.search import best_frac
 from qfx.quant.spec import QuantSpec
-
-FLOAT32_BITS = 24
-"""Widest codes that float32 holds."""
 
 
 class Quantizer(nn.Module):
@@ -27,9 +25,10 @@ class Quantizer(nn.Module):
 
     Args:
         spec: the format wanted.
-        channels: number of channels if the spec is per channel.
+        channels: of a constant, such as a weight; None for an activation.
 
     Attributes:
+        constant: whether it casts a constant.
         frac: real binary point, a scalar or (channels,).
         calibrated: whether `frac` means anything yet.
         frozen: whether training no longer moves `frac`.
@@ -46,7 +45,7 @@ class Quantizer(nn.Module):
         super().__init__()
         if spec.per_channel and channels is None:
             raise QuantizationError("a binary point per channel fits constants only; an activation has one format")
-        self.spec = spec
+        self.spec, self.constant = spec, channels is not None
         shape = (channels,) if spec.per_channel and channels is not None else ()
         start = 0 if spec.frac is None else spec.frac
         self.frac = nn.Parameter(torch.full(shape, float(start)), requires_grad=spec.learn)

@@ -158,8 +158,8 @@ def weight_spec(choices: Choices, k_hot: bool = True) -> QuantSpec:
 
 def constants(choices: Choices) -> dict[str, Any]:
     """Settings that convolutions and linear layers share."""
-    settings: dict[str, Any] = {"bias": choices.chance(50), "weight_spec": weight_spec(choices)}
-    return settings | {"bias_spec": weight_spec(choices, k_hot=False), "acc": spec(choices, True) if choices.chance(30) else None}
+    biased, weight, bias = choices.chance(50), weight_spec(choices), weight_spec(choices, k_hot=False)
+    return {"weight": weight, "bias": biased and bias, "accumulator": spec(choices, True) if choices.chance(30) else None}
 
 
 def _dims(shape: Shape, *wanted: int) -> None:
@@ -200,7 +200,7 @@ def _linear(choices: Choices, shape: Shape, shapes: Sequence[Shape]) -> tuple[Ca
 
 def _batch_norm(choices: Choices, shape: Shape, shapes: Sequence[Shape]) -> tuple[Call, list[int]]:
     kind = qnn.BatchNorm2d if len(shape) == 3 else qnn.BatchNorm1d
-    layer = kind(shape[0], scale_spec=weight_spec(choices), offset_spec=weight_spec(choices, k_hot=False))
+    layer = kind(shape[0], scale=weight_spec(choices), offset=weight_spec(choices, k_hot=False))
     with torch.no_grad():
         for parameter in (layer.weight, layer.bias, layer.running_mean):
             parameter.normal_()
@@ -211,18 +211,18 @@ def _batch_norm(choices: Choices, shape: Shape, shapes: Sequence[Shape]) -> tupl
 def _activation(choices: Choices, shape: Shape, shapes: Sequence[Shape]) -> tuple[Call, list[int]]:
     match choices.integer(0, 5):
         case 0:
-            return qnn.ReLU(quant=maybe_spec(choices)), []
+            return qnn.ReLU(output=maybe_spec(choices)), []
         case 1:
-            return qnn.ReLU6(quant=maybe_spec(choices)), []
+            return qnn.ReLU6(output=maybe_spec(choices)), []
         case 2:
             low = choices.pick([-1.0, -0.25, 0.0, 2.0])
-            return qnn.Hardtanh(low, low + choices.pick([0.5, 3.0]), quant=maybe_spec(choices)), []
+            return qnn.Hardtanh(low, low + choices.pick([0.5, 3.0]), output=maybe_spec(choices)), []
         case 3:
             slopes, slope = choices.pick([1, shape[0]]), weight_spec(choices)
-            return qnn.PReLU(slopes, slope_spec=slope, pre=maybe_spec(choices), quant=maybe_spec(choices)), []
+            return qnn.PReLU(slopes, slope=slope, input=maybe_spec(choices), output=maybe_spec(choices)), []
         case 4:
             table = choices.pick([qnn.Sigmoid, qnn.Tanh, qnn.SiLU, qnn.Hardswish, qnn.GELU, qnn.Hardsigmoid])
-            return table(quant_in=spec(choices), quant_out=spec(choices)), []
+            return table(input=spec(choices), output=spec(choices)), []
         case _:
             return qnn.Quantize(spec(choices)), []
 
@@ -233,12 +233,12 @@ def _pool(choices: Choices, shape: Shape, shapes: Sequence[Shape]) -> tuple[Call
     padding, ceil = choices.integer(0, kernel // 2), choices.chance(30)
     if choices.chance(50):
         pool = qnn.MaxPool2d if image else qnn.MaxPool1d
-        return pool(kernel, stride, padding, choices.pick([1, 1, 2]), ceil_mode=ceil, quant=maybe_spec(choices)), []
+        return pool(kernel, stride, padding, choices.pick([1, 1, 2]), ceil_mode=ceil, output=maybe_spec(choices)), []
     if choices.chance(30):
         adaptive = qnn.AdaptiveAvgPool2d if image else qnn.AdaptiveAvgPool1d
-        return adaptive(choices.pick([1, 2]), quant=maybe_spec(choices)), []
+        return adaptive(choices.pick([1, 2]), output=maybe_spec(choices)), []
     average = qnn.AvgPool2d if image else qnn.AvgPool1d
-    return average(kernel, stride, padding, ceil, choices.chance(60), quant=maybe_spec(choices)), []
+    return average(kernel, stride, padding, ceil, choices.chance(60), output=maybe_spec(choices)), []
 
 
 def _two(choices: Choices, shape: Shape, shapes: Sequence[Shape]) -> tuple[Call, list[int]]:

@@ -32,9 +32,6 @@ from qfx.ops.base import signed_digits
 from qfx.quant import Quantizer, quantizers
 from qfx.quant.cast import integer_frac, quantize
 
-CONSTANT = "_quant"
-"""What the names of a layer's quantizers of weights, biases, scales, offsets and slopes end with."""
-
 
 @dataclass(frozen=True)
 class Row:
@@ -83,13 +80,13 @@ class _Measured:
         self.lost: Tensor | None = None  # saturated, underflowed
         self.codes: Tensor | None = None
 
-    def add(self, quantizer: Quantizer, x: Tensor, result: Tensor, constant: bool) -> None:
+    def add(self, quantizer: Quantizer, x: Tensor, result: Tensor) -> None:
         frac = quantizer.fracs
         inside = quantize(x, frac, quantizer.spec)[1]
         lost = torch.stack([(~inside).sum(), ((x != 0) & (result == 0)).sum()])
         self.values += x.numel()
         self.lost = lost if self.lost is None else self.lost + lost
-        if constant:
+        if quantizer.constant:
             per_channel = frac.view(-1, *[1] * (result.dim() - 1)) if frac.dim() else frac
             self.codes = result.to(torch.float64) * 2.0 ** per_channel.to(torch.float64)
 
@@ -206,7 +203,7 @@ class Watcher:
             x, relu = args[0].detach(), args[1:2] == (True,)
             with torch.no_grad():
                 measured = self._measured.setdefault(path, _Measured())
-                measured.add(quantizer, x.relu() if relu else x, result.detach(), path.endswith(CONSTANT))
+                measured.add(quantizer, x.relu() if relu else x, result.detach())
 
         return measure
 

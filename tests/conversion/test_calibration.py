@@ -70,8 +70,8 @@ def test_batches_of_several_inputs() -> None:
     class Two(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.a = qnn.QuantInput(type=FixedType(True, 8, 4), quant=QuantSpec(4))
-            self.b = qnn.QuantInput(type=FixedType(True, 8, 4), quant=QuantSpec(4))
+            self.a = qnn.QuantInput(type=FixedType(True, 8, 4), output=QuantSpec(4))
+            self.b = qnn.QuantInput(type=FixedType(True, 8, 4), output=QuantSpec(4))
 
         def forward(self, a: Tensor, b: Tensor) -> Tensor:
             return self.a(a) + self.b(b)
@@ -82,7 +82,7 @@ def test_batches_of_several_inputs() -> None:
 
 
 def test_refused() -> None:
-    model = nn.Sequential(qnn.QuantInput(type=FixedType(True, 8, 4), quant=QuantSpec(4)))
+    model = nn.Sequential(qnn.QuantInput(type=FixedType(True, 8, 4), output=QuantSpec(4)))
     with pytest.raises(QuantizationError, match="there is no calibration method 'median'; the methods are mse, max, percentile"):
         calibrate(model, [torch.ones(2, 2)], "median")
     with pytest.raises(QuantizationError, match=r"the percentile 0 is outside 0\.\.100"):

@@ -257,7 +257,7 @@ def test_a_model_that_cannot_be_copied() -> None:
 def test_layers_of_qfx_stay() -> None:
     x = images((3, 6, 6))
     own = nn.Sequential(
-        qnn.QuantInput((0.5,) * 3, (0.25,) * 3), nn.Conv2d(3, 4, 3), qnn.ReLU(quant=QuantSpec(3, False)), nn.Flatten()
+        qnn.QuantInput((0.5,) * 3, (0.25,) * 3), nn.Conv2d(3, 4, 3), qnn.ReLU(output=QuantSpec(3, False)), nn.Flatten()
     )
     model = qfx.convert(own, qfx.ConvertConfig(input=qfx.InputFormat(type=FixedType(False, 8, 0))), x)
     graph = model.lower((3, 6, 6))

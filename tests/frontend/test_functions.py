@@ -187,7 +187,7 @@ def test_several_inputs_and_outputs() -> None:
     assert graph.inputs == ["a", "b"] and graph.outputs == ["add", "cat", "mul"]
 
 
-def test_operands_of_different_carriers_meet() -> None:
+def test_operands_of_different_accumulators_meet() -> None:
     wide, narrow = QuantSpec(26, frac=12, learn=False), QuantSpec(5, frac=1, learn=False)
     layers = {"wide": qnn.Quantize(wide), "narrow": qnn.Quantize(narrow)}
     graph = assert_agree(Given(lambda m, x: torch.cat([m.wide(x), m.narrow(x)], 1), **layers), ("x", S6, (3, 2, 2)))

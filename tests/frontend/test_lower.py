@@ -64,15 +64,15 @@ class Nasty(qnn.Model):
     def __init__(self) -> None:
         super().__init__()
         self.input = qnn.QuantInput((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
-        self.stem = qnn.Conv2d(3, 6, (3, 5), stride=2, padding=(1, 2), weight_spec=W(5, per_channel=True))
-        self.bn = qnn.BatchNorm2d(6, scale_spec=W(8, k_hot=2))
-        self.act = qnn.ReLU(quant=QuantSpec.activations(4))
+        self.stem = qnn.Conv2d(3, 6, (3, 5), stride=2, padding=(1, 2), weight=W(5, per_channel=True))
+        self.bn = qnn.BatchNorm2d(6, scale=W(8, k_hot=2))
+        self.act = qnn.ReLU(output=QuantSpec.activations(4))
         self.pool = qnn.MaxPool2d(3, 2, 1)
-        self.depthwise = qnn.Conv2d(6, 6, 3, padding=1, groups=6, bias=False, weight_spec=W(4), acc=QuantSpec(10))
+        self.depthwise = qnn.Conv2d(6, 6, 3, padding=1, groups=6, bias=False, weight=W(4), accumulator=QuantSpec(10))
         self.bn2 = qnn.BatchNorm2d(6)
         self.add = qnn.Add(QuantSpec(5, frac=5), None)
-        self.prelu = qnn.PReLU(6, quant=QuantSpec(4))
-        self.point = qnn.Conv2d(6, 6, 1, weight_spec=W(4, k_hot=1))
+        self.prelu = qnn.PReLU(6, output=QuantSpec(4))
+        self.point = qnn.Conv2d(6, 6, 1, weight=W(4, k_hot=1))
         self.narrow = qnn.Quantize(QuantSpec(5))
         self.average = qnn.AvgPool2d(3, 2, 1)
         self.dropout = nn.Dropout(0.5)
@@ -166,7 +166,7 @@ def test_sums_that_need_float64_are_widened() -> None:
     wide, fine = QuantSpec(14, frac=0, learn=False), QuantSpec(14, frac=20, learn=False)
     model = Given(lambda m, x: (m.a(x) + m.b(x)).relu(), a=qnn.Quantize(wide), b=qnn.Quantize(fine))
     graph = assert_agree(model, (5,))
-    assert {proof.name: proof.carrier for proof in model.exactness((5,))}["add"] == "float64"
+    assert {proof.name: proof.accumulator for proof in model.exactness((5,))}["add"] == "float64"
     assert graph.values["add"].type.width > 24
 
 
@@ -176,9 +176,9 @@ def test_a_layer_called_twice_gets_two_names() -> None:
 
 
 def test_a_function_never_takes_a_layers_name() -> None:
-    graph = assert_agree(Given(lambda m, x: m.block.add(x + x), block=nn.ModuleDict({"add": qnn.ReLU(quant=None)})), (6,))
+    graph = assert_agree(Given(lambda m, x: m.block.add(x + x), block=nn.ModuleDict({"add": qnn.ReLU(output=None)})), (6,))
     assert [node.name for node in graph.nodes] == ["add", "block.add"]
-    graph = assert_agree(Given(lambda m, x: m.add(x + x), add=qnn.ReLU(quant=None)), (6,))
+    graph = assert_agree(Given(lambda m, x: m.add(x + x), add=qnn.ReLU(output=None)), (6,))
     assert [node.name for node in graph.nodes] == ["add_1", "add"]
 
 

@@ -119,9 +119,9 @@ ADVICE: list[tuple[Line, str]] = [
     (lambda x: torch.adaptive_max_pool1d(x.flatten(2), 1)[0], "leave return_indices out"),
     (lambda x: F.max_pool3d(x, 1), "only layers of one and two dimensions are supported"),
     (lambda x: F.adaptive_avg_pool3d(x, 1), "only layers of one and two dimensions are supported"),
-    (lambda x: x.log_(), r"use qfx.nn.Lookup\(function, quant_in, quant_out\)"),
-    (lambda x: F.threshold(x, 0, 1), r"use qfx.nn.Lookup\(function, quant_in, quant_out\)"),
-    (lambda x: x**2, r"use qfx.nn.Lookup\(function, quant_in, quant_out\)"),
+    (lambda x: x.log_(), r"use qfx.nn.Lookup\(function, input, output\)"),
+    (lambda x: F.threshold(x, 0, 1), r"use qfx.nn.Lookup\(function, input, output\)"),
+    (lambda x: x**2, r"use qfx.nn.Lookup\(function, input, output\)"),
     (lambda x: x @ x, "only products with weights are supported; use qfx.nn.Linear"),
     (lambda x: x.cumsum(1), "use layers of qfx.nn, or the functions that docs/layers.md lists"),
 ]

@@ -27,11 +27,11 @@ class Sequence(nn.Model):
     def __init__(self) -> None:
         super().__init__()
         self.input = nn.QuantInput(type=RAW)
-        self.conv = nn.Conv1d(3, 6, 3, padding=1, weight_spec=QuantSpec.weights(4))
+        self.conv = nn.Conv1d(3, 6, 3, padding=1, weight=QuantSpec.weights(4))
         self.norm = nn.BatchNorm1d(6)
-        self.act = nn.ReLU(quant=QuantSpec.activations(4))
+        self.act = nn.ReLU(output=QuantSpec.activations(4))
         self.pool = nn.MaxPool1d(2)
-        self.depthwise = nn.Conv1d(6, 6, 5, groups=6, weight_spec=QuantSpec.weights(4, k_hot=1))
+        self.depthwise = nn.Conv1d(6, 6, 5, groups=6, weight=QuantSpec.weights(4, k_hot=1))
         self.head = nn.Linear(6, 4)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,8 +46,8 @@ class Shuffle(nn.Model):
     def __init__(self) -> None:
         super().__init__()
         self.input = nn.QuantInput(type=RAW)
-        self.first = nn.Conv2d(6, 6, 1, groups=3, weight_spec=QuantSpec.weights(3))
-        self.second = nn.Conv2d(6, 4, 1, groups=2, weight_spec=QuantSpec.weights(3))
+        self.first = nn.Conv2d(6, 6, 1, groups=3, weight=QuantSpec.weights(3))
+        self.second = nn.Conv2d(6, 4, 1, groups=2, weight=QuantSpec.weights(3))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.first(self.input(x))

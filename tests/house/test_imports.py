@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 REAL_FOLDERS = ("qfx", "export", "sim", "boards", "hls_templates")
 """Where the package's sources lie; the links inside qfx/ are not followed."""
 
-CORE = ("numpy", "qfx.fixed", "qfx.ir", "qfx.ops", "qfx.errors", "qfx.notebook")
+CORE = ("numpy", "qfx.exact", "qfx.fixed", "qfx.ir", "qfx.ops", "qfx.errors", "qfx.notebook")
 FILES = ("qfx.files", "qfx.cache", "qfx.records")
 ONLY = {
     "qfx.fixed": CORE,
@@ -28,7 +28,7 @@ ONLY = {
     "qfx.ir": CORE,
     "qfx.ops": CORE,
     "qfx.host": CORE,
-    "qfx.exactness": (*CORE, "qfx.exactness"),
+    "qfx.exact": CORE,
     **dict.fromkeys(FILES, ("qfx.errors", *FILES)),
     "qfx.sim": (*CORE, *FILES, "qfx.sim"),
 }

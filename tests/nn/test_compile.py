@@ -29,12 +29,12 @@ def network(x: Tensor) -> qnn.Model:
     torch.manual_seed(0)
     layers = (
         qnn.QuantInput(type=FixedType(False, 8, 8)),
-        qnn.Conv2d(1, 3, 3, bias=False, weight_spec=QuantSpec.weights(4)),
+        qnn.Conv2d(1, 3, 3, bias=False, weight=QuantSpec.weights(4)),
         qnn.BatchNorm2d(3),
-        qnn.ReLU(quant=QuantSpec.activations(4)),
+        qnn.ReLU(output=QuantSpec.activations(4)),
         qnn.MaxPool2d(2),
         nn.Flatten(),
-        qnn.Linear(12, 3, weight_spec=QuantSpec.weights(6, k_hot=2)),
+        qnn.Linear(12, 3, weight=QuantSpec.weights(6, k_hot=2)),
     )
     model = qnn.Model(nn.Sequential(*layers))
     calibrate(model, [x])
@@ -66,4 +66,4 @@ def test_compiled_training_and_eval(backend: str) -> None:
     twin.eval()
     with torch.no_grad():
         assert torch.equal(compiled(x), plain(x)) and compiled(x).dtype == plain(x).dtype
-    assert [proof.carrier for proof in twin.exactness()] == [proof.carrier for proof in plain.exactness()]
+    assert [proof.accumulator for proof in twin.exactness()] == [proof.accumulator for proof in plain.exactness()]

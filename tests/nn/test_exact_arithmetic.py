@@ -19,8 +19,8 @@ from torch.nn import functional
 
 import qfx.nn as qnn
 from qfx.fixed import FixedType
-from qfx.nn.arithmetic import exact_arithmetic
 from qfx.quant import QuantSpec
+from qfx.quant.arithmetic import exact_arithmetic
 from tests.devices import DEVICES
 
 backends: Any = torch.backends
@@ -30,22 +30,22 @@ WEIGHT = QuantSpec(4, frac=0, learn=False)
 
 LAYERS: dict[str, tuple[Callable[[], Any], tuple[int, ...], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]] = {
     "3x3, many channels": (
-        lambda: qnn.Conv2d(64, 64, 3, padding=1, bias=False, weight_spec=WEIGHT),
+        lambda: qnn.Conv2d(64, 64, 3, padding=1, bias=False, weight=WEIGHT),
         (16, 64, 12, 12),
         lambda x, w: functional.conv2d(x, w, padding=1),
     ),
-    "11x11": (lambda: qnn.Conv2d(16, 32, 11, bias=False, weight_spec=WEIGHT), (16, 16, 18, 18), functional.conv2d),
+    "11x11": (lambda: qnn.Conv2d(16, 32, 11, bias=False, weight=WEIGHT), (16, 16, 18, 18), functional.conv2d),
     "depthwise": (
-        lambda: qnn.Conv2d(32, 32, 3, groups=32, bias=False, weight_spec=WEIGHT),
+        lambda: qnn.Conv2d(32, 32, 3, groups=32, bias=False, weight=WEIGHT),
         (16, 32, 12, 12),
         lambda x, w: functional.conv2d(x, w, groups=32),
     ),
     "transposed": (
-        lambda: qnn.ConvTranspose2d(64, 32, 3, 2, bias=False, weight_spec=WEIGHT),
+        lambda: qnn.ConvTranspose2d(64, 32, 3, 2, bias=False, weight=WEIGHT),
         (8, 64, 6, 6),
         lambda x, w: functional.conv_transpose2d(x, w, stride=2),
     ),
-    "linear": (lambda: qnn.Linear(512, 64, bias=False, weight_spec=WEIGHT), (64, 512), functional.linear),
+    "linear": (lambda: qnn.Linear(512, 64, bias=False, weight=WEIGHT), (64, 512), functional.linear),
 }
 """The layer, a batch of inputs, and the arithmetic on codes."""
 

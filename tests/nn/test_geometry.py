@@ -66,7 +66,7 @@ def test_avg_pool2d(
     shape = (2, *size)
     twin = nn.AvgPool2d(kernel, stride, padding, ceil, include)
     assume(fits(twin, shape))
-    layer = qnn.AvgPool2d(kernel, stride, padding, ceil, include, quant=None, reciprocal_width=16)
+    layer = qnn.AvgPool2d(kernel, stride, padding, ceil, include, output=None, reciprocal_width=16)
     assert_exact(layer, shape)
     x = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(layer.eval()(x), twin(x), rtol=1e-3, atol=1e-4)
@@ -96,7 +96,7 @@ def test_conv_transpose2d(
     assume(all(p <= d * (k - 1) for p, d, k in zip(padding, dilation, kernel, strict=True)))
     assume(fits(nn.ConvTranspose2d(4, 8, kernel, stride, padding, output, groups, True, dilation), shape))
     spec = QuantSpec(5)
-    assert_exact(qnn.ConvTranspose2d(4, 8, kernel, stride, padding, output, groups, True, dilation, weight_spec=spec), shape)
+    assert_exact(qnn.ConvTranspose2d(4, 8, kernel, stride, padding, output, groups, True, dilation, weight=spec), shape)
 
 
 @settings(max_examples=40)
@@ -118,6 +118,6 @@ def test_conv2d(
 ) -> None:
     shape = (4, *size)
     torch.manual_seed(0)
-    layer = qnn.Conv2d(4, 8, kernel, stride, padding, groups=groups, extra=extra, weight_spec=QuantSpec(5, k_hot=2))
+    layer = qnn.Conv2d(4, 8, kernel, stride, padding, groups=groups, extra=extra, weight=QuantSpec(5, k_hot=2))
     assume(all(n + 2 * p + e >= k for n, p, e, k in zip(size, padding, extra, kernel, strict=True)))
     assert_exact(layer, shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,45 +59,48 @@ def assert_exact(model: qnn.Model, shape: tuple[int, ...], raw: FixedType = S6) 
 IMAGE, VECTOR, SIGNAL = (4, 7, 6), (12,), (4, 13)
 ACT = QuantSpec.activations(4)
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
-    "conv": (lambda: qnn.Conv2d(4, 5, 3, weight_spec=W(4)), IMAGE),
+    "conv": (lambda: qnn.Conv2d(4, 5, 3, weight=W(4)), IMAGE),
     "conv-stride-padding": (lambda: qnn.Conv2d(4, 5, (3, 2), (2, 1), (1, 0), bias=False), IMAGE),
     "conv-same-dilated": (lambda: qnn.Conv2d(4, 3, 3, padding="same", dilation=2), IMAGE),
     "conv-valid": (lambda: qnn.Conv2d(4, 3, 3, padding="valid"), IMAGE),
-    "conv-depthwise": (lambda: qnn.Conv2d(4, 8, 3, groups=4, weight_spec=W(5, k_hot=2)), IMAGE),
-    "conv-per-channel-acc": (lambda: qnn.Conv2d(4, 5, 1, weight_spec=W(3, per_channel=True), acc=QuantSpec(7)), IMAGE),
-    "conv-float64": (lambda: qnn.Conv2d(4, 5, 3, weight_spec=W(16), bias_spec=W(20)), IMAGE),
+    "conv-depthwise": (lambda: qnn.Conv2d(4, 8, 3, groups=4, weight=W(5, k_hot=2)), IMAGE),
+    "conv-per-channel-acc": (lambda: qnn.Conv2d(4, 5, 1, weight=W(3, per_channel=True), accumulator=QuantSpec(7)), IMAGE),
+    "conv-float64": (lambda: qnn.Conv2d(4, 5, 3, weight=W(16), bias=W(20)), IMAGE),
     "conv-same-even": (lambda: qnn.Conv2d(4, 3, (2, 4), padding="same", dilation=(1, 3)), IMAGE),
     "conv-extra": (lambda: qnn.Conv2d(4, 3, 3, 2, (0, 1), extra=(2, 1)), IMAGE),
     "conv-grouped-stride-dilation": (lambda: qnn.Conv2d(4, 6, (2, 3), (2, 1), 1, (2, 1), groups=2), IMAGE),
-    "conv-depthwise-same-khot": (lambda: qnn.Conv2d(4, 4, 2, padding="same", groups=4, weight_spec=W(5, k_hot=1)), IMAGE),
-    "conv1d": (lambda: qnn.Conv1d(4, 5, 3, 2, 1, weight_spec=W(4)), SIGNAL),
-    "conv1d-same-grouped-acc": (lambda: qnn.Conv1d(4, 6, 4, padding="same", dilation=(1,), groups=2, acc=QuantSpec(7)), SIGNAL),
-    "conv1d-depthwise-float64": (lambda: qnn.Conv1d(4, 4, 3, groups=4, bias=False, weight_spec=W(22, per_channel=True)), SIGNAL),
+    "conv-depthwise-same-khot": (lambda: qnn.Conv2d(4, 4, 2, padding="same", groups=4, weight=W(5, k_hot=1)), IMAGE),
+    "conv1d": (lambda: qnn.Conv1d(4, 5, 3, 2, 1, weight=W(4)), SIGNAL),
+    "conv1d-same-grouped-acc": (
+        lambda: qnn.Conv1d(4, 6, 4, padding="same", dilation=(1,), groups=2, accumulator=QuantSpec(7)),
+        SIGNAL,
+    ),
+    "conv1d-depthwise-float64": (lambda: qnn.Conv1d(4, 4, 3, groups=4, bias=False, weight=W(22, per_channel=True)), SIGNAL),
     "transposed": (lambda: qnn.ConvTranspose2d(4, 5, 3, 2, 1, 1), IMAGE),
-    "transposed-stride-1": (lambda: qnn.ConvTranspose2d(4, 5, (3, 2), bias=False, weight_spec=W(4, per_channel=True)), IMAGE),
+    "transposed-stride-1": (lambda: qnn.ConvTranspose2d(4, 5, (3, 2), bias=False, weight=W(4, per_channel=True)), IMAGE),
     "transposed-grouped": (lambda: qnn.ConvTranspose2d(4, 6, (2, 3), (3, 2), (0, 1), (2, 0), 2, dilation=(2, 1)), IMAGE),
-    "transposed-depthwise-khot": (lambda: qnn.ConvTranspose2d(4, 4, 2, 2, groups=4, weight_spec=W(6, k_hot=2)), IMAGE),
+    "transposed-depthwise-khot": (lambda: qnn.ConvTranspose2d(4, 4, 2, 2, groups=4, weight=W(6, k_hot=2)), IMAGE),
     "transposed-1d": (lambda: qnn.ConvTranspose1d(4, 5, 3, 2, 1, 1), SIGNAL),
     "transposed-1d-grouped-khot-acc": (
-        lambda: qnn.ConvTranspose1d(4, 6, 4, 3, (2,), 2, 2, dilation=2, weight_spec=W(6, k_hot=2), acc=QuantSpec(7)),
+        lambda: qnn.ConvTranspose1d(4, 6, 4, 3, (2,), 2, 2, dilation=2, weight=W(6, k_hot=2), accumulator=QuantSpec(7)),
         SIGNAL,
     ),
     "transposed-1d-float64": (
-        lambda: qnn.ConvTranspose1d(4, 4, 2, groups=4, bias=False, weight_spec=W(22, per_channel=True)),
+        lambda: qnn.ConvTranspose1d(4, 4, 2, groups=4, bias=False, weight=W(22, per_channel=True)),
         SIGNAL,
     ),
-    "transposed-float64-acc": (lambda: qnn.ConvTranspose2d(4, 3, 4, 2, 1, weight_spec=W(18), acc=QuantSpec(9)), IMAGE),
+    "transposed-float64-acc": (lambda: qnn.ConvTranspose2d(4, 3, 4, 2, 1, weight=W(18), accumulator=QuantSpec(9)), IMAGE),
     "linear": (lambda: qnn.Linear(12, 5), VECTOR),
-    "linear-khot-acc": (lambda: qnn.Linear(12, 5, False, weight_spec=W(6, k_hot=1), acc=QuantSpec(6)), VECTOR),
+    "linear-khot-acc": (lambda: qnn.Linear(12, 5, False, weight=W(6, k_hot=1), accumulator=QuantSpec(6)), VECTOR),
     "bn2d": (lambda: qnn.BatchNorm2d(4), IMAGE),
-    "bn2d-khot": (lambda: qnn.BatchNorm2d(4, momentum=None, scale_spec=W(8, k_hot=2)), IMAGE),
-    "bn2d-per-channel": (lambda: qnn.BatchNorm2d(4, affine=False, scale_spec=W(5, per_channel=True)), IMAGE),
+    "bn2d-khot": (lambda: qnn.BatchNorm2d(4, momentum=None, scale=W(8, k_hot=2)), IMAGE),
+    "bn2d-per-channel": (lambda: qnn.BatchNorm2d(4, affine=False, scale=W(5, per_channel=True)), IMAGE),
     "bn1d": (lambda: qnn.BatchNorm1d(12), VECTOR),
     "bn1d-signal": (lambda: qnn.BatchNorm1d(4), SIGNAL),
     "relu6": (lambda: qnn.ReLU6(), IMAGE),
-    "relu6-exact": (lambda: qnn.ReLU6(quant=None), SIGNAL),
-    "hardtanh": (lambda: qnn.Hardtanh(-1.75, 0.5, quant=QuantSpec(5)), VECTOR),
-    "hardtanh-one-side": (lambda: qnn.Hardtanh(-math.inf, 2**-5, quant=None), VECTOR),
+    "relu6-exact": (lambda: qnn.ReLU6(output=None), SIGNAL),
+    "hardtanh": (lambda: qnn.Hardtanh(-1.75, 0.5, output=QuantSpec(5)), VECTOR),
+    "hardtanh-one-side": (lambda: qnn.Hardtanh(-math.inf, 2**-5, output=None), VECTOR),
     "lookup": (lambda: qnn.Lookup(torch.cos, QuantSpec(5), QuantSpec(6, rounding=Rounding.TRN)), IMAGE),
     "lookup-wraps": (lambda: qnn.Lookup(torch.square, QuantSpec(6), QuantSpec(4, frac=2, overflow=Overflow.WRAP)), IMAGE),
     "lookup-own-format": (lambda: qnn.Lookup(torch.sin, QuantSpec.of(S6), QuantSpec(30)), SIGNAL),
@@ -107,33 +111,33 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "hardswish": (lambda: qnn.Hardswish(), SIGNAL),
     "gelu": (lambda: qnn.GELU("tanh"), IMAGE),
     "exp": (lambda: qnn.Exp(QuantSpec(16)), VECTOR),
-    "relu": (lambda: qnn.ReLU(quant=QuantSpec.activations(3)), IMAGE),
-    "relu-exact": (lambda: qnn.ReLU(inplace=True, quant=None), IMAGE),
-    "prelu": (lambda: qnn.PReLU(4, pre=QuantSpec(5), quant=QuantSpec(4)), IMAGE),
-    "prelu-one-slope-khot": (lambda: qnn.PReLU(init=-0.3, slope_spec=W(8, k_hot=2), pre=None, quant=None), VECTOR),
+    "relu": (lambda: qnn.ReLU(output=QuantSpec.activations(3)), IMAGE),
+    "relu-exact": (lambda: qnn.ReLU(inplace=True, output=None), IMAGE),
+    "prelu": (lambda: qnn.PReLU(4, input=QuantSpec(5), output=QuantSpec(4)), IMAGE),
+    "prelu-one-slope-khot": (lambda: qnn.PReLU(init=-0.3, slope=W(8, k_hot=2), input=None, output=None), VECTOR),
     "add": (lambda: Sum(QuantSpec(5, frac=1), QuantSpec(4, frac=6)), IMAGE),
     "add-bare": (lambda: Sum(None, QuantSpec(3, False)), VECTOR),
-    "max": (lambda: qnn.MaxPool2d(3, 2, 1, quant=QuantSpec(4)), IMAGE),
+    "max": (lambda: qnn.MaxPool2d(3, 2, 1, output=QuantSpec(4)), IMAGE),
     "max-oblong": (lambda: qnn.MaxPool2d((2, 3)), IMAGE),
     "max-ceil": (lambda: qnn.MaxPool2d(2, 2, ceil_mode=True), IMAGE),
     "max-ceil-padded": (lambda: qnn.MaxPool2d((2, 3), 3, (1, 0), ceil_mode=True), IMAGE),
-    "max-dilated": (lambda: qnn.MaxPool2d((3, 2), 2, 1, (2, 3), quant=QuantSpec(5)), IMAGE),
+    "max-dilated": (lambda: qnn.MaxPool2d((3, 2), 2, 1, (2, 3), output=QuantSpec(5)), IMAGE),
     "max-1d": (lambda: qnn.MaxPool1d(3, 2, 1, 2, ceil_mode=True), SIGNAL),
-    "max-1d-quant": (lambda: qnn.MaxPool1d((4,), quant=QuantSpec(4)), SIGNAL),
+    "max-1d-quant": (lambda: qnn.MaxPool1d((4,), output=QuantSpec(4)), SIGNAL),
     "avg-ceil": (lambda: qnn.AvgPool2d(2, 2, ceil_mode=True), IMAGE),
-    "avg-ceil-padded": (lambda: qnn.AvgPool2d((3, 4), (4, 3), (1, 2), ceil_mode=True, quant=None), IMAGE),
+    "avg-ceil-padded": (lambda: qnn.AvgPool2d((3, 4), (4, 3), (1, 2), ceil_mode=True, output=None), IMAGE),
     "avg-without-pad": (lambda: qnn.AvgPool2d(3, 2, 1, count_include_pad=False), IMAGE),
     "avg-without-pad-ceil": (lambda: qnn.AvgPool2d((2, 5), 3, (1, 2), True, False, reciprocal_width=12), IMAGE),
     "avg-1d": (lambda: qnn.AvgPool1d(3, 2, 1, count_include_pad=False), SIGNAL),
-    "avg-1d-ceil": (lambda: qnn.AvgPool1d(4, ceil_mode=True, quant=None), SIGNAL),
+    "avg-1d-ceil": (lambda: qnn.AvgPool1d(4, ceil_mode=True, output=None), SIGNAL),
     "avg-to-2x3": (lambda: qnn.AdaptiveAvgPool2d((2, 3)), (3, 6, 9)),
-    "avg-to-own-height": (lambda: qnn.AdaptiveAvgPool2d((None, 1), quant=None), IMAGE),
+    "avg-to-own-height": (lambda: qnn.AdaptiveAvgPool2d((None, 1), output=None), IMAGE),
     "avg-1d-global": (lambda: qnn.AdaptiveAvgPool1d(1), SIGNAL),
     "avg-1d-to-3": (lambda: qnn.AdaptiveAvgPool1d((3,)), (2, 12)),
     "avg-513": (lambda: qnn.AdaptiveAvgPool2d(1), (1, 27, 19)),
     "avg": (lambda: qnn.AvgPool2d(2), IMAGE),
     "avg-odd": (lambda: qnn.AvgPool2d((3, 3), (2, 1), 1, reciprocal_width=10), IMAGE),
-    "avg-global": (lambda: qnn.AdaptiveAvgPool2d(1, quant=None), IMAGE),
+    "avg-global": (lambda: qnn.AdaptiveAvgPool2d(1, output=None), IMAGE),
     "avg-global-power-of-two": (lambda: qnn.AdaptiveAvgPool2d((1, 1)), (3, 4, 4)),
     "quantize": (lambda: qnn.Quantize(QuantSpec(4, rounding=Rounding.RND_CONV, overflow=Overflow.SAT_SYM)), IMAGE),
     "quantize-wrap": (lambda: qnn.Quantize(QuantSpec(4, frac=2, rounding=Rounding.TRN, overflow=Overflow.WRAP)), IMAGE),
@@ -145,7 +149,7 @@ class Sum(nn.Module):
 
     def __init__(self, a: QuantSpec | None, b: QuantSpec | None) -> None:
         super().__init__()
-        self.relu = qnn.ReLU(quant=QuantSpec.activations(3))
+        self.relu = qnn.ReLU(output=QuantSpec.activations(3))
         self.add = qnn.Add(a, b)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -220,7 +224,7 @@ def test_normalisation_of_pixels() -> None:
     raw = FixedType(False, 8, 0)
     model = qnn.Model(qnn.QuantInput((0.5, 0.4, 0.3), (0.2, 0.3, 0.1)))
     assert_exact(model, (3, 5, 4), raw)
-    assert_exact(qnn.Model(qnn.QuantInput((0.5,), (0.2,), scale_spec=W(8, k_hot=2), quant=QuantSpec(4))), (1, 5, 4), raw)
+    assert_exact(qnn.Model(qnn.QuantInput((0.5,), (0.2,), scale=W(8, k_hot=2), output=QuantSpec(4))), (1, 5, 4), raw)
     x = torch.arange(240, dtype=torch.uint8).view(1, 3, 10, 8)
     wanted = (x / 255 - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor([0.2, 0.3, 0.1]).view(3, 1, 1)
     assert float((model(x) - wanted).detach().abs().max()) < 0.1
@@ -273,9 +277,12 @@ ERRORS: list[tuple[Callable[[], object], str]] = [
     (lambda: qnn.QuantInput(mean=(0.5,)), "mean and std with one entry per channel each, or neither"),
     (lambda: qnn.QuantInput((0.5,), (0.0,)), "have to be positive"),
     (lambda: qnn.Quantize(QuantSpec(4)).input_type(), r"needs QuantSpec\(frac=\.\.\.\)"),
-    (lambda: Alone(qnn.PReLU(3, slope_spec=W(8)), S6).lower((2, 4)), "not calibrated"),
-    (lambda: calibrated(qnn.PReLU(3, pre=None, quant=None), 3).lower((2, 4, 4)), "layer: PReLU has 3 slopes, its input 2 channels"),
-    (lambda: calibrated(qnn.ReLU(quant=QuantSpec(4, k_hot=1)), 2).lower((2, 4, 4)), "layer.quant: activations cannot be 1-hot"),
+    (lambda: Alone(qnn.PReLU(3, slope=W(8)), S6).lower((2, 4)), "not calibrated"),
+    (
+        lambda: calibrated(qnn.PReLU(3, input=None, output=None), 3).lower((2, 4, 4)),
+        "layer: PReLU has 3 slopes, its input 2 channels",
+    ),
+    (lambda: calibrated(qnn.ReLU(output=QuantSpec(4, k_hot=1)), 2).lower((2, 4, 4)), "layer.quant: activations cannot be 1-hot"),
     (lambda: qnn.Model()(torch.zeros(2)), "Model has no forward; define one, or wrap a network"),
     (lambda: calibrate(Alone(nn.Identity()), []), "calibrate needs at least one batch"),
     (lambda: calibrate(Unused(qnn.ReLU()), [torch.zeros(1, 2)]), "did not reach the quantizers spare.quant"),
@@ -304,3 +311,17 @@ def calibrated(layer: nn.Module, channels: int) -> Alone:
 def test_errors(call: Callable[[], object], text: str) -> None:
     with pytest.raises(QuantizationError, match=text):
         call()
+
+
+BIASED: list[Callable[[bool | QuantSpec], Any]] = [
+    lambda bias: qnn.Linear(4, 2, bias),
+    lambda bias: qnn.Conv2d(4, 2, 1, bias=bias),
+    lambda bias: qnn.ConvTranspose1d(4, 2, 1, bias=bias),
+]
+
+
+@pytest.mark.parametrize("make", BIASED)
+def test_a_bias_is_there_or_not_or_has_a_format(make: Callable[[bool | QuantSpec], Any]) -> None:
+    assert make(False).bias is None and make(False).bias_quant is None
+    assert make(True).bias_quant.spec == W(8)
+    assert make(W(3)).bias_quant.spec == W(3) and make(W(3)).bias.shape == (2,)

@@ -1,4 +1,4 @@
-"""The proof of a live model: carriers, staleness, refusal; exact whatever torch's precision settings; folding."""
+"""The proof of a live model: accumulator dtypes, staleness, refusal; exact whatever torch's precision settings; folding."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from qfx.conversion import calibrate
 from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import ExactnessError, LoweringError, QuantizationError
 from qfx.fixed import FixedType
+from qfx.nn._plan import Plan
 from qfx.nn.layer import Layer
 from qfx.ops.sampling import random_codes
 from qfx.quant import QuantSpec, set_enabled
@@ -30,7 +31,7 @@ class Net(qnn.Model):
     def __init__(self, width: int = 8) -> None:
         super().__init__()
         self.input = qnn.QuantInput(type=S8)
-        self.conv = qnn.Conv2d(4, 8, 3, padding=1, weight_spec=QuantSpec(width))
+        self.conv = qnn.Conv2d(4, 8, 3, padding=1, weight=QuantSpec(width))
         self.bn = qnn.BatchNorm2d(8)
         self.act = qnn.ReLU()
         self.fc = qnn.Linear(8 * 30, 3)
@@ -52,6 +53,13 @@ def calibrated(width: int = 8) -> Net:
     return model.eval()
 
 
+def planned(model: Net) -> Plan:
+    """The plan of the model as it is now."""
+    plan = model.exact_plan([SHAPE])
+    assert plan is not None
+    return plan
+
+
 def wanted(model: Net, x: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     graph = model.lower(SHAPE)
     return graph.values["fc"].type.to_real(Simulator(graph).run({"x": x.numpy()})["fc"])
@@ -62,10 +70,11 @@ def test_only_nodes_that_need_it_are_widened() -> None:
     with pytest.raises(QuantizationError, match=r"exactness\(\) needs input_shape"):
         model.exactness()
     model(data())
-    carriers = {proof.name: proof.carrier for proof in model.exactness()}
-    assert carriers["conv"] == carriers["fc"] == "float32" and carriers["bn"] == "float64"
-    assert model.conv.carriers == {"": torch.float32} and model.bn.carriers == {"": torch.float64}
-    assert model.act.carriers[".quant"] == torch.float64
+    accumulators = {proof.name: proof.accumulator for proof in model.exactness()}
+    assert accumulators["conv"] == accumulators["fc"] == "float32" and accumulators["bn"] == "float64"
+    dtypes = planned(model).dtypes
+    assert dtypes[model.conv] == {"": torch.float32} and dtypes[model.bn] == {"": torch.float64}
+    assert dtypes[model.act][".quant"] == torch.float64
 
 
 def test_an_unproved_model_computes_in_float64() -> None:
@@ -78,12 +87,12 @@ def test_an_unproved_model_computes_in_float64() -> None:
 def test_a_changed_parameter_is_proved_again() -> None:
     model = calibrated()
     model(data())
-    assert model.conv.carriers[""] == torch.float32
+    assert planned(model).dtypes[model.conv][""] == torch.float32
     with torch.no_grad():
         model.conv.weight_quant.frac.add_(14)  # far finer: the aligned bias now needs more than 24 bits
         model.conv.weight.mul_(2.0**-14)
     model(data())
-    assert model.conv.carriers[""] == torch.float64
+    assert planned(model).dtypes[model.conv][""] == torch.float64
     np.testing.assert_array_equal(model(data()).to(torch.float64).detach().numpy(), wanted(model, data()))
 
 
@@ -129,14 +138,14 @@ def test_a_model_that_cannot_be_lowered_is_refused_in_eval() -> None:
 def test_binary_points_beyond_the_exponents_of_float32(sign: int) -> None:
     """Small codes whose real values underflow float32, or overflow it: eval takes float64 there."""
     weight = QuantSpec(3, frac=-64 * sign, learn=False)
-    layers = [qnn.Linear(4, 4, bias=False, weight_spec=weight) for _ in range(2)]
+    layers = [qnn.Linear(4, 4, bias=False, weight=weight) for _ in range(2)]
     with torch.no_grad():
         for seed, layer in enumerate(layers):
             codes = random_codes(FixedType(True, 3, 0), (4, 4), seed)
             layer.weight.copy_(torch.from_numpy(codes) * 2.0 ** (64 * sign))
     cast = qnn.Quantize(QuantSpec(6, frac=32 * sign - 2, learn=False))
     given = qnn.QuantInput(type=FixedType(True, 6, 160 * sign))
-    model = qnn.Model(nn.Sequential(given, layers[0], qnn.ReLU(quant=None), layers[1], cast)).eval()
+    model = qnn.Model(nn.Sequential(given, layers[0], qnn.ReLU(output=None), layers[1], cast)).eval()
     graph = model.lower((4,))
     inputs = {graph.inputs[0]: random_codes(FixedType(True, 6, 0), (20, 4), 3)}
     found, wanted = TorchEngine(model, graph).run(inputs), Simulator(graph).run(inputs)
@@ -179,8 +188,8 @@ def test_products_are_exact_whatever_the_backend_is_told(kind: str) -> None:
     if setting is None:
         return  # before torch 2.9 the global precision is the only switch
     type = FixedType(False, 12, 0)
-    layers = (qnn.Conv2d(8, 16, 3, weight_spec=QuantSpec(5)), nn.Flatten(), qnn.Linear(16 * 16, 8, weight_spec=QuantSpec(5)))
-    model = qnn.Model(nn.Sequential(qnn.QuantInput(type=type), layers[0], qnn.ReLU(quant=QuantSpec(12, False)), *layers[1:]))
+    layers = (qnn.Conv2d(8, 16, 3, weight=QuantSpec(5)), nn.Flatten(), qnn.Linear(16 * 16, 8, weight=QuantSpec(5)))
+    model = qnn.Model(nn.Sequential(qnn.QuantInput(type=type), layers[0], qnn.ReLU(output=QuantSpec(12, False)), *layers[1:]))
     x = torch.from_numpy(random_codes(type, (8, 8, 6, 6), 0))
     calibrate(model, [x])
     expected = model.eval()(x).detach()

@@ -17,7 +17,7 @@ def twin(sample: Sample) -> nn.BatchNorm1d | nn.BatchNorm2d | Function:
         factor, added = float(real_of(scale)), float(real_of(offset))
         return Function(lambda x: added - x if factor == -1 else x * factor + added)
     make = nn.BatchNorm2d if len(x.shape) == 3 else nn.BatchNorm1d
-    layer = make(x.channels, eps=0.0, scale_spec=spec_of(scale, sample.op.digits), offset_spec=spec_of(offset))
+    layer = make(x.channels, eps=0.0, scale=spec_of(scale, sample.op.digits), offset=spec_of(offset))
     layer.weight.data.copy_(real_of(scale))
     layer.bias.data.copy_(real_of(offset))
     return layer

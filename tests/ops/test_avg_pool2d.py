@@ -15,7 +15,7 @@ def twin(sample: Sample) -> nn.AvgPool2d:
     assert isinstance(op, AvgPool2d)
     width = 8 if op.reciprocal is None else op.reciprocal.width
     ceil = max(op.extra) > 0
-    return nn.AvgPool2d(op.kernel, op.stride, op.padding, ceil, op.include_pad, quant=None, reciprocal_width=width)
+    return nn.AvgPool2d(op.kernel, op.stride, op.padding, ceil, op.include_pad, output=None, reciprocal_width=width)
 
 
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from qfx import nn
-from qfx.nn.conv2d import DEFAULT_BIAS
 from qfx.ops import Conv2d, Sample
 from qfx.testing.conformance import check_sample, label, real_of, samples_of, spec_of
 
@@ -24,9 +23,8 @@ def twin(sample: Sample) -> nn.Conv2d:
         op.padding,
         op.dilation,
         op.groups,
-        bias is not None,
-        weight_spec=spec_of(weight, op.digits),
-        bias_spec=DEFAULT_BIAS if bias is None else spec_of(bias),
+        bias is not None and spec_of(bias),
+        weight=spec_of(weight, op.digits),
         extra=op.extra,
     )
     layer.weight.data.copy_(real_of(sample.operands[1]))

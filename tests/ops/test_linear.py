@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from qfx import nn
-from qfx.nn.linear import DEFAULT_BIAS
 from qfx.ops import Linear, Sample
 from qfx.testing.conformance import check_sample, label, real_of, samples_of, spec_of
 
@@ -19,9 +18,8 @@ def twin(sample: Sample) -> nn.Linear:
     layer = nn.Linear(
         x.size,
         weight.shape[0],
-        bias is not None,
-        weight_spec=spec_of(weight, op.digits),
-        bias_spec=DEFAULT_BIAS if bias is None else spec_of(bias),
+        bias is not None and spec_of(bias),
+        weight=spec_of(weight, op.digits),
     )
     layer.weight.data.copy_(real_of(sample.operands[1]))
     if bias is not None and layer.bias is not None:

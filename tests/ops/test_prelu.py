@@ -13,7 +13,7 @@ def twin(sample: Sample) -> nn.PReLU:
     """The torch layer of a sample."""
     x, slope = sample.operands
     assert isinstance(sample.op, PReLU)
-    layer = nn.PReLU(x.channels, slope_spec=spec_of(slope, sample.op.digits), pre=None, quant=None)
+    layer = nn.PReLU(x.channels, slope=spec_of(slope, sample.op.digits), input=None, output=None)
     layer.weight.data.copy_(real_of(slope))
     return layer
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qfx.errors import GraphError
+from qfx.exact import LIMITS, accumulator_dtype
 from qfx.fixed import FixedType, IntArray, Rounding
 from qfx.ir import Value
 from qfx.ops import AvgPool2d, Clamp, Linear, Requantize
-from qfx.ops.ranges import CARRIERS, carrier
 
 FORMATS = st.builds(FixedType, st.booleans(), st.integers(1, 5), st.integers(-1, 3))
 
@@ -59,10 +59,10 @@ def test_the_offset_of_a_rounding_counts(width: int, narrow: str, wide: str, shi
     """Codes just below a carrier's limit fit it, and their sum with half of what is dropped does not."""
     x = Value("x", FixedType(False, width, shift), (1,))
     op = Requantize(FixedType(False, 8, 0), Rounding.RND)
-    assert op.bound((x,)) == CARRIERS[narrow] - 1 + (1 << shift - 1)
-    assert carrier(x.type.max_abs) == narrow and carrier(op.bound((x,))) == wide
+    assert op.bound((x,)) == LIMITS[narrow] - 1 + (1 << shift - 1)
+    assert accumulator_dtype(x.type.max_abs) == narrow and accumulator_dtype(op.bound((x,))) == wide
     signed = Value("x", FixedType(True, width, shift), (1,))
-    assert op.bound((signed,)) == CARRIERS[narrow] // 2 + (1 << shift - 1) and carrier(op.bound((signed,))) == narrow
+    assert op.bound((signed,)) == LIMITS[narrow] // 2 + (1 << shift - 1) and accumulator_dtype(op.bound((signed,))) == narrow
 
 
 @given(x=FORMATS, target=FORMATS, rounding=st.sampled_from(Rounding))

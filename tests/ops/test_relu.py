@@ -12,7 +12,7 @@ from qfx.testing.conformance import check_sample, label, samples_of
 def twin(sample: Sample) -> nn.ReLU:
     """The torch layer of a sample."""
     assert isinstance(sample.op, ReLU)
-    return nn.ReLU(quant=None)
+    return nn.ReLU(output=None)
 
 
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])

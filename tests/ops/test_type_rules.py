@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qfx.errors import ExactnessError, FormatError, GraphError
+from qfx.exact import accumulator_dtype, storage_dtype, widest
 from qfx.fixed import FixedType, IntArray, Overflow
 from qfx.ir import Value
 from qfx.ops import OPS, Add, Affine, AvgPool2d, Concat, Conv2d, Linear, MaxPool2d, Op, PReLU, ReLU, Requantize, Reshape, Sample
 from qfx.ops.base import signed_digits
-from qfx.ops.ranges import carrier
 from qfx.ops.sampling import activation, constant, corner_codes, khot_constant, random_codes
 
 SAMPLES = [(kind, sample) for kind, op in OPS.items() for sample in op.samples()]
@@ -186,12 +186,20 @@ def test_results_beyond_63_bits_are_refused() -> None:
         Linear().infer((activation("x", wide, (4,)), constant("w", wide, (2, 4), 1)))
 
 
-def test_carrier_limits() -> None:
-    assert [carrier(b) for b in (0, 2**24 - 1, 2**24, 2**53 - 1, 2**53, 2**63 - 1)] == [
+def test_accumulator_limits() -> None:
+    assert [accumulator_dtype(b) for b in (0, 2**24 - 1, 2**24, 2**53 - 1, 2**53, 2**63 - 1)] == [
         "float32", "float32", "float64", "float64", "int64", "int64",
     ]  # fmt: skip
-    with pytest.raises(ExactnessError, match="an intermediate reaches 64 bits, above the 63 of the widest carrier"):
-        carrier(2**63)
+    with pytest.raises(ExactnessError, match="an intermediate reaches 64 bits, above the 63 of the widest accumulator"):
+        accumulator_dtype(2**63)
+
+
+def test_what_is_only_stored_may_have_the_magnitude_of_the_limit() -> None:
+    assert [storage_dtype(b) for b in (2**24, 2**24 + 1, 2**53, 2**53 + 1)] == ["float32", "float64", "float64", None]
+
+
+def test_accumulators_are_ordered_by_what_they_hold() -> None:
+    assert widest(["float64", "float32"]) == "float64" and widest(["float64", "int64", "float32"]) == "int64"
 
 
 def test_wide_weights_are_summed_without_overflow() -> None:

@@ -18,7 +18,7 @@ def twin(sample: Sample) -> nn.Module:
     if not op.zeros:
         return nn.Upsample(scale_factor=op.factor)
     channels = sample.operands[0].channels
-    layer = ConvTranspose2d(channels, channels, 1, op.factor, groups=channels, bias=False, weight_spec=QuantSpec(2, frac=0))
+    layer = ConvTranspose2d(channels, channels, 1, op.factor, groups=channels, bias=False, weight=QuantSpec(2, frac=0))
     layer.weight.data.fill_(1.0)
     return layer
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from qfx.exact import LIMITS
 from qfx.fixed import FixedType, IntArray, Rounding
 from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import Affine, Conv2d, Linear, Requantize, Reshape
-from qfx.ops.ranges import CARRIERS
 from qfx.sim import FastSimulator
 from qfx.sim.chain import is_elementwise
 
@@ -25,7 +25,7 @@ def shifted(below: int) -> tuple[GraphBuilder, Value]:
     """x - offset, where the largest x and the offset add up to 2**53 - below."""
     build = GraphBuilder("net")
     x = build.input("x", FixedType(False, 52, 3), (1,))
-    return build, minus(build, "a", x, CARRIERS["float64"] - below - LARGEST)
+    return build, minus(build, "a", x, LIMITS["float64"] - below - LARGEST)
 
 
 def check(graph: Graph) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from qfx.errors import ExactnessError, GraphError, InputError
-from qfx.exactness import prove
 from qfx.fixed import FixedType, IntArray
 from qfx.ir import Graph, GraphBuilder
+from qfx.ir.proof import prove
 from qfx.ops import Conv2d, Linear, ReLU, Requantize, Reshape
 from qfx.ops.sampling import random_codes
 from qfx.sim import FastSimulator, Simulator, engine, simulate
@@ -105,11 +105,11 @@ def test_the_proof_widens_only_the_nodes_that_need_it() -> None:
     conv = build.add("conv", Conv2d(), x, w)
     cut = build.add("cut", Requantize(FixedType(True, 8, 3)), conv)
     proofs = prove(build.build(build.add("act", ReLU(), cut)))
-    assert {name: proof.carrier for name, proof in proofs.items()} == {"conv": "float64", "cut": "float64", "act": "float32"}
+    assert {name: proof.accumulator for name, proof in proofs.items()} == {"conv": "float64", "cut": "float64", "act": "float32"}
     assert proofs["act"].bits == 8
 
 
-def test_what_no_carrier_holds_is_refused_with_layer_and_formats() -> None:
+def test_what_no_accumulator_holds_is_refused_with_layer_and_formats() -> None:
     build = GraphBuilder("huge")
     x = build.input("x", FixedType(True, 60, 80), (1,))
     graph = build.build(build.add("cut", Requantize(FixedType(True, 8, 4)), x))

@@ -88,7 +88,7 @@ def test_every_mode_on_every_input(rounding: Rounding, overflow: Overflow, recti
 
 @pytest.mark.parametrize("bits", [23, 24, 25, 51, 52, 53, 60])
 @pytest.mark.parametrize("odd", [-1, 0, 1])
-def test_the_limits_of_the_carriers(bits: int, odd: int) -> None:
+def test_the_limits_of_the_accumulators(bits: int, odd: int) -> None:
     """Accumulators just below, at and above 2**bits, through every element-wise op."""
     build = GraphBuilder("net")
     x = build.input("x", FixedType(False, 1, 0), (3,))

@@ -11,7 +11,7 @@ from qfx.frontend.numbers import clamp_op
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
 
-_LOOKUP = "use qfx.nn.Lookup(function, quant_in, quant_out)"
+_LOOKUP = "use qfx.nn.Lookup(function, input, output)"
 
 
 def relu(scope: Scope, x: Value, inplace: bool = False) -> Value:

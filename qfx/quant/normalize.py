@@ -22,9 +22,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qfx.nn.layer import per_channel
-from qfx.quant import Quantizer, kernel
+from qfx.quant import kernel
 from qfx.quant.cast import compute, gradients
+from qfx.quant.quantizer import Quantizer
 
 
 class NormalizeBatch(torch.autograd.Function):
@@ -94,6 +94,12 @@ def affine(x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
         if x.dtype == torch.float32 and kernel.serves(x) and kernel.serves(scale, offset):
             return kernel.affine_widening(x.contiguous(), scale, offset)
     return (x * per_channel(scale, x)).add_(per_channel(offset, x))
+
+
+def per_channel(x: Tensor, like: Tensor) -> Tensor:
+    """(channel,) in a shape that broadcasts over `like` (batch, channel, ...)."""
+    dims: int = like.dim()
+    return x.reshape([-1] + [1] * (dims - 2))
 
 
 def _sums(x: Tensor, grad: Tensor, mean: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:

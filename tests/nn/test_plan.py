@@ -17,11 +17,12 @@ from torch import Tensor, nn
 import qfx.nn as qnn
 from qfx.conversion import calibrate
 from qfx.fixed import FixedType, Overflow, Rounding
-from qfx.nn.deferred import Deferred
-from qfx.nn.proven import Snapshot
+from qfx.nn._evaluation import observing
 from qfx.quant import Quantizer, QuantSpec, kernel
 from qfx.quant.cast import compute
 from qfx.quant.kernel import Operand
+from qfx.quant.snapshot import Snapshot
+from qfx.quant.sum_cast import operand, sum_cast, total
 from qfx.sim.engine import Simulator
 
 S8 = FixedType(True, 8, 5)
@@ -37,7 +38,7 @@ class Net(qnn.Model):
         self.input = qnn.QuantInput(type=S8)
         self.conv, self.bn = qnn.Conv2d(4, 8, 3, padding=1, bias=False), qnn.BatchNorm2d(8)
         self.shortcut = qnn.Conv2d(4, 8, 1)
-        self.add, self.act = qnn.Add(branch, branch), qnn.ReLU(quant=QuantSpec(5, False, rounding=branch.rounding))
+        self.add, self.act = qnn.Add(branch, branch), qnn.ReLU(output=QuantSpec(5, False, rounding=branch.rounding))
         self.fc = qnn.Linear(8 * 30, 3)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -162,29 +163,28 @@ def test_every_change_is_seen(change: Callable[[Net], None]) -> None:
 
 
 def test_layers_of_two_models() -> None:
-    """Each model has a proof of its own, and takes the layers back from the other."""
+    """Each model has a plan of its own for them."""
     model = calibrated()
     tail = qnn.Model(nn.Sequential(qnn.QuantInput(type=FixedType(False, 20, 12)), nn.Flatten(), model.fc)).eval()
     x = torch.full((2, 8, 6, 5), 2.0**20 - 1)
     with torch.no_grad():
         wanted, wanted_tail = outputs(model), tail(x)
-        assert wanted_tail.dtype == torch.float64 and model.fc.carriers == {"": torch.float64}
-        assert torch.equal(outputs(model), wanted) and model.fc.carriers == {"": torch.float32}
+        assert wanted_tail.dtype == torch.float64 and model(images()).dtype == torch.float32
+        assert torch.equal(outputs(model), wanted)
         model.fc.weight.data.mul_(0.5)
         assert torch.equal(outputs(model), simulated(model))
         assert not torch.equal(tail(x), wanted_tail)
 
 
-def test_exactness_of_another_shape_leaves_no_carriers_behind() -> None:
+def test_exactness_of_another_shape_changes_nothing() -> None:
     model = qnn.Model(nn.Sequential(qnn.QuantInput(type=FixedType(False, 15, 0)), qnn.AdaptiveAvgPool2d(1))).eval()
     calibrate(model, [torch.randint(0, 2**15, (2, 1, 32, 32))])
     x = torch.randint(0, 2**15, (2, 1, 64, 64), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         wanted = model(x)
         model.exactness((1, 2, 2))
-        assert torch.equal(model(x), wanted)
-    pool = model.get_submodule("module.1")
-    assert isinstance(pool, qnn.Layer) and pool.carriers[""] == torch.float64
+        found = model(x)
+    assert torch.equal(found, wanted) and found.dtype == torch.float32
 
 
 def test_copies_prove_anew() -> None:
@@ -228,10 +228,10 @@ def test_a_sum_with_its_casts(branch: QuantSpec) -> None:
     """In every mode the steps taken together are those of the simulator, and those that an observer sees."""
     model = calibrated(branch)
     together = outputs(model)
-    assert model.bn.defers and model.add.defers and torch.equal(together, simulated(model))
+    assert torch.equal(together, simulated(model))
     seen: list[str] = []
-    model.add.observer = lambda suffix, value: seen.append(suffix)
-    assert torch.equal(outputs(model), together) and seen == [".a", ".b", ""]
+    with observing(lambda layer, suffix, value: seen.append(suffix) if layer is model.add else None):
+        assert torch.equal(outputs(model), together) and seen == [".a", ".b", ""]
 
 
 def hard_sums() -> tuple[Tensor, Tensor, Tensor]:
@@ -248,7 +248,7 @@ def test_an_affine_step_with_its_cast(relu: bool) -> None:
     for signed, rounding, width in product((True, False), Rounding, (1, 2, 8, 24)):
         quantizer = Quantizer(QuantSpec(width, signed, frac=1, rounding=rounding))
         with torch.no_grad():
-            found = Deferred.affine(x, scale, offset).cast(quantizer, relu)
+            found = sum_cast([operand(x, (scale, offset))], quantizer, relu)
         with kernel.using(False):
             wanted, _ = compute(wide.relu() if relu else wide, torch.tensor(1.0), quantizer.spec)
         np.testing.assert_array_equal(found.numpy(), wanted.numpy(), err_msg=str(quantizer.spec))
@@ -261,7 +261,136 @@ def test_the_sum_of_three_operands() -> None:
     frac, spec = torch.tensor(2.0), QuantSpec(9)
     operands = (Operand(x, (scale, offset), (frac, spec)), Operand(x), Operand(x, None, (frac, spec)))
     quantizer = Quantizer(QuantSpec(8, False, frac=1))
-    wide = Deferred(operands).value()
+    wide = total(operands)
     with torch.no_grad():
-        found = Deferred(operands).cast(quantizer, relu=True)
+        found = sum_cast(operands, quantizer, relu=True)
     np.testing.assert_array_equal(found.numpy(), compute(wide.relu(), quantizer.frac.detach(), quantizer.spec)[0].numpy())
+
+
+class Block(nn.Module):
+    """Convolution and normalisation, apart from the ReLU that reads them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.bn = qnn.Conv2d(4, 8, 3, bias=False), qnn.BatchNorm2d(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bn(self.conv(x))
+
+
+class Curious(qnn.Model):
+    """Keeps what goes between its layers, behind the trace's back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input, self.block, self.act = qnn.QuantInput(type=S8), Block(), qnn.ReLU()
+        self.seen: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.block(self.input(x))
+        if isinstance(y, Tensor):
+            self.seen.append(y)
+        return self.act(y)
+
+
+def curious() -> Curious:
+    model = Curious()
+    model(images())
+    calibrate(model, [images()])
+    model.eval()
+    outputs(model)
+    model.seen.clear()
+    return model
+
+
+def test_between_steps_taken_together_goes_no_wrong_number() -> None:
+    model = curious()
+    wanted = outputs(model)
+    assert model.seen.pop().is_meta
+    assert torch.equal(model(images()).double(), wanted)
+    assert model.seen.pop().device.type == "cpu"  # with gradients every step is taken by itself
+
+
+def _see(found: list[Any]) -> Callable[..., None]:
+    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+        found.append(output)
+
+    return hook
+
+
+HOOKED: dict[str, Callable[[Curious, Callable[..., None]], Any]] = {
+    "the normalisation": lambda model, hook: model.block.bn.register_forward_hook(hook),
+    "its container": lambda model, hook: model.block.register_forward_hook(hook),
+    "the reader": lambda model, hook: model.act.register_forward_pre_hook(lambda module, inputs: hook(module, (), inputs[0])),
+    "all modules": lambda model, hook: nn.modules.module.register_module_forward_hook(hook),
+}
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("where", HOOKED)
+def test_hooks_see_values(where: str) -> None:
+    model = curious()
+    wanted = outputs(model)
+    found: list[Any] = []
+    handle = HOOKED[where](model, _see(found))
+    try:
+        assert torch.equal(outputs(model), wanted)
+    finally:
+        handle.remove()
+    assert found and not any(value.is_meta for value in found)
+    assert torch.equal(outputs(model), wanted) and model.seen[-1].is_meta
+
+
+class Doubled(qnn.ReLU):
+    """A subclass that computes otherwise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + x)
+
+
+def test_a_subclass_computes_by_itself() -> None:
+    model = curious()
+    twin = copy.deepcopy(model)
+    twin.act.__class__ = Doubled
+    assert not torch.equal(outputs(twin), outputs(model))
+    assert not twin.seen[-1].is_meta and model.seen[-1].is_meta
+
+
+def test_a_layer_with_a_forward_of_its_own_computes_by_it() -> None:
+    model = curious()
+    twin = copy.deepcopy(model)
+    forward = twin.act.forward
+    twin.act.forward = lambda x: forward(x + x)
+    assert not torch.equal(outputs(twin), outputs(model)) and not twin.seen[-1].is_meta
+
+
+def test_gradients_that_the_forward_itself_wants() -> None:
+    class Wants(Curious):
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.enable_grad():
+                return super().forward(x)
+
+    model = Wants()
+    model(images())
+    calibrate(model, [images()])
+    model.eval()
+    with torch.no_grad():
+        y = model(images())
+    y.square().sum().backward()
+    assert model.block.conv.weight.grad is not None and bool(model.block.conv.weight.grad.any())
+    assert torch.equal(y.detach().double(), torch.as_tensor(simulate(model)))
+
+
+def simulate(model: qnn.Model) -> Any:
+    graph = model.lower(SHAPE)
+    (name,) = graph.outputs
+    return graph.values[name].type.to_real(Simulator(graph).run({"x": images().numpy()})[name])
+
+
+def test_a_layer_put_back_in_training_computes_as_in_training() -> None:
+    model = curious()
+    outputs(model)
+    model.block.bn.train()
+    before = model.block.bn.running_mean.clone()
+    outputs(model)
+    assert not torch.equal(model.block.bn.running_mean, before) and not model.seen[-1].is_meta

@@ -14,6 +14,8 @@ from qfx.ops import ReLU, Requantize
 from qfx.sim.headers import find_ap_types
 from tests.hls.build import S6, U4, chain, image, write_project
 
+pytestmark = pytest.mark.compiler
+
 GRAPH = chain("net", image(S6, 2, 3, 2), (ReLU(), []), (Requantize(U4), []))
 
 COMMANDS = {

@@ -25,6 +25,8 @@ from qfx.ops import ReLU, Requantize
 from qfx.sim.headers import find_ap_types
 from tests.hls.build import S6, U4, chain, frames, image, small_network, write_project
 
+pytestmark = pytest.mark.compiler
+
 WIDE = FixedType(True, 40, 30)
 STUBS = Path(__file__).parents[2] / "hls_templates/csim"
 

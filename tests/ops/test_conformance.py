@@ -32,6 +32,7 @@ GROUPS = {
 }
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("group", GROUPS)
 def test_cpp_equals_the_simulator(group: str, tmp_path: Path) -> None:
     graph = many_samples(GROUPS[group])

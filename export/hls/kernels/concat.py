@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from qfx import ops
+from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Fold, divisors
 from qfx.export.hls.kernels.base import Header, Touched, every
 from qfx.export.hls.kernels.movement import Movement
@@ -59,6 +60,10 @@ class Concat(Movement[ops.Concat]):
             end = start + (part.words // self.turns if self.whole_words else part.channels)
             yield part, start, end
             start = end
+
+    def kept(self) -> Resources:
+        """A choice among the operands for every bit of a word: four to one in a LUT of six inputs."""
+        return Resources(lut=self.out.word_width * math.ceil((len(self.inputs) - 1) / 3))
 
     @property
     def iterations(self) -> int:

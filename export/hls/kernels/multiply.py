@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qfx import ops
+from qfx.export.cost.memory import buffer
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Fold
 from qfx.export.hls.kernels.base import Header, Touched, every
@@ -40,6 +41,11 @@ class Multiply(Elementwise[ops.Multiply]):
     def touched(self) -> Touched:
         at = every(self.iterations)
         return Touched({1: every(self.x.groups) if self.per_channel else at, 0: at}, {0: at})
+
+    def tables(self) -> Resources:
+        """The factors of a frame, where there is one per channel."""
+        factors = self.inputs[1]
+        return buffer(factors.word_width, factors.groups) if self.per_channel else Resources()
 
     def lane(self) -> Resources:
         a, b = (value.type for value in self.operation.operands)

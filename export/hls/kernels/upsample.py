@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from qfx import ops
+from qfx.export.cost.memory import buffer
+from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Fold
 from qfx.export.hls.kernels.base import Header, Touched, every, where
 from qfx.export.hls.kernels.movement import Movement
@@ -38,6 +40,10 @@ class Upsample(Movement[ops.Upsample]):
             settings.constant(columns=self.out.width)
         else:
             settings.constant(row_words=self.x.width * self.x.groups)
+
+    def kept(self) -> Resources:
+        """A row of x, which is sent again."""
+        return Resources() if self.op.zeros else buffer(self.x.word_width, self.x.row_words)
 
     @property
     def iterations(self) -> int:

@@ -2,6 +2,7 @@
 
 from qfx.training.freezing import BinaryPointFreezer
 from qfx.training.groups import parameter_groups
+from qfx.training.history import History
 from qfx.training.loop import Recipe, accuracy, fit
 from qfx.training.oscillation import OscillationFreezer
 from qfx.training.sparsity import digit_penalty, mean_digits
@@ -10,6 +11,7 @@ from qfx.training.statistics import reestimate_statistics
 
 __all__ = [
     "BinaryPointFreezer",
+    "History",
     "OscillationFreezer",
     "Recipe",
     "Stage",

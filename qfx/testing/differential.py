@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from qfx.engines.sim_engine import SimulatorEngine
 from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import QfxError
 from qfx.export.onnx import onnx_model
+from qfx.files import File
 from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import Add, Linear, Requantize, Reshape
@@ -35,7 +35,7 @@ def compare(graph: Graph, model: Program | None = None, more: Sequence[Engine] =
     return compare_engines(graph, engines, random_inputs(graph, SAMPLES, seed))
 
 
-def compare_compiled(graph: Graph, folder: Path, seed: int = 0, optimize: str = "-O0") -> Report:
+def compare_compiled(graph: Graph, folder: File, seed: int = 0, optimize: str = "-O0") -> Report:
     """The graph's C++, written into `folder` and compiled, against the simulator."""
     engine = CSimulator(write_project(graph, folder), optimize=optimize)
     return compare_engines(graph, [SimulatorEngine(graph), engine], random_inputs(graph, SAMPLES, seed))

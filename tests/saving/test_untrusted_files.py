@@ -230,8 +230,7 @@ def test_what_a_file_may_not_name(what: str, file: Path, tmp_path: Path) -> None
 
 def places(document: Any) -> Iterator[tuple[Any, Any]]:
     """Every container and key in a document."""
-    kind: type[Any] = type(document)
-    keys: Any = [*document] if kind is dict else range(len(document)) if kind is list else ()
+    keys: Any = [*document] if isinstance(document, dict) else range(len(document)) if isinstance(document, list) else ()  # pyright: ignore[reportUnknownArgumentType]
     for key in keys:
         yield document, key
         yield from places(document[key])

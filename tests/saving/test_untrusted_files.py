@@ -237,6 +237,7 @@ def places(document: Any) -> Iterator[tuple[Any, Any]]:
             yield from places(held[key])
 
 
+@pytest.mark.slow
 def test_a_changed_document_is_a_network_or_an_error(file: Path, tmp_path: Path) -> None:
     tensors, document = read_tensors(file)
     count, errors = len([*places(document)]), 0

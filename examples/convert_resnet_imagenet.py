@@ -24,7 +24,7 @@ def main() -> None:
         weights=4,
         activations=4,
         input=qfx.InputFormat(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
-        types={"Add": {"before": 6}},  # the casts before every addition
+        types={"Add": {"pre_add": 6}},  # the casts before every addition
         layers={"stages.0.*": {"weights": 6, "activations": 6}, "*.downsample.0": {"weights": 8}},
     )
     network = qfx.convert(model, config, images)

@@ -11,14 +11,14 @@ from pathlib import Path
 import torch
 
 import qfx
-from qfx.models.plain_resnet import PlainResNet
+from qfx.models import ResNet
 from qfx.project import verify, write_project
 
 
 def main() -> None:
     """Convert, export, verify."""
     torch.manual_seed(0)
-    model = PlainResNet(blocks=(1, 1, 1, 1), width=8, classes=100).eval()
+    model = ResNet(blocks=(1, 1, 1, 1), width=8, classes=100).eval()
     images = torch.randint(0, 256, (16, 3, 64, 64)).to(torch.uint8)
     config = qfx.ConvertConfig(
         weights=4,

@@ -12,7 +12,7 @@ import qfx
 from qfx.conversion import Method
 from qfx.errors import ConfigError, ConversionError
 from qfx.fixed import FixedType, Overflow, Rounding
-from qfx.models.plain_resnet import PlainResNet
+from qfx.models import ResNet
 from qfx.quant import QuantSpec
 from tests.conversion.nets import MEAN, STD, images, reals
 
@@ -73,7 +73,7 @@ def test_priorities(tmp_path: Path) -> None:
 def test_a_file_is_what_it_says(tmp_path: Path) -> None:
     (tmp_path / "widths.toml").write_text(FULL)
     shape, x = (3, 32, 32), images((3, 32, 32))
-    model = qfx.convert(PlainResNet((1, 1), 4, 10), str(tmp_path / "widths.toml"), x)
+    model = qfx.convert(ResNet((1, 1), 4, 10), str(tmp_path / "widths.toml"), x)
     graph = model.lower(shape)
     width = {name: value.type.width for name, value in graph.values.items()}
     assert width["stages.1.0.add.a"] == 9 and width["stages.1.0.relu_1.quant"] == 3 and width["relu.quant"] == 5

@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import enum
+import importlib
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from qfx.errors import ConfigError, FormatError
@@ -23,8 +26,10 @@ def width(value: Any) -> int:
     return value
 
 
-def width_or_none(value: Any) -> int | None:
-    return None if value is None else width(value)
+def count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError("a whole number is wanted, 0 or more")
+    return value
 
 
 def digits(value: Any) -> int | None:
@@ -45,8 +50,25 @@ def flag(value: Any) -> bool:
     return value
 
 
+def number(least: float, most: float = math.inf) -> Check:
+    """A finite number, both bounds among them."""
+
+    def check(value: Any) -> float:
+        if not _finite(value) or not least <= value <= most:
+            raise ValueError(
+                f"a number is wanted, {least:g} or more" if most == math.inf else f"a number in {least:g}..{most:g} is wanted"
+            )
+        return float(value)
+
+    return check
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def positive(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not (value > 0 and math.isfinite(value)):
+    if not _finite(value) or value <= 0:
         raise ValueError("a positive number is wanted")
     return float(value)
 
@@ -72,6 +94,22 @@ def choice(kind: type[enum.Enum]) -> Check:
         if not isinstance(value, kind) and value not in names:
             raise ValueError(f"one of {', '.join(names)} is wanted")
         return kind(value)
+
+    return check
+
+
+def or_none(check: Check) -> Check:
+    """What `check` takes, or None."""
+    return lambda value: None if value is None else check(value)
+
+
+def instance(kind: type) -> Check:
+    """An object of the class."""
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise ValueError(f"a {kind.__name__} is wanted")
+        return value
 
     return check
 
@@ -128,3 +166,21 @@ def keep_checked(settings: Any, where: str, known: Mapping[str, Check]) -> None:
     given = {entry.name: getattr(settings, entry.name) for entry in dataclasses.fields(settings)}
     for key, value in checked(where, known, given).items():
         object.__setattr__(settings, key, value)
+
+
+def read_toml(file: Path | str, where: str, known: Mapping[str, Check], required: Sequence[str] = ()) -> dict[str, Any]:
+    """The entries of a TOML file, as they are kept.
+
+    Raises:
+        ConfigError: the file cannot be read, lacks a required key, or holds unknown or wrong entries.
+    """
+    toml: Any = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        found = checked(where, known, toml.loads(Path(file).read_text(encoding="utf-8")))
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read as TOML: {error}") from error
+    if missing := [key for key in required if key not in found]:
+        raise ConfigError(f"{file}: {where} lacks {', '.join(missing)}")
+    return found

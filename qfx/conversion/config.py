@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import importlib
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +18,7 @@ from qfx.conversion.calibration import Method
 from qfx.errors import ConfigError
 from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.quant import QuantSpec
-from qfx.settings import Check, checked, keep_checked, nearest
+from qfx.settings import Check, checked, keep_checked, nearest, read_toml
 
 TYPES = (
     "Conv1d",
@@ -47,7 +45,7 @@ TYPES = (
 _FORMATS: Mapping[str, Check] = {
     "weights": settings.width,
     "activations": settings.width,
-    "pre_add": settings.width_or_none,
+    "pre_add": settings.or_none(settings.width),
     "constants": settings.width,
     "pool": settings.width,
     "weights_k_hot": settings.digits,
@@ -226,14 +224,7 @@ class ConvertConfig(Formats):
         Raises:
             ConfigError: the file cannot be read, or holds unknown or wrong entries.
         """
-        toml: Any = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-        try:
-            table = toml.loads(Path(file).read_text(encoding="utf-8"))
-            return cls(**checked("the configuration", _CONFIG, table))
-        except ConfigError as error:
-            raise ConfigError(f"{file}: {error}") from error
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{file} cannot be read as TOML: {error}") from error
+        return cls(**read_toml(file, "the configuration", _CONFIG))
 
     def formats(self, name: str, layer: str, first_last: bool = False) -> Formats:
         """The settings of one layer.

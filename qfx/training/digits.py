@@ -27,7 +27,8 @@ from qfx.conversion import ConvertConfig, Converted, InputFormat, convert
 from qfx.errors import ToolMissingError
 from qfx.models import DigitsNet
 from qfx.quant import set_enabled
-from qfx.training.loop import Recipe, accuracy, fit
+from qfx.training.loop import accuracy, fit
+from qfx.training.recipe import Recipe
 
 FLOAT_RECIPE = Recipe(epochs=20, lr=5e-3, weight_decay=1e-2)
 QAT_RECIPE = Recipe(epochs=16, lr=8e-3, weight_decay=1e-3, freeze_after=0.6)

@@ -271,8 +271,9 @@ def test_flags_are_read_only_when_they_change(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_a_recipe_is_checked(given: dict[str, Any], message: str) -> None:
+    wrong: dict[str, Any] = {"epochs": 1, **given}
     with pytest.raises(InputError) as raised:
-        Recipe(**{"epochs": 1, **given})
+        Recipe(**wrong)
     assert message in str(raised.value)
 
 

@@ -139,7 +139,7 @@ class InputFormat:
     """What the converted network reads.
 
         mean and std        raw integers, normalised in the network: (x / full_scale - mean) / std, then cast to `width` bits
-        type                raw integers of this format, such as pixels as fractions of 256 for FixedType(False, 8, 8)
+        type                raw integers of this format; `fractions()` for pixels as fractions of 256
         type, real          real values, cast to this format
         none of them        real values, cast to `width` bits, the binary point from the sample
 

@@ -210,12 +210,13 @@ class ConvertConfig(Formats):
     @classmethod
     def bits(cls, bits: int, **others: Any) -> ConvertConfig:
         """What "b bits" means: weights and activations b; first and last weights, constants, pool and input 8."""
-        return cls(weights=bits, activations=bits, **others)
+        return cls(**checked("the configuration", _CONFIG, {"weights": bits, "activations": bits, **others}))
 
     @classmethod
     def multiplier_free(cls, **others: Any) -> ConvertConfig:
         """Shifts and additions alone: 6-bit 2-hot weights everywhere, 8-bit 2-hot scales and slopes, 4-bit activations."""
-        return cls(weights=6, first_last=6, activations=4, weights_k_hot=2, constants_k_hot=2, **others)
+        two_hot = {"weights": 6, "first_last": 6, "activations": 4, "weights_k_hot": 2, "constants_k_hot": 2}
+        return cls(**checked("the configuration", _CONFIG, {**two_hot, **others}))
 
     @classmethod
     def read(cls, file: Path | str) -> ConvertConfig:

@@ -173,6 +173,10 @@ def test_what_a_file_cannot_say(text: str, message: str, tmp_path: Path) -> None
 def test_what_python_cannot_say(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"the configuration: activations = 60, but a number of bits is wanted, 1\.\.53"):
         qfx.ConvertConfig(activations=60)
+    with pytest.raises(
+        ConfigError, match=r"there is no key 'first' \(did you mean first_last\?\); the keys are weights, activations,"
+    ):
+        qfx.ConvertConfig.bits(4, first=8)
     with pytest.raises(ConfigError, match=r"\[layers\.'a'\]: there is no key 'bits'"):
         qfx.ConvertConfig(layers={"a": {"bits": 3}})
     with pytest.raises(ConfigError, match=r"none\.toml cannot be read as TOML: .*No such file"):

@@ -109,7 +109,7 @@ class TorchEngine:
             outputs: Any = self.model(*fed)
         results: list[Any] = [*outputs] if len(lowered.returned) > 1 or type(outputs) in (list, tuple) else [outputs]
         for name, real in zip(lowered.returned, results, strict=True):
-            if name is not None:  # else the host's step on an output, which is observed before it
+            if name is not None:  # else post-processing of an output, which is observed before it
                 record(name, real)
         missing = [name for name in self._wanted() if name not in found]
         if missing:

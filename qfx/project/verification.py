@@ -62,7 +62,7 @@ def verify(
     codes = choose_samples(project, inputs, samples, seed)
     names = _check_names(project.manifest.engines if engines is None else engines)
     notes = [f"{name} differs from the manifest; it is judged as it lies there" for name in project.changed]
-    notes += [f"{step.name} = {step.text()} is left to the host and is not compared" for step in project.graph.host]
+    notes += [f"{step.name} = {step.text()} is post-processing on the CPU and is not compared" for step in project.graph.host]
     built: list[Engine] = []
     for done, name in enumerate(names):
         progress("prepare engines", done, len(names))

@@ -116,8 +116,8 @@ class ConvTranspose2d(_ConvTranspose):
         accumulator: QuantSpec | None = None,
     ) -> None:
         check_padding_mode("ConvTranspose2d", padding_mode)
-        twin = nn.ConvTranspose2d(in_channels, out_channels, pair("kernel_size", kernel_size), groups=groups, bias=bool(bias))
-        super().__init__(twin, out_channels, groups, (weight, bias, accumulator))
+        plain = nn.ConvTranspose2d(in_channels, out_channels, pair("kernel_size", kernel_size), groups=groups, bias=bool(bias))
+        super().__init__(plain, out_channels, groups, (weight, bias, accumulator))
         self._describe(
             pair("stride", stride), pair("dilation", dilation), pair("padding", padding), pair("output_padding", output_padding)
         )
@@ -166,8 +166,8 @@ class ConvTranspose1d(_ConvTranspose):
         accumulator: QuantSpec | None = None,
     ) -> None:
         check_padding_mode("ConvTranspose1d", padding_mode)
-        twin = nn.ConvTranspose1d(in_channels, out_channels, single("kernel_size", kernel_size), groups=groups, bias=bool(bias))
-        super().__init__(twin, out_channels, groups, (weight, bias, accumulator))
+        plain = nn.ConvTranspose1d(in_channels, out_channels, single("kernel_size", kernel_size), groups=groups, bias=bool(bias))
+        super().__init__(plain, out_channels, groups, (weight, bias, accumulator))
         self._describe(
             (1, single("stride", stride)),
             (1, single("dilation", dilation)),

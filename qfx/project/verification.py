@@ -21,7 +21,7 @@ from qfx.sim.engine import Codes, by_input, checked_codes
 
 ENGINES = ("torch", "sim", "onnx", "csim", "threads", "live")
 """Every engine, the usual reference first. The last three run the compiled C++: one stage after the other, a thread per stage with
-streams as deep as the C++ says, and the same with the least depths."""
+streams as deep as the C++ says, and the same with the least depths that are deadlock-free."""
 
 
 def verify(

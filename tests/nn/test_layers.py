@@ -1,4 +1,4 @@
-"""Every layer in eval against the integer engine, at every value; its torch twin in float mode; its errors."""
+"""Every layer in eval against the integer engine, at every value; its torch counterpart in float mode; its errors."""
 
 from __future__ import annotations
 

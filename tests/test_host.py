@@ -139,6 +139,13 @@ def test_a_softmax_of_the_input_alone_is_no_network() -> None:
         lower(nn.Sequential(qnn.QuantInput(type=S6), nn.Softmax(1)), (5,))
 
 
+def test_outputs_alone_of_a_model_that_goes_on() -> None:
+    """The model returns no output of the graph, so that they have to be observed."""
+    model, codes = Ending(lambda x: x.softmax(1)).eval(), np.array([[1, 2, 3, 4, 5]])
+    found = TorchEngine(model, lower(model, (5,)), outputs_only=True).run({"x": codes})
+    assert found.keys() == {"neg"} and np.array_equal(found["neg"], -codes)
+
+
 def test_from_export_to_probabilities(tmp_path: Path) -> None:
     """The whole way by the command line."""
     (tmp_path / "models.py").write_text(MODELS.read_text())

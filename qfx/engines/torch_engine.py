@@ -101,7 +101,7 @@ class TorchEngine:
                 found[name] = codes[:, None] if codes.ndim == 1 else codes  # a graph has no scalars: an argmax is (1,)
 
         fed = [_encode(lowered, name, array).to(self.device) for name, array in codes.items()]
-        if not self.outputs_only:
+        if not self.outputs_only or None in lowered.returned:  # of an output that only post-processing reads nothing is returned
             interpreter = _Observer(lowered, record)
             with entered(plan.evaluation(interpreter.observe)):
                 interpreter.run(*fed)

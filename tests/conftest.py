@@ -15,11 +15,22 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before the first import of numpy or t
 settings.register_profile("qfx", deadline=None, derandomize=True)  # the same examples on every machine, loaded or not
 settings.load_profile("qfx")
 
-ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
+HERE = Path(__file__).parent
+ALLOWED_SKIPS = HERE / "allowed_skips.txt"
 """Node ids that may be skipped in CI, one a line, each after a comment that says why."""
 
 COMPILING = frozenset({"CSimulator", "ThreadedSimulator", "compare_compiled", "check_graphs", "compile_casts"})
 """A module that has one of these is marked `compiler`."""
+
+_SLOW = """
+benchmarks/ conversion/ nn/ quant/ verify/ hls/test_export.py hls/test_patterns.py hls/test_validator.py sim/test_program.py
+house/test_docs.py house/test_packaging.py house/test_skips.py house/test_testing.py
+test_accelerator.py test_cli.py test_cli_verify.py test_demo.py test_errors.py test_host.py test_layer_table.py test_models.py
+test_numbers.py test_own_network.py test_random_networks.py test_recipes.py test_schedule.py test_several_inputs.py
+test_training.py test_watch.py
+"""
+SLOW = tuple(_SLOW.split())
+"""Folders and modules that are marked `slow`: they train, start processes, or go through many networks."""
 
 _skipped: set[str] = set()
 
@@ -56,6 +67,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if COMPILING & vars(getattr(item, "module", None) or object).keys():
             item.add_marker("compiler")
+        if item.path.is_relative_to(HERE) and item.path.relative_to(HERE).as_posix().startswith(SLOW):
+            item.add_marker("slow")
     left_out = [] if config.getoption("--full") else ["full"]
     left_out += ["compiler", "slow"] if config.getoption("--quick") else []
     dropped = {item for item in items if any(map(item.get_closest_marker, left_out))}

@@ -11,6 +11,7 @@ from qfx.ops.conv2d import Conv2d
 from qfx.ops.linear import Linear
 from qfx.ops.lookup import Lookup
 from qfx.ops.max_pool2d import MaxPool2d
+from qfx.ops.minimum import Minimum
 from qfx.ops.multiply import Multiply
 from qfx.ops.pad import Pad
 from qfx.ops.prelu import PReLU
@@ -23,29 +24,7 @@ from qfx.ops.slice import Slice
 from qfx.ops.upsample import Upsample
 
 OPS: dict[str, type[Op]] = {
-    op.kind: op
-    for op in (
-        Add,
-        Affine,
-        ArgMax,
-        AvgPool2d,
-        Clamp,
-        Concat,
-        Conv2d,
-        Linear,
-        Lookup,
-        MaxPool2d,
-        Multiply,
-        Pad,
-        PReLU,
-        Rearrange,
-        ReLU,
-        Requantize,
-        Reshape,
-        Shift,
-        Slice,
-        Upsample,
-    )
+    op.kind: op for op in list(globals().values()) if isinstance(op, type) and issubclass(op, Op) and op is not Op
 }
 """Every op by its kind."""
 
@@ -62,6 +41,7 @@ __all__ = [
     "Linear",
     "Lookup",
     "MaxPool2d",
+    "Minimum",
     "Multiply",
     "Op",
     "PReLU",

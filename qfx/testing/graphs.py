@@ -1,8 +1,9 @@
 """Random graphs over all ops: forks, joins at different depths, formats at the edges of what is allowed.
 
 `random_graph(Seeded(7))` gives the same graph everywhere; `qfx.testing.strategies.graphs()` is the same as a hypothesis strategy.
-What a random node of an op looks like is said by its maker, registered with `makes`; a test names an op without one. The simple ops
-come first, since that is what hypothesis shrinks to; another order makes other graphs of the same seeds.
+What a random node of an op looks like is said by its maker, registered with `makes`; an op that has no constants and no maker takes
+attributes from its samples. A test names an op that has neither. The simple ops come first, as that is what hypothesis shrinks to;
+another order, or another op, makes other graphs of the same seeds.
 """
 
 from __future__ import annotations
@@ -365,6 +366,22 @@ def _lookup(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
 @makes(ArgMax, often=1, widens=False)
 def _argmax(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
     return ArgMax(), [x]
+
+
+def _alike(op: type[Op]) -> Maker:
+    """The maker of an op without one of its own: the attributes of one of its samples, and values of the shape of the first."""
+
+    def make(choices: Choices, x: Value, pool: Sequence[Value]) -> Step:
+        sample = choices.pick(op.samples())
+        others = [_partner(choices, x, pool, lambda value: value.shape == x.shape) for _ in sample.operands[1:]]
+        return sample.op, [x, *others]
+
+    return make
+
+
+for _op in OPS.values():
+    if _op.kind not in MAKERS and not _op.constant_operands:
+        makes(_op)(_alike(_op))
 
 
 def random_inputs(graph: Graph, count: int, seed: int) -> IntArray:

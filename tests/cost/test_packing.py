@@ -20,6 +20,8 @@ from qfx.export.hls.rules_code import FILE_RULES
 from qfx.fixed import FixedType
 from qfx.sim.headers import find_ap_types
 
+pytestmark = pytest.mark.compiler
+
 S8, U8 = FixedType(True, 8, 0), FixedType(False, 8, 0)
 S4, U4 = FixedType(True, 4, 0), FixedType(False, 4, 0)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qfx.frontend.calls.table import CALLS
+
 Shape = tuple[int, ...]
 
 IMAGE: Shape = (4, 8, 8)
@@ -153,6 +155,7 @@ FUNCTIONS = (
     Row("F.alpha_dropout(x.relu(), 0.5, False)"),
     Row("x.argmax(1)", FEATURES),
     Row("(x.relu(), x.flatten(1))"),
+    *(Row(call.example) for call in CALLS if call.example),
 )
 """Plain functions and methods."""
 

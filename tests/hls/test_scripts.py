@@ -15,6 +15,8 @@ from qfx.sim.headers import find_ap_types
 from qfx.testing.projects import write_project
 from tests.hls.build import S6, U4, chain, image
 
+pytestmark = pytest.mark.compiler
+
 GRAPH = chain("net", image(S6, 2, 3, 2), (ReLU(), []), (Requantize(U4), []))
 
 COMMANDS = {

@@ -27,6 +27,8 @@ from qfx.sim.headers import find_ap_types
 from qfx.testing.projects import frames, write_project
 from tests.hls.build import S6, U4, chain, image, small_network
 
+pytestmark = pytest.mark.compiler
+
 WIDE = FixedType(True, 40, 30)
 STUBS = Path(__file__).parents[2] / "hls_templates/csim"
 

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import io
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Any
 
@@ -385,6 +386,20 @@ def simulate(model: qnn.Model) -> Any:
     graph = model.lower(SHAPE)
     (name,) = graph.outputs
     return graph.values[name].type.to_real(Simulator(graph).run({"x": images().numpy()})[name])
+
+
+def test_threads_share_a_plan_and_no_values() -> None:
+    model = calibrated()
+    batches = [images(size) for size in (3, 5, 8, 2)]
+    with torch.no_grad():
+        wanted = [model(x) for x in batches]
+
+    def found(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return [model(x) for _ in range(20)][-1]
+
+    with ThreadPoolExecutor(len(batches)) as pool:
+        assert all(map(torch.equal, pool.map(found, batches), wanted))
 
 
 def test_a_layer_put_back_in_training_computes_as_in_training() -> None:

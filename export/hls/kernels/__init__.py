@@ -1,73 +1,35 @@
 """The kernels of `hls_templates/kernels`, one object each: everything that the exporter knows of them.
 
-A new one is a class in a file of its own, named in the list below; `kernel_class` finds it by its op.
+A new one is a class in a module of its own in this folder, which is found there; `kernel_class` finds it by its op.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+import inspect
+import pkgutil
+from typing import Any, cast
 
 from qfx.errors import ExportError
 from qfx.export.hls.folding import Fold
-from qfx.export.hls.kernels.add import Add
-from qfx.export.hls.kernels.affine import Affine
-from qfx.export.hls.kernels.argmax import ArgMax
-from qfx.export.hls.kernels.avg_pool2d import AvgPool2d
-from qfx.export.hls.kernels.axi import AxiIn, AxiOut
 from qfx.export.hls.kernels.base import Kernel
-from qfx.export.hls.kernels.clamp import Clamp
-from qfx.export.hls.kernels.concat import Concat
-from qfx.export.hls.kernels.conv2d import Conv2d, DepthwiseConv2d
-from qfx.export.hls.kernels.convert import Convert
-from qfx.export.hls.kernels.fork import Fork
-from qfx.export.hls.kernels.linear import Linear
-from qfx.export.hls.kernels.lookup import Lookup
-from qfx.export.hls.kernels.max_pool2d import MaxPool2d
-from qfx.export.hls.kernels.multiply import Multiply
 from qfx.export.hls.kernels.op import OpKernel
-from qfx.export.hls.kernels.pad import Pad
-from qfx.export.hls.kernels.prelu import PReLU
-from qfx.export.hls.kernels.rearrange import Rearrange
-from qfx.export.hls.kernels.relu import ReLU
-from qfx.export.hls.kernels.requantize import Requantize
-from qfx.export.hls.kernels.reshape import Reshape
-from qfx.export.hls.kernels.shift import Shift
-from qfx.export.hls.kernels.slice import Slice
-from qfx.export.hls.kernels.sliding_window import PickPixels, SlidingColumns, SlidingPixels, SlidingTaps, SlidingWords
-from qfx.export.hls.kernels.upsample import Upsample
 from qfx.export.hls.operation import Operation
 from qfx.ops.base import Op
 
-OP_KERNELS: tuple[type[OpKernel[Any]], ...] = (
-    Add,
-    Affine,
-    ArgMax,
-    AvgPool2d,
-    Clamp,
-    Concat,
-    Conv2d,
-    DepthwiseConv2d,
-    Linear,
-    Lookup,
-    MaxPool2d,
-    Multiply,
-    Pad,
-    PReLU,
-    Rearrange,
-    ReLU,
-    Requantize,
-    Reshape,
-    Shift,
-    Slice,
-    Upsample,
-)
-"""Kernels of ops, by name."""
 
-KERNELS: tuple[type[Kernel], ...] = (
-    *OP_KERNELS,
-    *(AxiIn, AxiOut, Convert, Fork, PickPixels, SlidingColumns, SlidingPixels, SlidingTaps, SlidingWords),
-)
+def _kernels() -> tuple[type[Kernel], ...]:
+    """Every class of this folder that names the functions it can be, by name."""
+    modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    classes = {kind for module in modules for _, kind in inspect.getmembers(module, inspect.isclass) if issubclass(kind, Kernel)}
+    return tuple(sorted((kind for kind in classes if "functions" in vars(kind)), key=lambda kind: kind.__name__))
+
+
+KERNELS = _kernels()
 """All of them."""
+
+OP_KERNELS = tuple(cast("type[OpKernel[Any]]", kind) for kind in KERNELS if issubclass(kind, OpKernel))
+"""Those of ops."""
 
 SERVED = frozenset(kernel.serves for kernel in OP_KERNELS)
 """Ops that have a kernel."""

@@ -65,6 +65,10 @@ def divide(scope: Scope, a: object, other: object, *, rounding_mode: str | None 
     return line(scope, _tensor(a), inverse(other), Fraction(0))
 
 
+def minimum(scope: Scope, a: Value, other: Value) -> Value:
+    return scope.add("", ops.Minimum(), a, other)
+
+
 def argmax(scope: Scope, x: Value, dim: int | None = None, keepdim: bool = False) -> Value:
     """The graph's value is (1,), with or without `keepdim`."""
     if len(x.shape) != 1 or dim is None or dim % 2 == 0:
@@ -80,4 +84,5 @@ CALLS = (
     Call(("mul", "multiply"), ("mul",), lower=multiply, handled=True),
     Call(("div", "divide", "true_divide"), ("truediv",), lower=divide, handled=True),
     Call(("argmax",), lower=argmax),
+    Call(("minimum",), lower=minimum, example="torch.minimum(x, F.relu6(x) * 0.5)"),
 )

@@ -51,6 +51,7 @@ class Call:
         product: whether it multiplies its input with weights, and so wants few bits.
         without: functions of one of the names that compute something else.
         others: functions beside those of the names.
+        example: a use of it on `x` (batch, 4, 8, 8), for docs/layers.md, which runs it; else tests/frontend/layer_table.py has one.
     """
 
     names: tuple[str, ...]
@@ -64,6 +65,7 @@ class Call:
     product: bool = False
     without: tuple[object, ...] = ()
     others: tuple[object, ...] = ()
+    example: str = ""
 
     @property
     def name(self) -> str:

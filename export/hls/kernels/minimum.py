@@ -1,0 +1,40 @@
+"""minimum: the smaller of two values."""
+
+from __future__ import annotations
+
+from qfx import ops
+from qfx.export.cost.arithmetic import Maximum as Datapath
+from qfx.export.cost.resources import Resources
+from qfx.export.hls.kernels.base import Source
+from qfx.export.hls.kernels.elementwise import Elementwise
+from qfx.export.hls.settings import Code, Settings
+
+
+class Minimum(Elementwise[ops.Minimum]):
+    """y = min(a, b), both aligned to the finer of their grids."""
+
+    kind = "minimum"
+    serves = ops.Minimum
+    functions = ("minimum",)
+    latency = 3
+    takes = "a comparator per lane"
+
+    @property
+    def source(self) -> Source:
+        return self.header("minimum", "minimum")
+
+    @property
+    def wide(self) -> Code:
+        """A type that holds both operands on the grid of the result."""
+        frac = self.out.type.frac
+        types = [words.type for words in self.inputs]
+        low = min(type.min_int << (frac - type.frac) for type in types)
+        return Code.covering("wide", low, max(type.max_int << (frac - type.frac) for type in types))
+
+    def describe(self, settings: Settings) -> None:
+        a, b = (self.out.type.frac - words.type.frac for words in self.inputs)
+        settings.codes.append(self.wide)
+        settings.constant(shift_a=a, shift_b=b)
+
+    def lane(self) -> Resources:
+        return Datapath(self.wide.width).resources()

@@ -26,7 +26,7 @@ _SLOW = """
 benchmarks/ conversion/ nn/ quant/ verify/ hls/test_export.py hls/test_patterns.py hls/test_validator.py sim/test_program.py
 house/test_docs.py house/test_packaging.py house/test_skips.py house/test_testing.py
 test_accelerator.py test_cli.py test_cli_verify.py test_demo.py test_errors.py test_host.py test_layer_table.py test_models.py
-test_numbers.py test_own_network.py test_random_networks.py test_recipes.py test_schedule.py test_several_inputs.py
+test_own_network.py test_random_networks.py test_recipes.py test_scalars.py test_schedule.py test_several_inputs.py
 test_training.py test_watch.py
 """
 SLOW = tuple(_SLOW.split())

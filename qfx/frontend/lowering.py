@@ -11,7 +11,7 @@ from torch import fx, nn
 from qfx.errors import LoweringError, QfxError, QuantizationError
 from qfx.fixed import FixedType
 from qfx.frontend.calls.heads import Head
-from qfx.frontend.calls.parts import Part
+from qfx.frontend.calls.slicing import Part
 from qfx.frontend.calls.table import BY_NAME, call_of, lower_call
 from qfx.frontend.in_place import read_again
 from qfx.frontend.leaf import InputLeaf, Leaf, Network

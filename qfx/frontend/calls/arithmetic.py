@@ -7,7 +7,7 @@ from fractions import Fraction
 from qfx import ops
 from qfx.errors import LoweringError
 from qfx.frontend.calls.call import Call
-from qfx.frontend.numbers import exact, inverse, line
+from qfx.frontend.scalars import exact, inverse, line
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
 

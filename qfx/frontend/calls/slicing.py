@@ -12,7 +12,7 @@ from qfx import ops
 from qfx.errors import LoweringError
 from qfx.frontend.calls.call import Call, Storage, same
 from qfx.frontend.calls.shapes import axis_of
-from qfx.frontend.numbers import code_of
+from qfx.frontend.scalars import code_of
 from qfx.frontend.scope import RESULT, Scope
 from qfx.ir import Value
 

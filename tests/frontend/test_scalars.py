@@ -21,7 +21,7 @@ from qfx.errors import LoweringError
 from qfx.export.onnx import onnx_model
 from qfx.fixed import FixedType
 from qfx.frontend import lower
-from qfx.frontend.numbers import MAX_BITS, exact, inverse
+from qfx.frontend.scalars import MAX_BITS, exact, inverse
 from qfx.ir import Graph
 from qfx.ops import Affine, Shift
 from qfx.ops.sampling import corner_codes, random_codes

@@ -101,7 +101,7 @@ def check_one_place_fewer(
 
 
 def order(model: Network) -> list[list[tuple[str, str]]]:
-    """Reads and writes of every stage, one after the other, by the model."""
+    """Reads and writes of every stage, one after the other, as its kernel states them."""
     result: list[list[tuple[str, str]]] = []
     for pattern in model.patterns(FRAMES).values():
         sides = [("read", pattern.reads), ("write", pattern.writes)]

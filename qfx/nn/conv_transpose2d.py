@@ -39,8 +39,8 @@ class _ConvTranspose(Convolution):
         """
         self.stride, self.dilation, self.padding, self.output_padding = stride, dilation, padding, output_padding
         spans = tuple(d * (k - 1) for k, d in zip(self._image_weight().shape[2:], dilation, strict=True))
-        self.border = (spans[0] - padding[0], spans[1] - padding[1])
-        if min(self.border) < 0:
+        self.inner_padding = (spans[0] - padding[0], spans[1] - padding[1])
+        if min(self.inner_padding) < 0:
             raise QuantizationError(
                 f"{type(self).__name__}: padding {padding} is above dilation * (kernel_size - 1) = {spans};"
                 " slice the result instead"
@@ -77,7 +77,7 @@ class _ConvTranspose(Convolution):
     def op(self) -> ops.Conv2d:
         """The convolution with mirrored kernels."""
         digits = self.weight_quant.spec.k_hot
-        return ops.Conv2d((1, 1), self.border, self.dilation, self.groups, digits, self.output_padding)
+        return ops.Conv2d((1, 1), self.inner_padding, self.dilation, self.groups, digits, self.output_padding)
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, stride={self.stride}, padding={self.padding}, groups={self.groups}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from qfx import ops
 from qfx.export.hls.folding import Fold
-from qfx.export.hls.kernels.base import Source, Touched, every
+from qfx.export.hls.kernels.base import Header, Touched, every
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.kernels.op import own_lanes
 from qfx.export.hls.operation import Operation
@@ -22,8 +22,8 @@ class ArgMax(Movement[ops.ArgMax]):
     takes = "a comparator"
 
     @property
-    def source(self) -> Source:
-        return self.header("argmax", "argmax")
+    def header(self) -> Header:
+        return self.from_template("argmax", "argmax")
 
     @property
     def iterations(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from qfx import ops
 from qfx.export.hls.folding import Fold, divisors
-from qfx.export.hls.kernels.base import Source, Touched, every
+from qfx.export.hls.kernels.base import Header, Touched, every
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.operation import Operation
 from qfx.export.hls.settings import Settings
@@ -43,8 +43,8 @@ class Concat(Movement[ops.Concat]):
         return f"concat{len(self.inputs)}{'_words' if self.whole_words else ''}"
 
     @property
-    def source(self) -> Source:
-        return self.header(self.function, "concat", count=len(self.inputs), words="_words" if self.whole_words else "")
+    def header(self) -> Header:
+        return self.from_template(self.function, "concat", count=len(self.inputs), words="_words" if self.whole_words else "")
 
     def describe(self, settings: Settings) -> None:
         if self.whole_words:

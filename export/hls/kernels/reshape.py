@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from qfx import ops
 from qfx.export.hls.folding import Fold
-from qfx.export.hls.kernels.base import Source, Touched, every
+from qfx.export.hls.kernels.base import Header, Touched, every
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.kernels.op import own_lanes
 from qfx.export.hls.operation import Operation
@@ -46,8 +46,8 @@ class Reshape(ThroughMemory[ops.Reshape]):
     functions = ("reshape",)
 
     @property
-    def source(self) -> Source:
-        return self.header("reshape", "reshape")
+    def header(self) -> Header:
+        return self.from_template("reshape", "reshape")
 
     @classmethod
     def relabels(cls, operation: Operation[ops.Reshape]) -> bool:

@@ -21,7 +21,7 @@ def main() -> None:
     model = FloatResNet8().eval()
     images = torch.randint(0, 256, (32, 3, 32, 32)).to(torch.uint8)
     pixels = qfx.InputFormat(mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262))
-    network = qfx.convert(model, qfx.ConvertConfig.bits(4, input=pixels), images)
+    network = qfx.convert(model, images, qfx.ConvertConfig.bits(4, input=pixels))
     graph = network.lower(images.shape[1:], name="resnet8")
     directory = Path(sys.argv[1] if len(sys.argv) > 1 else "out/convert_resnet_cifar")
     directory.parent.mkdir(parents=True, exist_ok=True)

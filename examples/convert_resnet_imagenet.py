@@ -27,7 +27,7 @@ def main() -> None:
         types={"Add": {"before": 6}},  # the casts before every addition
         layers={"stages.0.*": {"weights": 6, "activations": 6}, "*.downsample.0": {"weights": 8}},
     )
-    network = qfx.convert(model, config, images)
+    network = qfx.convert(model, images, config)
     graph = network.lower(images.shape[1:], name="resnet")
     directory = Path(sys.argv[1] if len(sys.argv) > 1 else "out/convert_resnet_imagenet")
     directory.parent.mkdir(parents=True, exist_ok=True)

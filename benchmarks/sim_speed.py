@@ -163,7 +163,7 @@ def require_peers() -> None:
 
 
 def write_network(name: str, folder: Path, seed: int = 0) -> None:
-    """A float network with random weights, its quantized counterpart, and all files that the engines need."""
+    """A float network with random weights, its quantized twin, and all files that the engines need."""
     quantized_class, float_class = NETWORKS[name]
     torch.manual_seed(seed)
     float_model, model = float_class(), quantized_class()

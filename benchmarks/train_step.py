@@ -54,7 +54,7 @@ TWO_HOT_LIMIT = 0.1
 
 @dataclass(frozen=True)
 class Network:
-    """A quantized network, its float counterpart, and the batch."""
+    """A quantized network, its float twin, and the batch."""
 
     name: str
     quantized: type[CifarSmall] | type[ResNet20]

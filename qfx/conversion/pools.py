@@ -48,13 +48,13 @@ def _avg_pool(walk: Walk, make: Callable[..., nn.Module], x: Value, *args: Any, 
 
 def adaptive_avg_pool(walk: Walk, x: Value, output_size: Any, name: str = "") -> Value:
     """An adaptive pool to the size that the image has is left out."""
-    twin: Any = qnn.AdaptiveAvgPool2d if len(x.shape) == 4 else qnn.AdaptiveAvgPool1d
+    counterpart: Any = qnn.AdaptiveAvgPool2d if len(x.shape) == 4 else qnn.AdaptiveAvgPool1d
     rows = x.shape[2:] if len(x.shape) == 4 else (1, x.shape[2])
     sizes: Any = tuple(cast(Sequence[Any], output_size)) if isinstance(output_size, list | tuple) else output_size
     wide: Any = sizes if len(x.shape) == 4 else (None, sizes[0] if isinstance(sizes, tuple) else sizes)
     if adaptive_kernel((rows[0], rows[1]), wide) == (1, 1):
         return walk.value(x.node, x.kind, x.signed)
-    return _avg_pool(walk, twin, x, sizes, name=name)
+    return _avg_pool(walk, counterpart, x, sizes, name=name)
 
 
 def mean(walk: Walk, x: Value, dim: Any = None, keepdim: bool = False) -> Value:

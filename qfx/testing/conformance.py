@@ -24,7 +24,7 @@ from qfx.ops.sampling import corner_codes, random_codes
 from qfx.quant import QuantSpec
 from qfx.sim import Simulator
 
-Twin = Callable[[Sample], nn.Module]
+Counterpart = Callable[[Sample], nn.Module]
 """Makes the torch layer that computes a sample; its inputs are the sample's activations."""
 
 
@@ -65,7 +65,7 @@ def sample_inputs(sample: Sample, corners: bool) -> dict[str, IntArray]:
     return {name: codes[pick.ravel()] for (name, codes), pick in zip(sets.items(), picks, strict=True)}
 
 
-def check_sample(sample: Sample, twin: Twin, corners: bool, alone: bool = True) -> None:
+def check_sample(sample: Sample, counterpart: Counterpart, corners: bool, alone: bool = True) -> None:
     """Asserts that ONNX Runtime and torch give the simulator's codes, and that the torch layer lowers to the sample.
 
     Args:
@@ -75,7 +75,7 @@ def check_sample(sample: Sample, twin: Twin, corners: bool, alone: bool = True) 
     wanted = Simulator(graph).run(inputs)["y"]
     np.testing.assert_array_equal(OnnxEngine(graph, onnx_model(graph), threads=1).run(inputs)["y"], wanted, err_msg="onnx")
     types = [value.type for value in activations(sample)]
-    model = (_Unary, _Binary, _Ternary)[len(types) - 1](twin(sample), *types).eval()
+    model = (_Unary, _Binary, _Ternary)[len(types) - 1](counterpart(sample), *types).eval()
     lowered = lower(model, [value.shape for value in activations(sample)])
     if alone:
         _check_lowered(lowered, sample)

@@ -9,7 +9,7 @@ from qfx.ops import Conv2d, Sample
 from qfx.testing.conformance import check_sample, label, real_of, samples_of, spec_of
 
 
-def twin(sample: Sample) -> nn.Conv2d:
+def counterpart(sample: Sample) -> nn.Conv2d:
     """The torch layer of a sample."""
     x, weight, *rest = sample.operands
     bias = rest[0] if rest else None
@@ -36,4 +36,4 @@ def twin(sample: Sample) -> nn.Conv2d:
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
 @pytest.mark.parametrize("sample", samples_of("conv2d"), ids=label)
 def test_engines_agree(sample: Sample, corners: bool) -> None:
-    check_sample(sample, twin, corners)
+    check_sample(sample, counterpart, corners)

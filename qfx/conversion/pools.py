@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -14,32 +15,7 @@ from qfx.conversion.walk import Handler, Unconvertible, Walk
 from qfx.frontend.windows import adaptive_kernel
 
 
-def avg_pool2d(
-    walk: Walk,
-    x: Value,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Value:
-    return _avg_pool(walk, qnn.AvgPool2d, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
-
-
-def avg_pool1d(
-    walk: Walk,
-    x: Value,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> Value:
-    return _avg_pool(walk, qnn.AvgPool1d, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
-
-
-def _avg_pool(walk: Walk, make: Callable[..., nn.Module], x: Value, *args: Any, name: str = "", **kwargs: Any) -> Value:
+def avg_pool(make: Callable[..., nn.Module], walk: Walk, x: Value, *args: Any, name: str = "", **kwargs: Any) -> Value:
     """`make` is a pool of qfx.nn, called with what torch's has been given."""
     path = name or walk.name()
     quant = walk.formats(path, getattr(make, "__name__", "AvgPool2d")).pooled(x.signed)
@@ -54,7 +30,7 @@ def adaptive_avg_pool(walk: Walk, x: Value, output_size: Any, name: str = "") ->
     wide: Any = sizes if len(x.shape) == 4 else (None, sizes[0] if isinstance(sizes, tuple) else sizes)
     if adaptive_kernel((rows[0], rows[1]), wide) == (1, 1):
         return walk.value(x.node, x.kind, x.signed)
-    return _avg_pool(walk, twin, x, sizes, name=name)
+    return avg_pool(twin, walk, x, sizes, name=name)
 
 
 def mean(walk: Walk, x: Value, dim: Any = None, keepdim: bool = False) -> Value:
@@ -73,8 +49,8 @@ def mean(walk: Walk, x: Value, dim: Any = None, keepdim: bool = False) -> Value:
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "avg_pool2d": avg_pool2d,
-    "avg_pool1d": avg_pool1d,
+    "avg_pool2d": partial(avg_pool, qnn.AvgPool2d),
+    "avg_pool1d": partial(avg_pool, qnn.AvgPool1d),
     **dict.fromkeys(("adaptive_avg_pool2d", "adaptive_avg_pool1d"), adaptive_avg_pool),
     "mean": mean,
 }

@@ -22,3 +22,8 @@ def missed(targets: Sequence[Target]) -> list[str]:
 def judged(target: Target) -> str:
     """In a word."""
     return "reached" if reached(target) else "missed"
+
+
+def summary(target: Target, form: str = "") -> str:
+    """`reached: name: value (target >= wanted)`; `form` is the format specification of the value."""
+    return f"{judged(target)}: {target['name']}: {target['value']:{form}} (target {target['sense']} {target['target']})"

@@ -23,7 +23,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside this one, however it is started
 
-from benchmarks._targets import judged, missed
+from benchmarks._targets import missed, summary
 from qfx.training.digits import train_arms
 
 Scores = Mapping[str, Sequence[float]]
@@ -79,8 +79,7 @@ def show(scores: Scores, found: Sequence[Mapping[str, object]], console: Console
         table.add_row(name, *(f"{number:.2f}" for number in (statistics.mean(values), spread, min(values), max(values))))
     console.print(table)
     for entry in found:
-        value = f"{float(str(entry['value'])):.2f} (target {entry['sense']} {entry['target']})"
-        console.print(f"{judged(entry)}: {entry['name']}: {value}", soft_wrap=True)
+        console.print(summary(entry, ".2f"), soft_wrap=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -32,7 +32,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside this one, however it is started
 
-from benchmarks._targets import judged, missed
+from benchmarks._targets import missed, summary
 from qfx.errors import ExportError, QfxError, ToolMissingError
 from qfx.ir import Graph
 from qfx.project import write_project
@@ -233,7 +233,7 @@ def show(results: Sequence[Result], found: Sequence[dict[str, Any]], seconds: fl
         if result.failed:
             console.print(f"seed {result.seed} ({result.kind}): {result.failed}", markup=False)
     for entry in found:
-        console.print(f"{judged(entry)}: {entry['name']}: {entry['value']:,} (target {entry['sense']} {entry['target']:,})")
+        console.print(summary(entry, ","))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -36,7 +36,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside this one, however it is started
 
-from benchmarks._targets import judged, missed
+from benchmarks._targets import missed, summary
 from qfx.engines.comparison import compare_engines
 from qfx.engines.sim_engine import SimulatorEngine
 from qfx.errors import ProjectError
@@ -449,7 +449,7 @@ def show(verdicts: Sequence[Verdict], found: Sequence[dict[str, Any]], seconds: 
             console.print(f"{verdict.result}: {mutant.project} {mutant.file}:{mutant.line + 1} {verdict.note}", markup=False)
             console.print(f"  - {mutant.before.strip()}\n  + {mutant.after.strip()}", markup=False)
     for entry in found:
-        console.print(f"{judged(entry)}: {entry['name']}: {entry['value']} (target {entry['sense']} {entry['target']})")
+        console.print(summary(entry))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from _targets import judged, missed
+from _targets import missed, summary
 from _train_peers import brevitas, replace, torch_ao
 from rich.console import Console
 from rich.table import Table
@@ -229,8 +229,7 @@ def show(table: Sequence[Mapping[str, object]], found: Sequence[Mapping[str, obj
         view.add_row(*(str(row[key]) for key in ("network", "what", "arm", "engine")), *numbers)
     console.print(view)
     for entry in found:
-        value = f"{float(str(entry['value'])):.3f} (target {entry['sense']} {entry['target']})"
-        console.print(f"{judged(entry)}: {entry['name']}: {value}", soft_wrap=True)
+        console.print(summary(entry, ".3f"), soft_wrap=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,19 +10,19 @@ import torch
 from torch import nn
 
 import qfx.nn as qnn
-from qfx.conversion.values import Kind, Value
+from qfx.conversion.tracked import Kind, Tracked
 from qfx.conversion.walk import Handler, Unconvertible, Walk
-from qfx.frontend.windows import adaptive_kernel
+from qfx.frontend.pooling import adaptive_kernel
 
 
-def avg_pool(make: Callable[..., nn.Module], walk: Walk, x: Value, *args: Any, name: str = "", **kwargs: Any) -> Value:
+def avg_pool(make: Callable[..., nn.Module], walk: Walk, x: Tracked, *args: Any, name: str = "", **kwargs: Any) -> Tracked:
     """`make` is a pool of qfx.nn, called with what torch's has been given."""
     path = name or walk.name()
     quant = walk.formats(path, getattr(make, "__name__", "AvgPool2d")).pooled(x.signed)
     return walk.place(path, make(*args, **kwargs, output=quant), x, kind=Kind.CAST, signed=x.signed)
 
 
-def adaptive_avg_pool(walk: Walk, x: Value, output_size: Any, name: str = "") -> Value:
+def adaptive_avg_pool(walk: Walk, x: Tracked, output_size: Any, name: str = "") -> Tracked:
     """An adaptive pool to the size that the image has is left out."""
     twin: Any = qnn.AdaptiveAvgPool2d if len(x.shape) == 4 else qnn.AdaptiveAvgPool1d
     rows = x.shape[2:] if len(x.shape) == 4 else (1, x.shape[2])
@@ -33,7 +33,7 @@ def adaptive_avg_pool(walk: Walk, x: Value, output_size: Any, name: str = "") ->
     return avg_pool(twin, walk, x, sizes, name=name)
 
 
-def mean(walk: Walk, x: Value, dim: Any = None, keepdim: bool = False) -> Value:
+def mean(walk: Walk, x: Tracked, dim: Any = None, keepdim: bool = False) -> Tracked:
     """Over pixels: an adaptive pool, whose axes of one pixel go unless `keepdim`."""
     axes = sorted({axis % len(x.shape) for axis in ([dim] if isinstance(dim, int) else dim or (0,))})
     if axes[0] < 2:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from qfx.engines.engine import Engine, Values
+from qfx.engines.protocol import Engine, Values
 from qfx.engines.report import Difference, LayerReport, Report
 from qfx.errors import ProjectError
 from qfx.ir import Graph, Node

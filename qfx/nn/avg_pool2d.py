@@ -16,8 +16,8 @@ from torch.nn import functional
 from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.fixed import FixedType
+from qfx.frontend.pooling import adaptive_avg_pool_op, adaptive_kernel, avg_pool_op, divides, is_power_of_two, pair, single
 from qfx.frontend.scope import Scope
-from qfx.frontend.windows import adaptive_avg_pool_op, adaptive_kernel, avg_pool_op, divides, is_power_of_two, pair, single
 from qfx.ir import Value
 from qfx.nn.layer import Layer, lower_cast
 from qfx.ops.base import Pair

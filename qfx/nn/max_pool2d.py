@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from qfx.errors import QuantizationError
+from qfx.frontend.pooling import max_pool_op, pair, single
 from qfx.frontend.scope import Scope
-from qfx.frontend.windows import max_pool_op, pair, single
 from qfx.ir import Value
 from qfx.nn.layer import Layer, lower_cast
 from qfx.ops.base import Op, Pair

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from qfx.engines.comparison import compare_engines
-from qfx.engines.engine import Engine
 from qfx.engines.onnx_engine import OnnxEngine
+from qfx.engines.protocol import Engine
 from qfx.engines.report import Report
 from qfx.engines.sim_engine import SimulatorEngine
 from qfx.engines.torch_engine import TorchEngine
@@ -21,13 +21,13 @@ from qfx.ops import Add, Linear, Requantize, Reshape
 from qfx.sim.csim import CSimulator
 from qfx.testing.choices import Seeded
 from qfx.testing.graphs import random_graph, random_inputs
-from qfx.testing.models import Program, random_model
+from qfx.testing.models import RandomModel, random_model
 from qfx.testing.projects import write_project
 
 SAMPLES = 20
 
 
-def compare(graph: Graph, model: Program | None = None, more: Sequence[Engine] = (), seed: int = 0) -> Report:
+def compare(graph: Graph, model: RandomModel | None = None, more: Sequence[Engine] = (), seed: int = 0) -> Report:
     """Simulator, ONNX Runtime, torch if there is a model, and what is given, on corner and random inputs."""
     engines: list[Engine] = [SimulatorEngine(graph), OnnxEngine(graph, onnx_model(graph), threads=1), *more]
     if model is not None:
@@ -41,7 +41,7 @@ def compare_compiled(graph: Graph, folder: Path, seed: int = 0, optimize: str = 
     return compare_engines(graph, [SimulatorEngine(graph), engine], random_inputs(graph, SAMPLES, seed))
 
 
-def network(seed: int, steps: int = 8) -> tuple[Graph, Program | None]:
+def network(seed: int, steps: int = 8) -> tuple[Graph, RandomModel | None]:
     """The random network of a seed: a torch model for an even one, a graph for an odd one."""
     if seed % 2:
         return random_graph(Seeded(seed), steps=steps), None
@@ -120,7 +120,7 @@ def _part_or_none(graph: Graph, start: str, end: str) -> Graph | None:
         return None
 
 
-def shorter_models(seed: int) -> Iterator[tuple[Graph, Program]]:
+def shorter_models(seed: int) -> Iterator[tuple[Graph, RandomModel]]:
     """The model of a seed with fewer steps, the fewest first."""
     for steps in range(1, 8):
         try:

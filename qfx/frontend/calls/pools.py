@@ -11,8 +11,8 @@ from torch import nn
 
 from qfx.errors import LoweringError
 from qfx.frontend.calls.call import Call, same
+from qfx.frontend.pooling import adaptive_avg_pool_op, adaptive_kernel, avg_pool_op, check_exact, max_pool_op, pair, single
 from qfx.frontend.scope import IMAGE, RESULT, Scope
-from qfx.frontend.windows import adaptive_avg_pool_op, adaptive_kernel, avg_pool_op, check_exact, max_pool_op, pair, single
 from qfx.ir import Value
 from qfx.ops.base import Op, Pair
 

@@ -6,7 +6,7 @@ import pytest
 
 from qfx import nn
 from qfx.ops import Conv2d, Sample
-from qfx.testing.conformance import check_sample, label, real_of, samples_of, spec_of
+from qfx.testing.conformance import check_sample, label, samples_of, spec_of, with_constants
 
 
 def twin(sample: Sample) -> nn.Conv2d:
@@ -27,10 +27,7 @@ def twin(sample: Sample) -> nn.Conv2d:
         weight=spec_of(weight, op.digits),
         extra=op.extra,
     )
-    layer.weight.data.copy_(real_of(sample.operands[1]))
-    if bias is not None and layer.bias is not None:
-        layer.bias.data.copy_(real_of(bias))
-    return layer
+    return with_constants(layer, sample)
 
 
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])

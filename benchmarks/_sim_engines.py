@@ -60,17 +60,17 @@ class Engine(ABC):
 
 
 class NumPyEngine(Engine):
-    """`qfx.sim.engine.simulate`, as it streams any number of images."""
+    """`qfx.sim.engine.simulate_chunks`, as it streams any number of images."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.graph = load_graph(folder)
 
     def run(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        from qfx.sim.engine import simulate
+        from qfx.sim.engine import simulate_chunks
 
         (output,) = self.graph.outputs
-        return np.concatenate([chunk[output] for chunk in simulate(self.graph, {self.graph.inputs[0]: codes})])
+        return np.concatenate([chunk[output] for chunk in simulate_chunks(self.graph, {self.graph.inputs[0]: codes})])
 
 
 class OnnxRuntimeEngine(Engine):

@@ -32,7 +32,7 @@ def main() -> None:
     print(f"float: {accuracy(model, images / 16, labels[1437:]):.1f} %")
 
     config = qfx.ConvertConfig.bits(3, input=qfx.InputFormat(type=qfx.FixedType(signed=False, width=5, frac=4)))
-    network = qfx.convert(model, config, train[:512])
+    network = qfx.convert(model, train[:512], config)
     print(f"3 bits: {accuracy(network, images, labels[1437:]):.1f} %")
     fit(network, DataLoader(TensorDataset(train, labels[:1437]), 64, shuffle=True), Recipe(4, lr=2e-3))
     print(f"3 bits, trained on: {accuracy(network, images, labels[1437:]):.1f} %")

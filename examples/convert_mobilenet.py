@@ -19,7 +19,7 @@ def main() -> None:
     images = torch.randint(0, 256, (32, 3, 32, 32)).to(torch.uint8)
     pixels = qfx.InputFormat(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     config = qfx.ConvertConfig.bits(6, input=pixels, per_channel=True, method="percentile", percentile=99.9)
-    network = qfx.convert(model, config, images)
+    network = qfx.convert(model, images, config)
     export_and_verify(network, images, "mobilenet", "out/convert_mobilenet")
 
 

@@ -18,7 +18,7 @@ def main() -> None:
     model = FloatResNet8().eval()
     images = torch.randint(0, 256, (32, 3, 32, 32)).to(torch.uint8)
     pixels = qfx.InputFormat(mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262))
-    network = qfx.convert(model, qfx.ConvertConfig.bits(4, input=pixels), images)
+    network = qfx.convert(model, images, qfx.ConvertConfig.bits(4, input=pixels))
     export_and_verify(network, images, "resnet8", "out/convert_resnet_cifar")
 
 

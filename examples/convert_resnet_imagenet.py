@@ -24,7 +24,7 @@ def main() -> None:
         types={"Add": {"before": 6}},  # the casts before every addition
         layers={"stages.0.*": {"weights": 6, "activations": 6}, "*.downsample.0": {"weights": 8}},
     )
-    network = qfx.convert(model, config, images)
+    network = qfx.convert(model, images, config)
     export_and_verify(network, images, "resnet", "out/convert_resnet_imagenet")
 
 

@@ -19,7 +19,7 @@ def main() -> None:
     images = torch.randint(0, 256, (32, 3, 32, 32)).to(torch.uint8)
     pixels = qfx.InputFormat(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     config = qfx.ConvertConfig(weights=6, ends=6, activations=4, weights_k_hot=2, norm_k_hot=2, input=pixels)
-    network = qfx.convert(model, config, images)
+    network = qfx.convert(model, images, config)
     export_and_verify(network, images, "vgg", "out/convert_vgg")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, TypedDict
 
 from qfx import notebook
 from qfx.errors import ExportError, InputError
@@ -21,6 +22,9 @@ from qfx.export.hls.design import Design, design
 from qfx.export.hls.folding import Folding
 from qfx.ir import Graph
 from qfx.ir.passes.k_hot import multiplier_free, with_khot
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 ROUNDS = 6
 """Of searching and reserving."""
@@ -101,14 +105,31 @@ class AcceleratorOptions:
     axi_bits: int = 64
 
 
-def accelerate(graph: Graph, options: AcceleratorOptions | None = None) -> Accelerator:
+class Options(TypedDict, total=False):
+    """The fields of `AcceleratorOptions` as keywords."""
+
+    board: str
+    clock_mhz: float | None
+    folding: str
+    fps: float | None
+    products: Mapping[str, str]
+    multiplier_free: bool
+    axi_bits: int
+
+
+def accelerate(graph: Graph, options: AcceleratorOptions | None = None, **keywords: Unpack[Options]) -> Accelerator:
     """The accelerator that is asked for, of the graph with the products that are asked for.
+
+    Args:
+        graph: the network.
+        options: what is asked; None for the Ultra96 and as many frames per second as fit it.
+        keywords: fields of `AcceleratorOptions`, in place of those of `options`: `accelerate(graph, board="zcu104", fps=500)`.
 
     Raises:
         InputError: options that are unknown or contradict each other.
         ExportError: the accelerator cannot be had; the message says why.
     """
-    asked = options or AcceleratorOptions()
+    asked = replace(options or AcceleratorOptions(), **keywords)
     board = load_board(asked.board)
     others = {name: kind for name, kind in asked.products.items() if kind != "khot"}
     _check(asked, others)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from qfx import __version__
+from qfx._version import __version__
 from qfx.errors import ExactnessError, ExportError
 from qfx.exact import FLOATS, storage_dtype
 from qfx.export.onnx_merge import Run, run_accumulator, run_form, runs

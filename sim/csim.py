@@ -243,11 +243,16 @@ def require_tools() -> None:
     Raises:
         ToolMissingError: no compiler or no ap_types headers.
     """
-    _compiler()
+    find_compiler()
     find_ap_types()
 
 
-def _compiler() -> str:
+def find_compiler() -> str:
+    """Path of the C++ compiler: $CXX, else g++.
+
+    Raises:
+        ToolMissingError: it is not on PATH.
+    """
     name = os.environ.get("CXX") or "g++"
     compiler = shutil.which(name)
     if compiler is None:
@@ -279,7 +284,7 @@ def compile_project(
         ToolMissingError: there is no C++ compiler.
         ProjectError: the C++ does not compile.
     """
-    hls, program, compiler = Path(hls), Path(program), _compiler()
+    hls, program, compiler = Path(hls), Path(program), find_compiler()
     stubs = Path(str(importlib.resources.files("qfx"))) / "hls_templates" / "csim"
     flags = ["-std=c++14", "-Wno-unknown-pragmas", *flags, *(f"-D{key}={value}" for key, value in defines.items())]
     masking = program.with_name(f"{program.name}.headers")

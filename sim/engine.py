@@ -134,7 +134,7 @@ def _check(graph: Graph, name: str, codes: IntArray) -> None:
         raise GraphError(f"node {name!r}: codes from {codes.min()} to {codes.max()} leave {value.type!r}")
 
 
-def simulate(
+def simulate_chunks(
     graph: Graph,
     inputs: Mapping[str, npt.NDArray[np.integer]],
     wanted: Collection[str] | None = None,

@@ -17,7 +17,7 @@ import torch
 import typer
 
 from qfx.cli.app import app
-from qfx.project import load_project
+from qfx.project import open_project
 from tests.user_models import net
 
 QFX = Path(sys.executable).with_name("qfx")
@@ -71,7 +71,7 @@ def test_usage_errors(tmp_path: Path, arguments: tuple[str, ...]) -> None:
 
 
 def test_what_export_writes(home: Path) -> None:
-    project = load_project(home / "project")
+    project = open_project(home / "project")
     assert project.manifest.engines == ("torch", "sim", "onnx", "csim")
     assert (project.manifest.model, project.manifest.name) == ("models:net", "network")
     assert len(project.inputs) == 120 and project.torch_file is not None
@@ -133,7 +133,7 @@ def test_quiet_says_nothing(home: Path) -> None:
     ):
         result = qfx(*arguments, "--quiet", cwd=home)
         assert (result.stdout, result.stderr) == ("", "")
-    assert load_project(home / "quiet").manifest.name == "small" and len(load_project(home / "quiet").inputs) == 100
+    assert open_project(home / "quiet").manifest.name == "small" and len(open_project(home / "quiet").inputs) == 100
 
 
 def test_missing_tools_are_exit_code_3(home: Path) -> None:

@@ -17,7 +17,7 @@ from qfx.conversion import calibrate
 from qfx.errors import ProjectError, ToolMissingError
 from qfx.frontend import lower
 from qfx.models.digits import DigitsConfig, DigitsNet
-from qfx.project import load_project
+from qfx.project import open_project
 from qfx.training import digits
 from qfx.training.digits import Arm, load_digits
 
@@ -70,13 +70,13 @@ def test_verify_json_has_the_totals_and_both_projects(outcome: tuple[Path, int, 
 
 def test_both_projects_are_complete(outcome: tuple[Path, int, str, str]) -> None:
     for folder, name in (("hls", "digits"), ("hls_khot", "digits_khot")):
-        project = load_project(outcome[0] / folder)
+        project = open_project(outcome[0] / folder)
         assert project.manifest.name == name and len(project.inputs) == 360 and project.torch_file is not None
         assert (outcome[0] / folder / "hls" / f"{name}.cpp").is_file()
 
 
 def test_the_multiplier_free_graph_has_no_multiplication(outcome: tuple[Path, int, str, str]) -> None:
-    graph = load_project(outcome[0] / "hls_khot").graph
+    graph = open_project(outcome[0] / "hls_khot").graph
     assert sum(node.op.cost(graph.operands(node)).multiplications for node in graph.nodes) == 0
     assert sum(node.op.cost(graph.operands(node)).shift_adds for node in graph.nodes) > 0
 

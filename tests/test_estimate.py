@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pytest
 from qfx.cli.estimate import estimate_project
 from qfx.cli.export import parsed_products
 from qfx.errors import ExportError, InputError
-from qfx.export.accelerator import AcceleratorOptions, accelerate
+from qfx.export.accelerator import AcceleratorOptions, Options, accelerate
 from qfx.export.hls.choices import plain_folding
 from qfx.ops import Conv2d
-from qfx.project import load_project, write_project
+from qfx.project import open_project, write_project
 from qfx.testing.projects import frames
 from tests.hls.build import small_network
 
@@ -40,6 +41,13 @@ def test_products_by_name() -> None:
 def test_plain_and_multiplier_free() -> None:
     found = accelerate(GRAPH, AcceleratorOptions(folding="plain", multiplier_free=True))
     assert found.folding == plain_folding(found.graph) and found.estimate.resources.dsp == 0 and not found.relief
+
+
+def test_options_may_be_keywords() -> None:
+    assert [*Options.__annotations__] == [field.name for field in dataclasses.fields(AcceleratorOptions)]
+    assert accelerate(GRAPH, AcceleratorOptions(axi_bits=32), folding="plain", clock_mhz=150).design == (
+        accelerate(GRAPH, AcceleratorOptions(axi_bits=32, folding="plain", clock_mhz=150)).design
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,7 +86,7 @@ def test_options_that_the_board_refuses() -> None:
 
 def test_the_estimate_of_a_project(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is that of the accelerator that was exported: its folding, ports, clock and products are read from the project."""
-    assert load_project(project).manifest.clock_ns == 6.667
+    assert open_project(project).manifest.clock_ns == 6.667
     assert estimate_project(project, None, str(tmp_path / "estimate.json"), quiet=False) == 0
     data = json.loads((tmp_path / "estimate.json").read_text())
     found = accelerate(GRAPH, ASKED).estimate

@@ -24,7 +24,7 @@ from qfx.fixed import FixedType
 from qfx.frontend import lower
 from qfx.ir import Graph, GraphBuilder, HostStep, load_graph, save_graph
 from qfx.ops import ReLU
-from qfx.project import load_project, verify, write_project
+from qfx.project import open_project, verify, write_project
 from qfx.project.manifest import read_manifest
 from qfx.sim import Simulator
 from tests.test_cli import MODELS, qfx
@@ -155,7 +155,7 @@ def test_from_export_to_probabilities(tmp_path: Path) -> None:
         assert f"- `{line}`" in readme.read_text()
     stated = {item.key: item.value for item in onnx.load(project / "model.onnx").metadata_props}
     assert stated["qfx.host.5"] == "softmax(axis=0) of 4"
-    report = verify(load_project(project), ["torch", "sim", "onnx"])
+    report = verify(open_project(project), ["torch", "sim", "onnx"])
     assert report.first is None and report.notes == (f"{line} is left to the host and is not compared",)
 
     simulate = ("simulate", "p", "--inputs", "x.npy", "--out")
@@ -184,4 +184,4 @@ def test_older_manifests_leave_nothing_to_the_host(tmp_path: Path) -> None:
     document = json.loads(file.read_text())
     assert document.pop("host") == {}
     file.write_text(json.dumps(document))
-    assert load_project(tmp_path / "p").manifest.host == {}
+    assert open_project(tmp_path / "p").manifest.host == {}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from qfx.nn import Model
-from qfx.project import Project, load_project, verify, write_project
+from qfx.project import Project, open_project, verify, write_project
 
 EXAMPLE = Path(__file__).parents[1] / "examples/own_network.py"
 
@@ -44,7 +44,7 @@ def test_one_step_in_one_weight_of_the_cpp_is_found_and_named(project: Project) 
     word = int(table[1], 16) ^ 1
     try:
         weights.write_text(text[: table.start(1)] + f"{word:0{len(table[1])}x}" + text[table.end(1) :])
-        report = verify(load_project(project.path), engines=["sim", "csim"], samples=20)
+        report = verify(open_project(project.path), engines=["sim", "csim"], samples=20)
     finally:
         weights.write_text(text)
     assert report.first is not None

@@ -26,7 +26,7 @@ from qfx.files import check_free, file_hash, new_directory, new_file, write_text
 from qfx.ir import load_graph, save_graph
 from qfx.ops import ReLU
 from qfx.ops.sampling import random_codes
-from qfx.project import is_project, load_project, read_manifest, verify, write_project
+from qfx.project import is_project, open_project, read_manifest, verify, write_project
 from qfx.project.golden import read_archive, read_codes, read_inputs, write_archive, write_by_name, write_codes
 from qfx.records import read_json, write_json
 from qfx.sim.csim import CSimulator
@@ -52,7 +52,7 @@ Either = str | Path
 Kind = Callable[[str], Either]
 
 READ: dict[str, Callable[[str, Kind], object]] = {
-    "load_project": lambda home, path: load_project(path(f"{home}/project")).manifest,
+    "open_project": lambda home, path: open_project(path(f"{home}/project")).manifest,
     "read_manifest": lambda home, path: read_manifest(path(f"{home}/project")),
     "is_project": lambda home, path: is_project(path(f"{home}/project")),
     "load_graph": lambda home, path: load_graph(path(f"{home}/project")).text(),

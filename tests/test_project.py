@@ -16,7 +16,7 @@ from qfx.errors import ExportError, InputError, ProjectError
 from qfx.files import file_hash
 from qfx.fixed import FixedType, code_dtype
 from qfx.ops.sampling import random_codes
-from qfx.project import is_project, load_project, write_project
+from qfx.project import is_project, open_project, write_project
 from qfx.project.golden import RECORDED, read_codes, recorded_samples, write_codes
 from qfx.sim import Simulator
 from tests.networks import residual_network
@@ -43,7 +43,7 @@ def edit_manifest(path: Path, **changes: Any) -> None:
 
 
 def test_what_is_written_is_read(path: Path) -> None:
-    project = load_project(path)
+    project = open_project(path)
     assert project.graph.text() == GRAPH.text()
     assert project.inputs.dtype == np.uint8
     np.testing.assert_array_equal(project.inputs, IMAGES)
@@ -53,7 +53,7 @@ def test_what_is_written_is_read(path: Path) -> None:
 
 
 def test_the_manifest_states_everything(path: Path) -> None:
-    manifest = load_project(path).manifest
+    manifest = open_project(path).manifest
     files = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
     assert set(manifest.files) == files - {"manifest.json"}
     assert manifest.files["graph.json"] == hashlib.sha256((path / "graph.json").read_bytes()).hexdigest()
@@ -91,7 +91,7 @@ def test_overwriting_replaces_all(path: Path) -> None:
     (path / "hls/left_over.txt").write_text("x")
     write_project(GRAPH, path, IMAGES, overwrite=True)
     assert not (path / "hls/left_over.txt").exists()
-    assert load_project(path).changed == ()
+    assert open_project(path).changed == ()
 
 
 @pytest.mark.parametrize("error", [RuntimeError("disk full"), KeyboardInterrupt()])
@@ -132,7 +132,7 @@ def test_inputs_have_to_fit(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(path: Path, name: str) -> None:
     (path / name).unlink()
     with pytest.raises(ProjectError, match=re.escape(f"{name} is missing; the project is incomplete, export it again")):
-        load_project(path)
+        open_project(path)
 
 
 @pytest.mark.parametrize("name", ["graph.json", "graph.npz", "model.onnx", "golden/inputs.npy", "golden/outputs.npy"])
@@ -141,13 +141,13 @@ def test_an_altered_file_is_refused(path: Path, name: str, cut: bool) -> None:
     data = (path / name).read_bytes()
     (path / name).write_bytes(data[: len(data) // 2] if cut else data + b" ")
     with pytest.raises(ProjectError, match=re.escape(f"{name} differs from the manifest: it was altered or cut short")):
-        load_project(path)
+        open_project(path)
 
 
 def test_changed_cpp_is_reported_not_refused(path: Path) -> None:
     file = path / "hls/weights.hpp"
     file.write_text(file.read_text() + "// edited\n")
-    assert load_project(path).changed == ("hls/weights.hpp",)
+    assert open_project(path).changed == ("hls/weights.hpp",)
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../outside", "golden/../../outside", "link/passwd"])
@@ -156,13 +156,13 @@ def test_a_path_that_leaves_the_project_is_refused(path: Path, name: str) -> Non
     (path / "link").symlink_to("/etc")
     edit_manifest(path, files={**json.loads((path / "manifest.json").read_text())["files"], name: "0"})
     with pytest.raises(ProjectError, match=re.escape(f"lists {name!r}, which lies outside the project")):
-        load_project(path)
+        open_project(path)
 
 
 def test_the_manifest_has_to_list_what_is_needed(path: Path) -> None:
     edit_manifest(path, files={})
     with pytest.raises(ProjectError, match=r"manifest.json does not list graph.json; the project is incomplete"):
-        load_project(path)
+        open_project(path)
 
 
 def test_another_version_is_refused(path: Path) -> None:
@@ -171,7 +171,7 @@ def test_another_version_is_refused(path: Path) -> None:
         ProjectError,
         match=re.escape("has format 2; this QFX reads format 1. Export the project again, or use the QFX that wrote it (9.0)"),
     ):
-        load_project(path)
+        open_project(path)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_field_of_the_wrong_kind_is_named(path: Path, field: str, value: objec
     with pytest.raises(
         ProjectError, match=rf"field '{field}(\[0\]|\.graph\.json)?' is missing or of the wrong kind; the project was altered"
     ):
-        load_project(path)
+        open_project(path)
 
 
 @pytest.mark.parametrize("field", ["name", "engines", "files", "model", "part"])
@@ -199,7 +199,7 @@ def test_a_missing_field_is_named(path: Path, field: str) -> None:
     file = path / "manifest.json"
     file.write_text(json.dumps({key: item for key, item in json.loads(file.read_text()).items() if key != field}))
     with pytest.raises(ProjectError, match=f"field '{field}' is missing or of the wrong kind"):
-        load_project(path)
+        open_project(path)
 
 
 @pytest.mark.parametrize(
@@ -211,12 +211,12 @@ def test_no_manifest(path: Path, text: str | None, message: str) -> None:
     if text is not None:
         (path / "manifest.json").write_text(text)
     with pytest.raises(ProjectError, match=message):
-        load_project(path)
+        open_project(path)
 
 
 def test_no_directory(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="none is no directory; give the folder that `qfx export` wrote"):
-        load_project(tmp_path / "none")
+        open_project(tmp_path / "none")
     assert not is_project(tmp_path)
 
 

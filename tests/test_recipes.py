@@ -70,8 +70,8 @@ def test_fit_with_every_option() -> None:
     model, data = small(), Blobs()
     calibrate(model, [data.x])
     recipe = Recipe(6, lr=2e-2, freeze_early=True, hysteresis=0.05, oscillation=0.05, digit_penalty=1e-3)
-    freezer = fit(model, data, recipe)
-    assert accuracy(model, data.x, data.y) > 97 and set(freezer.flips) == set(quantizers(model))
+    history = fit(model, data, recipe)
+    assert accuracy(model, data.x, data.y) > 97 and set(history.flips) == set(quantizers(model))
     assert all(bool(q.frozen) for q in quantizers(model).values())
 
 

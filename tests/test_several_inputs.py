@@ -13,10 +13,10 @@ import torch
 from qfx.errors import InputError, LoweringError, ProjectError
 from qfx.fixed import FixedType, IntArray
 from qfx.frontend import lower
-from qfx.project import load_project, verify, write_project
+from qfx.project import open_project, verify, write_project
 from qfx.project.golden import RECORDED, read_archive, recorded_samples, write_archive
 from qfx.project.verification import choose_samples
-from qfx.sim import Simulator, simulate
+from qfx.sim import Simulator, simulate_chunks
 from tests.test_cli import MODELS, qfx
 from tests.user_models import net, pair
 
@@ -59,7 +59,7 @@ def test_the_network_is_what_this_is_about() -> None:
 
 
 def test_what_is_written(path: Path) -> None:
-    project = load_project(path)
+    project = open_project(path)
     golden = {"golden/inputs.npz", "golden/outputs.npz", "golden/torch.npz"}
     assert {name for name in project.manifest.files if name.startswith("golden")} == golden
     assert project.manifest.inputs == {"image": "ap_ufixed<4, 2>", "side": "ap_fixed<7, 4>"}
@@ -72,7 +72,7 @@ def test_what_is_written(path: Path) -> None:
 
 
 def test_all_engines_at_every_value(path: Path) -> None:
-    report = verify(load_project(path))
+    report = verify(open_project(path))
     assert report.engines == ("torch", "sim", "onnx", "csim")
     assert (report.samples, report.mismatches, report.values_compared) == (110, 0, 110 * ELEMENTS * 3)
 
@@ -94,7 +94,7 @@ def test_a_weight_changed_in_the_cpp_is_found_and_named(path: Path, table: str) 
     assert found is not None
     changed = f"{int(found[1], 16) ^ 1:0{len(found[1])}x}"
     file.write_text(text[: found.start(1)] + changed + text[found.end(1) :])
-    report = verify(load_project(path))
+    report = verify(open_project(path))
     assert report.first is not None and report.first.layer == table.removesuffix("_weight_table")
     assert report.first.engines == ("csim",)
 
@@ -109,21 +109,21 @@ def test_ports_that_change_places_in_the_cpp_are_found(path: Path) -> None:
     )
     top.write_text("\n".join(lines))
     with pytest.raises(ProjectError):
-        verify(load_project(path))
+        verify(open_project(path))
 
 
 @pytest.mark.parametrize("name", ["golden/inputs.npz", "golden/outputs.npz"])
 def test_altered_golden_codes_are_refused(path: Path, name: str) -> None:
     (path / name).write_bytes((path / name).read_bytes() + b" ")
     with pytest.raises(ProjectError, match=re.escape(f"{name} differs from the manifest: it was altered or cut short")):
-        load_project(path)
+        open_project(path)
     (path / name).unlink()
     with pytest.raises(ProjectError, match=re.escape(f"{name} is missing; the project is incomplete, export it again")):
-        load_project(path)
+        open_project(path)
 
 
 def test_torch_knows_a_sample_by_all_of_its_inputs(path: Path) -> None:
-    project = load_project(path)
+    project = open_project(path)
     assert verify(project, ["torch", "sim"], {name: codes[::-7] for name, codes in SAMPLES.items()}).mismatches == 0
     mixed = {"image": SAMPLES["image"], "side": SAMPLES["side"][::-1]}
     assert verify(project, inputs=mixed, samples=3).engines == ("sim", "onnx", "csim")
@@ -132,7 +132,7 @@ def test_torch_knows_a_sample_by_all_of_its_inputs(path: Path) -> None:
 
 
 def test_random_samples(path: Path) -> None:
-    project = load_project(path)
+    project = open_project(path)
     one, other = choose_samples(project, seed=1), choose_samples(project, seed=2)
     assert {name: codes.shape for name, codes in one.items()} == {name: (RECORDED, *shape) for name, shape in SHAPES.items()}
     assert all(np.any(one[name] != other[name]) for name in SHAPES)
@@ -151,7 +151,7 @@ def test_random_samples(path: Path) -> None:
 )
 def test_inputs_that_do_not_fit(path: Path, tmp_path: Path, inputs: dict[str, IntArray], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        verify(load_project(path), inputs=inputs)
+        verify(open_project(path), inputs=inputs)
     with pytest.raises(InputError, match=message):
         write_project(GRAPH, tmp_path / "new", inputs)
 
@@ -162,7 +162,7 @@ def test_different_numbers_of_samples_are_not_simulated() -> None:
     with pytest.raises(InputError, match=message):
         Simulator(GRAPH).run(inputs)
     with pytest.raises(InputError, match=message):
-        list(simulate(GRAPH, inputs, chunk=5))
+        list(simulate_chunks(GRAPH, inputs, chunk=5))
 
 
 def test_shapes_by_name() -> None:
@@ -233,4 +233,4 @@ def test_one_array_by_name_is_taken_for_one_input(home: Path) -> None:
     torch.save(net().state_dict(), home / "net.pt")
     np.savez(home / "one.npz", input=SAMPLES["image"])
     qfx("export", "models:net", "--weights", "net.pt", "--sample", "one.npz", "--out", "one", cwd=home)
-    assert load_project(home / "one").sample_count == 110
+    assert open_project(home / "one").sample_count == 110

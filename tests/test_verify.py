@@ -20,7 +20,7 @@ from qfx.errors import InputError, ProjectError, ToolMissingError
 from qfx.fixed import IntArray
 from qfx.ir import Graph
 from qfx.ops.sampling import random_codes
-from qfx.project import Project, load_project, verify, write_project
+from qfx.project import Project, open_project, verify, write_project
 from qfx.project import write as module
 from qfx.project.verification import choose_samples
 from qfx.sim import Simulator
@@ -48,7 +48,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(written: Path) -> Project:
-    return load_project(written)
+    return open_project(written)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def change_one_weight(path: Path, table: str) -> None:
 )
 def test_a_weight_changed_in_the_cpp_is_found_and_named(path: Path, table: str, layer: str) -> None:
     change_one_weight(path, table)
-    report = verify(load_project(path))
+    report = verify(open_project(path))
     assert report.mismatches > 0 and report.first is not None
     assert (report.first.layer, report.first.engines) == (layer, ("csim",))
     assert report.notes == ("hls/weights.hpp differs from the manifest; it is judged as it lies there",)

@@ -9,7 +9,7 @@ from qfx.export.hls.choices import check_folding, plain_folding
 from qfx.export.hls.folding import Folding
 from qfx.export.hls.kernels import OpKernel, kernel_of
 from qfx.export.hls.kernels.axi import AxiIn, AxiOut
-from qfx.export.hls.kernels.base import Source
+from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.operation import operation_of
 from qfx.export.hls.settings import Settings
 from qfx.export.hls.stage import Stage, Stream
@@ -21,32 +21,19 @@ from qfx.ops.base import Op
 
 
 @dataclass(frozen=True)
-class Layer:
-    """The settings of a node's stages, and what a comment says of it.
-
-    Attributes:
-        settings: the struct that is their template argument.
-        comment: `layer1.conv: conv2d(stride=(2, 2)) -> ap_fixed<12, 7>, 8 x 16 x 16; SIMD 36, PE 4, products packed`.
-    """
-
-    settings: Settings
-    comment: str
-
-
-@dataclass(frozen=True)
 class Design:
     """An accelerator, ready to print.
 
     Attributes:
         wiring: its streams.
-        layers: settings of each node that has a stage, in order.
+        settings: of each node that has a stage, in order.
         stages: calls of the top function, in order.
         network: the stages as processes.
         schedule: their rate, and the depths of their streams.
     """
 
     wiring: Wiring
-    layers: list[Layer]
+    settings: list[Settings]
     stages: list[Stage]
     network: Network
     schedule: Schedule
@@ -87,13 +74,13 @@ class Design:
         return [stream for stage in self.stages for stream in stage.writes]
 
     @property
-    def sources(self) -> list[Source]:
+    def headers(self) -> list[Header]:
         """Headers of the stages, each once: of ports, of forks and converters, and of the nodes in order."""
         first = ("axi_in", "axi_out", "fork", "convert_wider", "convert_narrower")
         functions = [stage.kernel.function for stage in self.stages]
         between = {name: self.stages[functions.index(name)] for name in first if name in functions}
         stages = [*between.values(), *(stage for stage in self.stages if stage.node)]
-        return [*{stage.kernel.source.name: stage.kernel.source for stage in stages}.values()]
+        return [*{stage.kernel.header.name: stage.kernel.header for stage in stages}.values()]
 
 
 def design(graph: Graph, folding: Folding | None = None, axi_bits: int = 64) -> Design:
@@ -109,18 +96,16 @@ def design(graph: Graph, folding: Folding | None = None, axi_bits: int = 64) -> 
     if folding is not None:
         check_folding(graph, folding)
     wiring = wire_graph(graph, folding or plain_folding(graph), axi_bits)
-    layers: list[Layer] = []
+    settings: list[Settings] = []
     stages = [*_inputs(wiring)]
     for node in wiring.computed:
-        layer, own = _node_stages(node, wiring)
-        layers.append(layer)
-        stages += own
+        stages += _node_stages(node, wiring, settings)
         stages += wiring.forks(wiring.wires[node.name])
     stages += _outputs(wiring)
     network = Network([stage.process() for stage in stages])
     found = schedule(network)
     depths = {name: depth.emitted for name, depth in found.depths.items()}
-    return Design(wiring, layers, [stage.with_depths(depths) for stage in stages], network, found)
+    return Design(wiring, settings, [stage.with_depths(depths) for stage in stages], network, found)
 
 
 def _inputs(wiring: Wiring) -> Iterator[Stage]:
@@ -145,30 +130,32 @@ def _commented(stages: list[Stage], comment: str) -> list[Stage]:
     return [replace(stages[0], comment=comment), *stages[1:]]
 
 
-def _node_stages(node: Node, wiring: Wiring) -> tuple[Layer, list[Stage]]:
-    """The stage of a node, and what comes before it: converters of words, and what picks its windows."""
+def _node_stages(node: Node, wiring: Wiring, known: list[Settings]) -> list[Stage]:
+    """The stage of a node, and what comes before it: converters of words, and what picks its windows; its settings become known."""
     kernel = kernel_of(operation_of(wiring.graph, node), wiring.folding[node.name])
-    layer = _layer(node, kernel, wiring)
+    settings = _settings(node, kernel, wiring)
+    known.append(settings)
     before: list[Stage] = []
     reads: list[str] = []
     for name, lanes in zip(wiring.operands(node), kernel.fold.reads, strict=True):
         stream, converters = wiring.read(name, lanes)
         before += converters
         reads.append(stream)
-    name = layer.settings.name
+    name = settings.name
     if kernel.window is not None:
         windows = Stream(f"{name}_windows", "layer", name, "window", kernel.window.width, kernel.window.words)
         before.append(Stage(kernel.window, "layer", (name,), (*reads,), (windows,), node=node.name))
         reads = [windows.name]
     own = Stage(kernel, "layer", (name,), (*reads,), (Stream.of(name, wiring.wires[node.name]),), node=node.name)
-    return layer, _commented([*before, own], layer.comment)
+    return _commented([*before, own], settings.comment)
 
 
-def _layer(node: Node, kernel: OpKernel[Op], wiring: Wiring) -> Layer:
+def _settings(node: Node, kernel: OpKernel[Op], wiring: Wiring) -> Settings:
     wires = [wiring.view(name, lanes) for name, lanes in zip(wiring.operands(node), kernel.fold.reads, strict=True)]
     out = wiring.wires[node.name]
-    settings = Settings(out.name, {f"in_{i}" if i else "in": wire for i, wire in enumerate(wires)} | {"out": out})
+    folded = f"; {kernel.parallelism}" if kernel.parallelism else ""
+    comment = f"{node.name}: {node.op.describe()} -> {out.type.ap_name}, {out.shape_text}{folded}"
+    settings = Settings(out.name, {f"in_{i}" if i else "in": wire for i, wire in enumerate(wires)} | {"out": out}, comment)
     kernel.describe(settings)
     settings.check(node.name)
-    folded = f"; {kernel.parallelism}" if kernel.parallelism else ""
-    return Layer(settings, f"{node.name}: {node.op.describe()} -> {out.type.ap_name}, {out.shape_text}{folded}")
+    return settings

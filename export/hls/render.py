@@ -12,7 +12,7 @@ from qfx.export.hls.board import Board
 from qfx.export.hls.design import Design
 from qfx.export.hls.folding_file import NAME as FOLDING
 from qfx.export.hls.folding_file import folding_text
-from qfx.export.hls.kernels.base import Source
+from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.monitor import MAGIC, REGISTERS, design_hash
 from qfx.export.hls.selfcheck import casts_of
 from qfx.export.hls.words import Port
@@ -35,15 +35,15 @@ class Renderer:
 
     def template(self, path: str, **values: object) -> str:
         """The template `path` (below `hls_templates/`, without .j2) with these values."""
-        source = (self._folder / f"{path}.j2").read_text(encoding="utf-8")
-        return self._jinja.from_string(source).render(**values)
+        text = (self._folder / f"{path}.j2").read_text(encoding="utf-8")
+        return self._jinja.from_string(text).render(**values)
 
-    def headers(self, sources: Iterable[Source]) -> dict[str, str]:
+    def headers(self, headers: Iterable[Header]) -> dict[str, str]:
         """Text of headers and of all that they include, by name."""
-        wanted: dict[str, Source] = {}
-        for source in sources:
-            wanted |= source.all()
-        return {name: self.template(f"{source.template}.hpp", **source.values) for name, source in sorted(wanted.items())}
+        wanted: dict[str, Header] = {}
+        for header in headers:
+            wanted |= header.all()
+        return {name: self.template(f"{header.template}.hpp", **header.values) for name, header in sorted(wanted.items())}
 
 
 def render(design: Design, board: Board, clock_ns: float, frames: int) -> dict[str, str]:
@@ -55,7 +55,7 @@ def render(design: Design, board: Board, clock_ns: float, frames: int) -> dict[s
     renderer = Renderer()
     values: dict[str, object] = {"design": design, "board": board, "clock_ns": clock_ns, "frames": frames}
     values["registers"] = REGISTERS
-    files = {f"kernels/{name}.hpp": text for name, text in renderer.headers(design.sources).items()}
+    files = {f"kernels/{name}.hpp": text for name, text in renderer.headers(design.headers).items()}
     values["files"] = sorted([*files, f"{design.name}.hpp", "layers.hpp", "types.hpp", "weights.hpp"])
     values["casts"] = casts_of(design.wiring)
     for name in PROJECT_FILES:

@@ -128,11 +128,13 @@ class Settings:
     Attributes:
         name: of the struct in namespace `layer`.
         wires: traits by their name in the struct: in, in_1, in_2, ..., out.
+        comment: `layer1.conv: conv2d(stride=(2, 2)) -> ap_fixed<12, 7>, 8 x 16 x 16; SIMD 36, PE 4, products packed`.
         padding: what a sliding window sees outside the image; empty where none slides.
     """
 
     name: str
     wires: dict[str, Wire]
+    comment: str = ""
     codes: list[Code] = field(default_factory=list[Code])
     fixed: list[Fixed] = field(default_factory=list[Fixed])
     constants: list[Constant] = field(default_factory=list[Constant])

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from qfx import __version__
+from qfx._version import __version__
 from qfx.cli.exit_codes import INTERRUPTED, exit_code
 from qfx.errors import QfxError
 
@@ -191,6 +191,14 @@ def info(
     from qfx.cli import info as command
 
     _finish(lambda: command.info(target, weights, sample))
+
+
+@app.command()
+def doctor() -> None:
+    """Show what this machine has of what QFX uses, and what to do about the rest. The exit code is 3 if something is missing."""
+    from qfx.cli.doctor import show_machine
+
+    _finish(show_machine)
 
 
 def _finish(command: Callable[[], int]) -> None:

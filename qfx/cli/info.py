@@ -14,7 +14,7 @@ from qfx.files import File
 from qfx.ir import Graph
 from qfx.ir.proof import prove
 from qfx.ops import Cost
-from qfx.project import load_project
+from qfx.project import open_project
 from qfx.project.golden import read_inputs
 from qfx.sim.engine import by_input
 
@@ -67,7 +67,7 @@ def _info_model(spec: str, weights: File, sample: File | None) -> int:
 
 def _info_project(directory: File) -> int:
     """Print a project: the network, and per node format, proof and cost."""
-    project = load_project(directory)
+    project = open_project(directory)
     graph = project.graph
     out = console.out()
     out.print(graph.text(), markup=False, soft_wrap=True)

@@ -19,7 +19,7 @@ from qfx.fixed import IntArray
 from qfx.host import names as result_names
 from qfx.host import results
 from qfx.ir import Graph
-from qfx.project import load_project
+from qfx.project import open_project
 from qfx.project.golden import read_inputs, write_arrays, writing_by_name
 from qfx.sim.engine import by_input
 
@@ -55,7 +55,7 @@ def _writing_results(graph: Graph, out: Path) -> Generator[Callable[[Mapping[str
 
 def simulate_project(directory: File, options: SimulateOptions) -> int:
     """Run an engine on a file of input codes; writes output codes in the narrowest integer dtype, part by part."""
-    graph = load_project(directory).graph
+    graph = open_project(directory).graph
     codes, out = by_input(graph, read_inputs(options.inputs)), options.out
     names = result_names(graph) if options.host else graph.outputs
     if len(names) > 1 and out.suffix != ".npz":

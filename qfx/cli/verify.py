@@ -16,7 +16,7 @@ from qfx.engines.report import Report
 from qfx.errors import InputError, QfxError
 from qfx.files import write_text
 from qfx.progress import Progress
-from qfx.project import load_project, verify
+from qfx.project import open_project, verify
 from qfx.project.golden import read_inputs
 from qfx.sim.engine import Codes
 
@@ -94,7 +94,7 @@ def _verified(
 
     start = time.monotonic()
     try:
-        project = load_project(name)
+        project = open_project(name)
         live = None
         if options.model is not None and options.weights is not None:
             from qfx.cli.factory import load_model

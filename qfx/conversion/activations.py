@@ -8,7 +8,6 @@ other functions         a table between two casts
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ import qfx.nn as qnn
 from qfx.conversion.config import Formats
 from qfx.conversion.tracked import Kind, Tracked
 from qfx.conversion.walk import Handler, Unconvertible, Walk
+from qfx.nn.lookup import Applied
 
 
 def relu(walk: Walk, x: Tracked, inplace: bool = False) -> Tracked:
@@ -90,18 +90,6 @@ def dropout(walk: Walk, x: Tracked, p: float = 0.5, training: bool = True, inpla
 
 def alpha_dropout(walk: Walk, x: Tracked, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tracked:
     return dropout(walk, x, p, training)
-
-
-@dataclass(frozen=True)
-class Applied:
-    """A function of a tensor with constants as its other arguments; it can be saved, as a closure cannot."""
-
-    function: Callable[..., Tensor]
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.function(x, *self.args, **self.kwargs)
 
 
 def lookup(walk: Walk, x: Tracked, function: Applied, positive: bool = False) -> Tracked:

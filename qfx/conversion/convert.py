@@ -25,6 +25,7 @@ from qfx.conversion.paths import RESERVED, allowed
 from qfx.conversion.shapes import record
 from qfx.conversion.walk import Walk
 from qfx.errors import ConversionError, LoweringError
+from qfx.files import File
 from qfx.fixed import FixedType
 from qfx.frontend.trace import Trace, trace
 from qfx.nn.quantize import RAW, InputLayer
@@ -53,14 +54,14 @@ def _restored(restore: Any, given: tuple[Any, ...]) -> Converted:
     return Converted(plain, plain.graph, plain._get_name())  # pyright: ignore[reportPrivateUsage]
 
 
-def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample: Tensor | Sequence[Tensor]) -> Converted:
+def convert(model: nn.Module, sample: Tensor | Sequence[Tensor], config: ConvertConfig | File | None = None) -> Converted:
     """Convert a float model: the same weights and names, with casts where qfx.nn's networks have them, calibrated on the sample.
 
     Args:
         model: in plain torch; it is not changed.
-        config: widths and exceptions, or a TOML file with them; None for 8 bits.
         sample: what the converted network will read, (batch, ...), a tensor per input: raw integers where the configuration has
             mean and std, or a type that is not `real`, real values otherwise. A few hundred samples are plenty.
+        config: widths and exceptions, or a TOML file with them; None for 8 bits.
 
     Returns:
         the network in eval mode, calibrated.
@@ -72,8 +73,9 @@ def convert(model: nn.Module, config: ConvertConfig | Path | str | None, sample:
         LoweringError: the model cannot be traced.
         ExactnessError: widths beyond what torch computes exactly.
     """
-    if config is None or isinstance(config, Path | str):
-        config = ConvertConfig() if config is None else ConvertConfig.read(config)
+    config = (
+        ConvertConfig() if config is None else config if isinstance(config, ConvertConfig) else ConvertConfig.read(Path(config))
+    )
     samples = (sample,) if isinstance(sample, Tensor) else tuple(sample)
     own = _copied(model)
     if type(own).__module__.startswith("torch.nn") and not isinstance(own, nn.Sequential):

@@ -12,7 +12,7 @@ from qfx.errors import InputError
 from qfx.fixed import IntArray
 from qfx.ir import Graph
 from qfx.ir.passes.pool_first import pool_first
-from qfx.sim.engine import checked_codes, chunk_size, simulate
+from qfx.sim.engine import checked_codes, chunk_size, simulate_chunks
 
 if TYPE_CHECKING:
     from qfx.engines.onnx_engine import OnnxEngine
@@ -35,7 +35,7 @@ def output_chunks(
         ToolMissingError: onnxruntime is not installed.
     """
     if engine == "sim":
-        yield from simulate(graph, inputs, threads=threads)
+        yield from simulate_chunks(graph, inputs, threads=threads)
     elif engine == "onnx":
         yield from _onnx(graph, inputs, threads)
     else:

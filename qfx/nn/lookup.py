@@ -7,7 +7,9 @@ Training computes f itself between the two casts, so that gradients flow through
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +24,19 @@ from qfx.ops.lookup import MAX_INPUT_WIDTH
 from qfx.quant import Quantizer, QuantSpec
 
 Function = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A function of a tensor with constants as its other arguments; it can be written to a file, as a closure cannot."""
+
+    function: Callable[..., Tensor]
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.function(x, *self.args, **self.kwargs)
+
 
 SIGNED = QuantSpec.activations(8, signed=True)
 UNSIGNED = QuantSpec.activations(8)
@@ -157,7 +172,7 @@ class GELU(Lookup):
     """
 
     def __init__(self, approximate: str = "none", input: QuantSpec = SIGNED, output: QuantSpec = SIGNED) -> None:
-        super().__init__(lambda x: functional.gelu(x, approximate=approximate), input, output, name="gelu")
+        super().__init__(Applied(functional.gelu, (), {"approximate": approximate}), input, output, name="gelu")
 
 
 class Exp(Lookup):

@@ -11,9 +11,9 @@
 A project appears complete or not at all: it is written beside its place and renamed. Nothing in it is pickled.
 """
 
-from qfx.project.directory import Project, is_project, load_project
+from qfx.project.directory import Project, is_project, open_project
 from qfx.project.manifest import Manifest, read_manifest
 from qfx.project.verification import ENGINES, verify
 from qfx.project.write import write_project
 
-__all__ = ["ENGINES", "Manifest", "Project", "is_project", "load_project", "read_manifest", "verify", "write_project"]
+__all__ = ["ENGINES", "Manifest", "Project", "is_project", "open_project", "read_manifest", "verify", "write_project"]

@@ -94,7 +94,7 @@ def golden_file(what: str, names: Collection[str]) -> str:
     return f"golden/{what}.np{'y' if len(names) == 1 else 'z'}"
 
 
-def load_project(path: File) -> Project:
+def open_project(path: File) -> Project:
     """Open a project and check its files.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qfx import __version__
+from qfx._version import __version__
 from qfx.ir import Graph
 
 

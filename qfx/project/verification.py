@@ -15,7 +15,7 @@ from qfx.engines.sim_engine import SimulatorEngine
 from qfx.errors import InputError, ToolMissingError
 from qfx.files import File
 from qfx.progress import Progress, silent
-from qfx.project.directory import Project, load_project
+from qfx.project.directory import Project, open_project
 from qfx.project.golden import RECORDED, random_samples
 from qfx.sim.engine import Codes, by_input, checked_codes
 
@@ -40,7 +40,7 @@ def verify(
     """Compare the engines of a project at every value of every layer, exactly.
 
     Args:
-        project: its directory, or as `load_project` opened it; its C++ is compiled as it lies there.
+        project: its directory, or as `open_project` opened it; its C++ is compiled as it lies there.
         engines: names, the reference first; None for all that the manifest lists.
         inputs: codes (samples, *shape), by input name if there are several; None for the recorded ones, or random ones if a
             seed is given.
@@ -58,7 +58,7 @@ def verify(
         ToolMissingError: an engine that was asked for or is listed cannot run here.
         ProjectError: files of the project that do not belong together.
     """
-    project = project if isinstance(project, Project) else load_project(project)
+    project = project if isinstance(project, Project) else open_project(project)
     codes = choose_samples(project, inputs, samples, seed)
     names = _check_names(project.manifest.engines if engines is None else engines)
     notes = [f"{name} differs from the manifest; it is judged as it lies there" for name in project.changed]

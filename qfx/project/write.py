@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qfx import __version__
+from qfx._version import __version__
 from qfx.export.accelerator import Accelerator, AcceleratorOptions, accelerate
 from qfx.export.hls.modes import check_modes
 from qfx.export.hls.project import write_hls
@@ -20,11 +20,11 @@ from qfx.files import File, check_free, file_hash, new_directory
 from qfx.fixed import IntArray
 from qfx.ir import Graph, save_graph
 from qfx.progress import Progress, silent
-from qfx.project.directory import JUDGED, Project, golden_file, is_project, load_project
+from qfx.project.directory import JUDGED, Project, golden_file, is_project, open_project
 from qfx.project.golden import recorded_samples, write_by_name
 from qfx.project.manifest import Manifest
 from qfx.project.readme import readme
-from qfx.sim.engine import Codes, by_input, check_inputs, chunk_size, simulate
+from qfx.sim.engine import Codes, by_input, check_inputs, chunk_size, simulate_chunks
 
 if TYPE_CHECKING:
     import torch
@@ -82,13 +82,13 @@ def write_project(
         (work / "README.md").write_text(readme(graph, model_name))
         _manifest(made, work, model is not None, model_name).write(work)
         progress("write project", 4, 4)
-    return load_project(path)
+    return open_project(path)
 
 
 def _write_golden(graph: Graph, folder: Path, samples: Mapping[str, IntArray]) -> dict[str, IntArray]:
     """Write recorded inputs and outputs; returns the outputs."""
     folder.mkdir()
-    chunks = list(simulate(graph, samples))
+    chunks = list(simulate_chunks(graph, samples))
     outputs = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in graph.outputs}
     for what, codes in (("inputs", samples), ("outputs", outputs)):
         write_by_name(graph, folder.parent / golden_file(what, codes), codes)

@@ -1,18 +1,25 @@
-"""Training: optimizer groups, freezing of binary points and weights, a small loop, stages, recipes."""
+"""Training: optimizer groups, freezing of binary points and weights, a small loop, stages, recipes, watching."""
 
 from qfx.training.freezing import BinaryPointFreezer
 from qfx.training.groups import parameter_groups
+from qfx.training.history import History
 from qfx.training.loop import Recipe, accuracy, fit
 from qfx.training.oscillation import OscillationFreezer
 from qfx.training.sparsity import digit_penalty, mean_digits
 from qfx.training.stages import Stage, fit_stages
 from qfx.training.statistics import reestimate_statistics
+from qfx.training.watch import CsvWriter, JsonLinesWriter, TensorBoardWriter, Watcher
 
 __all__ = [
     "BinaryPointFreezer",
+    "CsvWriter",
+    "History",
+    "JsonLinesWriter",
     "OscillationFreezer",
     "Recipe",
     "Stage",
+    "TensorBoardWriter",
+    "Watcher",
     "accuracy",
     "digit_penalty",
     "fit",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from torch.nn import functional
 from qfx.errors import InputError, TrainingError
 from qfx.training.freezing import BinaryPointFreezer
 from qfx.training.groups import FRAC_LR, parameter_groups
+from qfx.training.history import History
 from qfx.training.oscillation import OscillationFreezer
 from qfx.training.sparsity import digit_penalty
 from qfx.training.statistics import LEAST_STEPS, reestimate_statistics
@@ -60,7 +61,7 @@ class Recipe:
     label_smoothing: float = 0.0
 
 
-def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | None = None) -> BinaryPointFreezer:
+def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | None = None) -> History:
     """Train `model` on (input, label) batches and leave it in eval mode.
 
     Args:
@@ -70,7 +71,7 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
         progress: called after each epoch.
 
     Returns:
-        the freezer, for its counts of flips.
+        the mean loss of each epoch, and how often binary points have changed.
 
     Raises:
         InputError: no data.
@@ -86,7 +87,7 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
     weights = None if recipe.oscillation is None else OscillationFreezer(model, recipe.oscillation)
     freeze_at = math.ceil(recipe.freeze_after * steps) if recipe.freeze_after < 1 else -1
     model.train()
-    step = 0
+    step, means = 0, list[float]()
     for epoch in range(recipe.epochs):
         losses: list[Tensor] = []
         for x, y in data:
@@ -100,14 +101,13 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
                 freezer.freeze()
             elif recipe.freeze_early and step % window == 0:
                 freezer.freeze_settled()
-        if losses and not bool(torch.stack(losses).isfinite().all()):  # once per epoch: an accelerator is not waited for
-            raise TrainingError("the loss is no longer finite; lower the learning rate")
+        means.append(_finite_mean(losses))
         if progress is not None:
             progress(epoch + 1, recipe.epochs)
     if freeze_at >= 0 and steps - freeze_at < LEAST_STEPS:
         reestimate_statistics(model, data)
     model.eval()
-    return freezer
+    return History(tuple(means), step, freezer.flips)
 
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch: int = 256) -> float:
@@ -129,6 +129,14 @@ def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y:
     loss.backward()
     optimizer.step()
     return loss.detach()
+
+
+def _finite_mean(losses: Sequence[Tensor]) -> float:
+    """The mean loss of an epoch. Read once per epoch: an accelerator is not waited for in between."""
+    found = torch.stack([*losses])
+    if not bool(found.isfinite().all()):
+        raise TrainingError("the loss is no longer finite; lower the learning rate")
+    return float(found.mean())
 
 
 def _schedule(step: int, steps: int, warm_up: int) -> float:

@@ -16,7 +16,7 @@ from torch import nn
 from qfx.errors import InputError
 from qfx.quant import Quantizer, QuantSpec, quantizers
 from qfx.quant.spec import MAX_WIDTH
-from qfx.training.freezing import BinaryPointFreezer
+from qfx.training.history import History
 from qfx.training.loop import Batches, Progress, Recipe, fit
 
 FEW_BITS = 4
@@ -38,11 +38,11 @@ class Stage:
     extra_digits: int | None = 0
 
 
-def fit_stages(model: nn.Module, data: Batches, stages: Sequence[Stage], progress: Progress | None = None) -> BinaryPointFreezer:
+def fit_stages(model: nn.Module, data: Batches, stages: Sequence[Stage], progress: Progress | None = None) -> History:
     """Train a calibrated `model` stage by stage and leave it in eval mode, with the formats it came with.
 
     Returns:
-        the freezer of the last stage.
+        how all stages went, one after the other.
 
     Raises:
         InputError: no stages, or a last one with extra bits or digits.
@@ -50,11 +50,12 @@ def fit_stages(model: nn.Module, data: Batches, stages: Sequence[Stage], progres
     if not stages or (stages[-1].extra_bits, stages[-1].extra_digits) != (0, 0):
         raise InputError("the last stage has to end with the formats wanted: extra_bits=0 and extra_digits=0")
     wanted = {path: quantizer.spec for path, quantizer in quantizers(model).items()}
+    parts: list[History] = []
     for stage in stages:
         for path, quantizer in quantizers(model).items():
             change_spec(quantizer, relaxed(wanted[path], stage))
-        freezer = fit(model, data, stage.recipe, progress)
-    return freezer  # pyright: ignore[reportPossiblyUnboundVariable]
+        parts.append(fit(model, data, stage.recipe, progress))
+    return History.joined(parts)
 
 
 def relaxed(spec: QuantSpec, stage: Stage) -> QuantSpec:

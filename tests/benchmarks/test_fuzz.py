@@ -14,7 +14,7 @@ from qfx.errors import ExportError
 from qfx.fixed import IntArray
 from qfx.ir import Value
 from qfx.ops import OPS
-from qfx.project import load_project
+from qfx.project import open_project
 from qfx.sim.chain import Chain
 
 
@@ -52,7 +52,7 @@ def test_a_difference_is_found_made_small_and_kept(
     code, document = run(tmp_path, "--networks", "60")
     assert code == 1 and document["targets"][0]["value"] > 0  # type: ignore[index]
     assert "first mismatch: layer" in capsys.readouterr().out
-    kept = [load_project(path).graph for path in (tmp_path / "out").iterdir()]
+    kept = [open_project(path).graph for path in (tmp_path / "out").iterdir()]
     assert kept and min(len(graph.nodes) for graph in kept) == 1
     assert all(
         "relu" in {node.op.kind for node in graph.nodes[-2:]} for graph in kept

@@ -58,7 +58,7 @@ def test_a_network_by_each_method(method: str) -> None:
     make, shape = FAMILIES["mobilenet_v2"]
     torch.manual_seed(0)
     x = images(shape)
-    model = qfx.convert(make(), for_images(method=method, percentile=99.0), x)
+    model = qfx.convert(make(), x, for_images(method=method, percentile=99.0))
     check_exact(model, x)
     weight = model.get_parameter("features.2.conv.0.0.weight")
     found = quantizers(model)["features.2.conv.0.0.weight_quant"]

@@ -72,7 +72,7 @@ def test_priorities(tmp_path: Path) -> None:
 def test_a_file_is_what_it_says(tmp_path: Path) -> None:
     (tmp_path / "widths.toml").write_text(FULL)
     shape, x = (3, 32, 32), images((3, 32, 32))
-    model = qfx.convert(PlainResNet((1, 1), 4, 10), str(tmp_path / "widths.toml"), x)
+    model = qfx.convert(PlainResNet((1, 1), 4, 10), x, str(tmp_path / "widths.toml"))
     graph = model.lower(shape)
     width = {name: value.type.width for name, value in graph.values.items()}
     assert width["stages.1.0.add.a"] == 9 and width["stages.1.0.relu_1.quant"] == 3 and width["relu.quant"] == 5
@@ -170,13 +170,13 @@ def test_what_python_cannot_say(tmp_path: Path) -> None:
 def test_a_pattern_without_a_layer() -> None:
     config = qfx.ConvertConfig(layers={"fc*": {"weights": 4}, "0": {"weights": 3}})
     with pytest.raises(ConversionError, match=r"the pattern 'fc\*' of \[layers\] fits no layer; the layers are 0, 1"):
-        qfx.convert(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), config, reals(4))
+        qfx.convert(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), reals(4), config)
 
 
 def test_a_format_that_does_not_exist() -> None:
     config = qfx.ConvertConfig(overflow=Overflow.WRAP_SM)
     with pytest.raises(ConversionError, match=r"1 \(ReLU\).*: a quantizer of 8 bits: .*AP_WRAP_SM"):
-        qfx.convert(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), config, reals(4))
+        qfx.convert(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), reals(4), config)
 
 
 def test_exponents_of_digits_by_layer() -> None:
@@ -188,7 +188,7 @@ def test_exponents_of_digits_by_layer() -> None:
     assert [(spec.k_hot, spec.max_exponent) for spec in weights] == [(2, 4), (2, 2), (None, None)]
     scales = [config.formats(str(number), "BatchNorm1d").scale() for number in (0, 2)]
     assert [(spec.k_hot, spec.max_exponent) for spec in scales] == [(1, 3), (None, None)]
-    network = qfx.convert(nn.Sequential(*(nn.Linear(4, 4) for _ in range(3))), config, reals(4))
+    network = qfx.convert(nn.Sequential(*(nn.Linear(4, 4) for _ in range(3))), reals(4), config)
     digits = [abs(network.lower((4,)).values[f"{number}.weight"].codes) for number in range(2)]
     assert 8 < digits[0].max() <= 32 and 4 < digits[1].max() <= 8
     with pytest.raises(ConfigError, match="weights_max_exponent = -1, but the largest exponent of a digit is wanted, 0 or more"):
@@ -196,4 +196,4 @@ def test_exponents_of_digits_by_layer() -> None:
     with pytest.raises(
         ConversionError, match=r"0 \(Linear\).*: 2-hot codes with exponents up to 7 reach 256, but signed codes of 8"
     ):
-        qfx.convert(nn.Sequential(nn.Linear(4, 3)), qfx.ConvertConfig(weights_k_hot=2, weights_max_exponent=7), reals(4))
+        qfx.convert(nn.Sequential(nn.Linear(4, 3)), reals(4), qfx.ConvertConfig(weights_k_hot=2, weights_max_exponent=7))

@@ -42,7 +42,7 @@ def converted(line: Callable[[Any, Tensor], Any], module: nn.Module | None = Non
     x, model = reals(*SHAPE), uneven(Net(line, module))
     with torch.no_grad():
         wanted = model(x)
-    result = qfx.convert(model, config, x)
+    result = qfx.convert(model, x, config)
     check_exact(result, x)
     torch.testing.assert_close(floats(result, x), wanted, rtol=0.1, atol=0.5)  # the input is on a grid of 8 bits
     return result
@@ -84,7 +84,7 @@ def test_modules(name: str) -> None:
     module, ops = MODULES[name]
     if name == "flat":
         x = reals(*SHAPE)
-        assert kinds(qfx.convert(Net(lambda m, x: m(x), module), None, x)) == ops
+        assert kinds(qfx.convert(Net(lambda m, x: m(x), module), x)) == ops
     else:
         assert kinds(converted(lambda m, x: m(x), module)) == ops
 
@@ -173,7 +173,7 @@ class Twice(nn.Module):
 def test_modules_used_twice(act: nn.Module) -> None:
     """Weights are shared, with their format; each call of an activation has a format of its own."""
     x = reals(*SHAPE)
-    model = qfx.convert(uneven(Twice(act)), None, x)
+    model = qfx.convert(uneven(Twice(act)), x)
     check_exact(model, x)
     graph = model.lower(SHAPE)
     assert [name for name in graph.values if name.endswith(("weight", ".scale"))].count("conv.weight") == 1
@@ -213,7 +213,7 @@ def test_tables_can_be_saved() -> None:
 def test_several_inputs_and_outputs() -> None:
     a, b = reals(2, 8), torch.randint(-128, 128, (8, 3, 8), generator=torch.Generator().manual_seed(0))
     config = qfx.ConvertConfig(inputs={"b": qfx.InputFormat(type=FixedType(True, 8, 5))})
-    model = qfx.convert(uneven(Signals()), config, (a, b))
+    model = qfx.convert(uneven(Signals()), (a, b), config)
     graph = model.lower([(2, 8), (3, 8)])
     assert graph.inputs == ["a", "b"] and graph.outputs == ["fc", "up"]
     assert graph.values["b"].type == FixedType(True, 8, 5)
@@ -230,7 +230,7 @@ class Ends(nn.Module):
 
 
 def test_a_layer_of_the_model_may_be_called_input() -> None:
-    model = qfx.convert(Ends(), qfx.ConvertConfig.bits(4), reals(3, 6, 6))
+    model = qfx.convert(Ends(), reals(3, 6, 6), qfx.ConvertConfig.bits(4))
     widths = {name: value.type.width for name, value in model.lower((3, 6, 6)).values.items()}
     assert {"input", "input_1"} <= set(dict(model.named_children()))
     assert (widths["input.weight"], widths["mid.weight"], widths["head.weight"]) == (8, 4, 8)
@@ -238,12 +238,12 @@ def test_a_layer_of_the_model_may_be_called_input() -> None:
 
 def test_a_single_layer_is_a_model() -> None:
     x = reals(4)
-    model = qfx.convert(nn.Linear(4, 2), None, x)
+    model = qfx.convert(nn.Linear(4, 2), x)
     check_exact(model, x)
 
 
 def test_a_wrapper_for_several_devices_is_taken_off() -> None:
-    model = qfx.convert(nn.DataParallel(nn.Sequential(nn.Linear(4, 2))), None, reals(4))
+    model = qfx.convert(nn.DataParallel(nn.Sequential(nn.Linear(4, 2))), reals(4))
     assert set(dict(model.named_children())) == {"input", "0"}
 
 
@@ -251,7 +251,7 @@ def test_a_model_that_cannot_be_copied() -> None:
     model = nn.Linear(4, 2)
     model.register_buffer("scaled", model.weight * 2, persistent=False)
     with pytest.raises(ConversionError, match=r"Linear cannot be copied: Only Tensors created explicitly .*weight_norm keeps them"):
-        qfx.convert(model, None, reals(4))
+        qfx.convert(model, reals(4))
 
 
 def test_layers_of_qfx_stay() -> None:
@@ -259,7 +259,7 @@ def test_layers_of_qfx_stay() -> None:
     own = nn.Sequential(
         qnn.QuantInput((0.5,) * 3, (0.25,) * 3), nn.Conv2d(3, 4, 3), qnn.ReLU(output=QuantSpec(3, False)), nn.Flatten()
     )
-    model = qfx.convert(own, qfx.ConvertConfig(input=qfx.InputFormat(type=FixedType(False, 8, 0))), x)
+    model = qfx.convert(own, x, qfx.ConvertConfig(input=qfx.InputFormat(type=FixedType(False, 8, 0))))
     graph = model.lower((3, 6, 6))
     assert graph.values["2.quant"].type.width == 3 and [n.name for n in graph.nodes][:2] == ["0.norm", "0.quant"]
     check_exact(model, x)
@@ -273,7 +273,7 @@ class OwnNorm(qnn.BatchNorm2d):
 def test_a_layer_of_qfx_is_known_by_its_base(norm: type[qnn.BatchNorm2d]) -> None:
     """An affine of an accumulator is cast before another normalisation reads it."""
     model = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), norm(4), nn.BatchNorm2d(4))
-    assert kinds(qfx.convert(model, None, reals(*SHAPE))) == ["affine", "requantize", "affine"]
+    assert kinds(qfx.convert(model, reals(*SHAPE))) == ["affine", "requantize", "affine"]
 
 
 class Unsupported(nn.Module):
@@ -303,7 +303,7 @@ def test_everything_that_cannot_be_converted_is_named() -> None:
     model = Unsupported()
     model.fc = nn.Linear(5, 4)
     with pytest.raises(ConversionError) as raised:
-        qfx.convert(model, None, x)
+        qfx.convert(model, x)
     text = str(raised.value)
     assert text.startswith("Unsupported cannot be converted; 14 parts have no fixed-point form:\n")
     for part in (
@@ -350,7 +350,7 @@ REFUSED: list[tuple[Callable[[Any, Tensor], Any], nn.Module | None, str]] = [
 @pytest.mark.parametrize(("line", "module", "message"), REFUSED)
 def test_refused(line: Callable[[Any, Tensor], Any], module: nn.Module | None, message: str) -> None:
     with pytest.raises(ConversionError) as raised:
-        qfx.convert(Net(line, module), None, reals(*SHAPE))
+        qfx.convert(Net(line, module), reals(*SHAPE))
     assert message in str(raised.value) and "cannot be converted; 1 part has no fixed-point form:\n" in str(raised.value)
 
 
@@ -371,7 +371,7 @@ def test_a_tensor_changed_under_another_name() -> None:
     with pytest.raises(
         ConversionError, match=r"differs from the float model's by .*; a tensor that is changed in place and read again"
     ):
-        qfx.convert(Changed(), None, reals(*SHAPE))
+        qfx.convert(Changed(), reals(*SHAPE))
 
 
 class Branching(nn.Module):
@@ -407,24 +407,24 @@ class Branching(nn.Module):
 )
 def test_samples_that_do_not_fit(model: nn.Module, config: Any, sample: Any, message: str) -> None:
     with pytest.raises(ConversionError) as raised:
-        qfx.convert(model, config, sample)
+        qfx.convert(model, sample, config)
     assert message in str(raised.value)
 
 
 @pytest.mark.parametrize("given", [qfx.InputFormat((0.5,) * 3, (0.25,) * 3), qfx.InputFormat(type=FixedType(False, 8, 8))])
 def test_a_sample_that_is_normalised_already(given: qfx.InputFormat) -> None:
     with pytest.raises(InputError, match=r"the model wants raw integers of .* \(normalisation is part of the model\)"):
-        qfx.convert(nn.Flatten(), qfx.ConvertConfig(input=given), reals(3, 4, 4))
+        qfx.convert(nn.Flatten(), reals(3, 4, 4), qfx.ConvertConfig(input=given))
 
 
 def test_widths_beyond_every_float() -> None:
     with pytest.raises(ExactnessError, match=r"torch cannot compute '0'.* float64 holds 53"):
-        qfx.convert(nn.Sequential(nn.Linear(4, 2)), qfx.ConvertConfig(ends=50), reals(4))
+        qfx.convert(nn.Sequential(nn.Linear(4, 2)), reals(4), qfx.ConvertConfig(ends=50))
 
 
 def test_control_flow_on_data() -> None:
     with pytest.raises(LoweringError, match=r"Branching cannot be traced at .*control flow, loops and shapes"):
-        qfx.convert(Branching(), None, reals(4))
+        qfx.convert(Branching(), reals(4))
 
 
 def test_kinds_of_inputs() -> None:
@@ -436,7 +436,7 @@ def test_kinds_of_inputs() -> None:
         (qfx.InputFormat(width=5), reals(3, 2, 2).abs() + 1, FixedType(False, 5, 3)),
         (qfx.InputFormat(width=5), reals(3, 2, 2), FixedType(True, 5, 2)),
     ):
-        graph = qfx.convert(model, qfx.ConvertConfig(input=given), sample).lower((3, 2, 2))
+        graph = qfx.convert(model, sample, qfx.ConvertConfig(input=given)).lower((3, 2, 2))
         assert graph.values[graph.inputs[0]].type == format
         if given.mean is not None:
             assert graph.values["input.quant"].type.width == 6

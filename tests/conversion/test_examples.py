@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qfx.project import load_project
+from qfx.project import open_project
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("convert_*.py"))
 
@@ -21,7 +21,7 @@ def test_an_example(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     runpy.run_path(str(file), run_name="__main__")
     last = capsys.readouterr().out.splitlines()[-1]
     found = re.fullmatch(r"torch = sim = onnx: ([\d,]+) values compared, 0 mismatches", last)
-    graph = load_project(tmp_path / "project").graph
+    graph = open_project(tmp_path / "project").graph
     assert found is not None, last
     assert int(found[1].replace(",", "")) == 20 * 2 * sum(graph.values[node.name].size for node in graph.nodes)
 

@@ -106,7 +106,7 @@ def test_a_network(make: Callable[[], nn.Module]) -> None:
     model, x = uneven(make()), images(SHAPE, 4)
     with torch.no_grad():
         wanted = model(normalised(x))
-    network = qfx.convert(model, for_images(6), x)
+    network = qfx.convert(model, x, for_images(6))
     check_exact(network, x)
     torch.testing.assert_close(floats(network, x), wanted, rtol=1e-4, atol=1e-4)
 
@@ -126,7 +126,7 @@ def test_ends_have_no_weights_before_or_behind_them() -> None:
                 x = x + block(x)
             return x
 
-    graph = qfx.convert(Ends(), for_images(3), images(SHAPE, 4)).lower(SHAPE)
+    graph = qfx.convert(Ends(), images(SHAPE, 4), for_images(3)).lower(SHAPE)
     widths = {name.removesuffix(".weight"): value.type.width for name, value in graph.values.items() if name.endswith(".weight")}
     assert widths == {"left": 8, "right": 8, "blocks.0": 3, "blocks.1": 3, "blocks.2": 8}
 
@@ -143,6 +143,6 @@ def test_more_bits_come_closer(make: Callable[[], nn.Module]) -> None:
         given = qfx.InputFormat(MEAN, STD, width=bits)
         config = qfx.ConvertConfig(weights=bits, activations=bits, ends=bits, norm=bits, pool=bits, input=given)
         with torch.no_grad():
-            found = qfx.convert(model, config, x)(x)
+            found = qfx.convert(model, x, config)(x)
         errors.append(float((found - wanted).norm() / wanted.norm()))
     assert errors[0] < 0.05 and errors[1] < 0.01 and errors[2] < 0.002, errors

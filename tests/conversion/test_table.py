@@ -59,7 +59,7 @@ def checked(row: Row) -> None:
     model, x = uneven(Line(row.code)), sample_of(row)
     with torch.no_grad():
         wanted = model(x * 2.0**-RAW.frac)
-    network = qfx.convert(model, qfx.ConvertConfig(input=qfx.InputFormat(type=RAW)), x)
+    network = qfx.convert(model, x, qfx.ConvertConfig(input=qfx.InputFormat(type=RAW)))
     check_exact(network, x)
     torch.testing.assert_close(floats(network, x), wanted, rtol=1e-4, atol=1e-4, check_dtype=False)
 
@@ -83,5 +83,5 @@ def test_what_lowering_refuses(row: Any) -> None:
         checked(row)
         return
     with pytest.raises(ConversionError) as raised:
-        qfx.convert(Line(row.code), qfx.ConvertConfig(input=qfx.InputFormat(type=RAW)), sample_of(row))
+        qfx.convert(Line(row.code), sample_of(row), qfx.ConvertConfig(input=qfx.InputFormat(type=RAW)))
     assert "cannot be converted; " in str(raised.value) or "fails on the sample" in str(raised.value)

@@ -39,7 +39,7 @@ def test_a_conversion_traces_both_networks_once_and_lowers_once(calls: Counter[s
     """The float model and the converted one; what convert proved is still proved when the network runs."""
     torch.manual_seed(0)
     x = reals(3, 32, 32)
-    model = qfx.convert(PlainResNet((1, 1, 1), 8, 10), None, x)  # eight layers with weights
+    model = qfx.convert(PlainResNet((1, 1, 1), 8, 10), x)  # eight layers with weights
     assert calls == {"trace": 2, "build": 1}
     with torch.no_grad():
         model(x)

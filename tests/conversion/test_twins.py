@@ -48,7 +48,7 @@ def test_the_same_network_as_the_one_written_by_hand(by_hand: Any, plain: Any, b
     twin = by_hand(CifarConfig.bits(bits), *((MEAN, STD) if norm else ()))
     twin.load_state_dict(model.state_dict(), strict=False)
     calibrate(twin, [x])
-    converted = qfx.convert(model, for_images(bits) if norm else qfx.ConvertConfig.bits(bits, input=FRACTIONS), x)
+    converted = qfx.convert(model, x, for_images(bits) if norm else qfx.ConvertConfig.bits(bits, input=FRACTIONS))
     theirs, ours = (net.eval().lower(IMAGE) for net in (twin, converted))
     assert ours.text() == theirs.text()
     for name, value in theirs.values.items():
@@ -66,7 +66,7 @@ def test_families(family: str) -> None:
     before = copy.deepcopy(model.state_dict())
     with torch.no_grad():
         wanted = model(normalised(x))
-    converted = qfx.convert(model, for_images(), x)
+    converted = qfx.convert(model, x, for_images())
     check_exact(converted, x)
     torch.testing.assert_close(floats(converted, x), wanted, rtol=1e-4, atol=1e-4)
     assert not model.training and all(torch.equal(entry, before[name]) for name, entry in model.state_dict().items())
@@ -77,7 +77,7 @@ def test_families(family: str) -> None:
 def test_names_and_weights_are_those_of_the_float_model() -> None:
     make, shape = FAMILIES["resnet"]
     model = make()
-    converted = qfx.convert(model, for_images(), images(shape))
+    converted = qfx.convert(model, images(shape), for_images())
     state = converted.state_dict()
     assert all(torch.equal(state[name], entry) for name, entry in model.state_dict().items())
     for name in ("input", "stages.1.0.relu", "stages.1.0.relu_1", "stages.1.0.add", "stages.1.0.downsample.0"):
@@ -86,7 +86,7 @@ def test_names_and_weights_are_those_of_the_float_model() -> None:
 
 def test_widths_of_b_bits() -> None:
     make, shape = FAMILIES["resnet"]
-    graph = qfx.convert(make(), for_images(3), images(shape)).lower(shape)
+    graph = qfx.convert(make(), images(shape), for_images(3)).lower(shape)
     width = {name: value.type.width for name, value in graph.values.items()}
     assert width["conv1.weight"] == width["fc.weight"] == width["bn1.scale"] == width["input.quant"] == width["avgpool.quant"] == 8
     assert width["stages.0.0.conv1.weight"] == width["relu.quant"] == 3 and width["stages.0.0.add.a"] == 4
@@ -95,7 +95,7 @@ def test_widths_of_b_bits() -> None:
 def test_casts_of_a_linear_bottleneck() -> None:
     """What a convolution and an addition both read is cast once; a sum is cast before the next convolution."""
     make, shape = FAMILIES["mobilenet_v2"]
-    graph = qfx.convert(make(), for_images(5), images(shape)).lower(shape)
+    graph = qfx.convert(make(), images(shape), for_images(5)).lower(shape)
     signed = {name: value.type.signed for name, value in graph.values.items()}
     assert signed["features.2.conv.2.1_cast.quant"] and not signed["features.2.conv.1.2.quant"]
     assert [node.name for node in graph.consumers("features.2.conv.2.1_cast.quant")] == ["features.3.conv.0.0", "features.3.add"]
@@ -106,7 +106,7 @@ def test_training_copying_and_saving() -> None:
     make, shape = FAMILIES["vgg"]
     torch.manual_seed(0)
     x, y = images(shape, 32), torch.arange(32) % 10
-    converted = qfx.convert(uneven(make()), for_images(), x)
+    converted = qfx.convert(uneven(make()), x, for_images())
     assert isinstance(converted, Converted) and isinstance(converted, qnn.Model) and not converted.training
     twin = copy.deepcopy(converted)
     data = [(x, y)] * 3
@@ -127,8 +127,8 @@ def test_a_state_dict_fits_a_network_converted_from_any_weights() -> None:
     """So a factory for `qfx export` and `qfx info` converts with a small sample of its own; formats come with the weights."""
     make, shape = FAMILIES["mobilenet_v2"]
     torch.manual_seed(0)
-    trained = qfx.convert(uneven(make()), for_images(), images(shape, 32))
-    made = qfx.convert(make(), for_images(), images(shape, 1, seed=9))
+    trained = qfx.convert(uneven(make()), images(shape, 32), for_images())
+    made = qfx.convert(make(), images(shape, 1, seed=9), for_images())
     made.load_state_dict(trained.state_dict())
     x = images(shape, 8, seed=2)
     with torch.no_grad():
@@ -140,11 +140,11 @@ def test_dropout_works_in_training() -> None:
     for family in ("vgg", "mlp"):
         make, shape = FAMILIES[family]
         x = images(shape)
-        converted = qfx.convert(make(), for_images(), x)
+        converted = qfx.convert(make(), x, for_images())
         drops = [layer for layer in converted.modules() if isinstance(layer, nn.Dropout)]
         assert len(drops) == (1 if family == "vgg" else 2)
 
 
 def test_the_size_that_an_image_has_needs_no_pool() -> None:
-    graph = qfx.convert(PlainVGG((4, "M", 6, "M"), 12, 10), for_images(), images((3, 8, 8))).lower((3, 8, 8))
+    graph = qfx.convert(PlainVGG((4, "M", 6, "M"), 12, 10), images((3, 8, 8)), for_images()).lower((3, 8, 8))
     assert "avg_pool2d" not in {node.op.kind for node in graph.nodes}

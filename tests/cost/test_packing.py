@@ -14,7 +14,7 @@ from qfx.errors import ExportError, ToolMissingError
 from qfx.export.cost import Packing, best_packing, check_packing
 from qfx.export.cost.packing import fits
 from qfx.export.hls.cpp_tree import parse_project
-from qfx.export.hls.kernels.packed import SOURCE
+from qfx.export.hls.kernels.packed import HEADER
 from qfx.export.hls.render import Renderer
 from qfx.export.hls.rules_code import FILE_RULES
 from qfx.fixed import FixedType
@@ -116,7 +116,7 @@ def test_errors_name_the_layer_and_the_numbers() -> None:
 
 def compiled(found: Packing, step: int, folder: Path) -> str:
     """What packed.cpp prints for this packing, through the real kernel."""
-    for name, text in Renderer().headers([SOURCE]).items():
+    for name, text in Renderer().headers([HEADER]).items():
         (folder / f"{name}.hpp").write_text(text)
     lowest, upper = found.fields[0], found.fields[-1]
     settings = {
@@ -169,7 +169,7 @@ def test_the_kernel_at_every_combination(x: FixedType, low: int, high: int, tmp_
 
 def test_the_kernel_keeps_the_coding_rules(tmp_path: Path) -> None:
     (tmp_path / "kernels").mkdir()
-    for name, text in Renderer().headers([SOURCE]).items():
+    for name, text in Renderer().headers([HEADER]).items():
         (tmp_path / "kernels" / f"{name}.hpp").write_text(text)
     assert [violation for source in parse_project(tmp_path) for rule in FILE_RULES for violation in rule(source)] == []
 

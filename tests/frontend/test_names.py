@@ -93,7 +93,7 @@ def test_conversion_knows_it(name: str) -> None:
     x, model = reals(4, 8, 8), uneven(Net(CONVERTED[name]))
     with torch.no_grad():
         wanted = model(x)
-    converted = qfx.convert(model, None, x)
+    converted = qfx.convert(model, x)
     check_exact(converted, x)
     torch.testing.assert_close(floats(converted, x), wanted, rtol=0.1, atol=0.5)  # the input is on a grid of 8 bits
 
@@ -111,7 +111,7 @@ DROPOUTS: list[tuple[Line, type[nn.Module]]] = [
 @pytest.mark.parametrize(("line", "kind"), DROPOUTS)
 def test_dropout_stays_of_its_kind(line: Line, kind: type[nn.Module]) -> None:
     """The converted network trains: whole channels are dropped where the float model drops them."""
-    converted = qfx.convert(Net(line), None, reals(4, 8, 8))
+    converted = qfx.convert(Net(line), reals(4, 8, 8))
     assert type(converted.get_submodule("dropout")) is kind
 
 
@@ -132,7 +132,7 @@ def test_both_give_the_same_advice(line: Line, advice: str) -> None:
     with pytest.raises(LoweringError, match=f"it has no fixed-point form; {advice}"):
         lower(Given(lambda m, x: line(x)), (4, 8, 8))
     with pytest.raises(ConversionError, match=f"it has no fixed-point form; {advice}"):
-        qfx.convert(Net(line), None, reals(4, 8, 8).abs())
+        qfx.convert(Net(line), reals(4, 8, 8).abs())
 
 
 def test_training_alone_switches_alpha_dropout_on() -> None:
@@ -140,4 +140,4 @@ def test_training_alone_switches_alpha_dropout_on() -> None:
     with pytest.raises(LoweringError, match=r"dropout with training=True drops values in eval, too; pass training=self.training"):
         lower(Given(lambda m, x: F.alpha_dropout(x, 0.5, True)), (4, 8, 8))
     with pytest.raises(ConversionError, match=r"dropout with training=True drops values in eval, too; pass training=self.training"):
-        qfx.convert(Net(lambda x: F.alpha_dropout(x, 0.5, True)), None, reals(4, 8, 8))
+        qfx.convert(Net(lambda x: F.alpha_dropout(x, 0.5, True)), reals(4, 8, 8))

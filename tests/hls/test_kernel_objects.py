@@ -69,7 +69,7 @@ def test_functions_are_those_of_the_templates() -> None:
         own = [name for name in kernel.functions for ending in kernel.endings if _matches(name, ending, function)]
         assert len(own) == 1, function
         seen.add(own[0])
-        assert f"void {function}(" in Renderer().headers([kernel.source])[kernel.source.name]
+        assert f"void {function}(" in Renderer().headers([kernel.header])[kernel.header.name]
         assert identifier(function) == f"{function}_v", f"a layer called {function} would hide the kernel"
     assert seen == {name for kernel in KERNELS for name in kernel.functions}
 
@@ -82,10 +82,10 @@ INCLUDE = re.compile(r'^#include "(\w+)\.hpp"$', re.MULTILINE)
 
 
 def test_headers_include_what_they_state() -> None:
-    sources = {name: found for plan in plans() for source in plan.sources for name, found in source.all().items()}
-    for name, source in sources.items():
-        text = Renderer().headers([source])[name]
-        assert INCLUDE.findall(text) == [need.name for need in source.needs], name
+    headers = {name: found for plan in plans() for header in plan.headers for name, found in header.all().items()}
+    for name, header in headers.items():
+        text = Renderer().headers([header])[name]
+        assert INCLUDE.findall(text) == [need.name for need in header.needs], name
 
 
 def test_headers_of_one_name_are_equal() -> None:
@@ -93,7 +93,7 @@ def test_headers_of_one_name_are_equal() -> None:
     found: dict[str, str] = {}
     for plan in plans():
         for stage in plan.stages:
-            for name, text in Renderer().headers([stage.kernel.source]).items():
+            for name, text in Renderer().headers([stage.kernel.header]).items():
                 assert found.setdefault(name, text) == text, name
 
 
@@ -138,4 +138,4 @@ def test_a_label_costs_nothing_and_takes_no_cycles() -> None:
     kernel = kernel_of(operation_of(graph, node), Fold((1,), 1))
     assert kernel.cycles == 0 and kernel.node_resources(2).lut == 0
     with pytest.raises(ExportError, match="node 'half' is its operand's stream; there is no kernel for it"):
-        _ = kernel.source
+        _ = kernel.header

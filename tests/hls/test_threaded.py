@@ -22,7 +22,7 @@ from qfx.fixed import IntArray
 from qfx.ir import Graph, GraphBuilder
 from qfx.models import ResNet8
 from qfx.ops import Add, ReLU, Requantize
-from qfx.project import load_project, verify
+from qfx.project import open_project, verify
 from qfx.project import write_project as write_whole_project
 from qfx.sim.threaded import Deadlock, ThreadedSimulator, live_depths
 from qfx.testing.branches import branching
@@ -217,5 +217,5 @@ def test_a_project_without_live_depths(tmp_path: Path) -> None:
 def test_engines_of_verify(tmp_path: Path) -> None:
     graph = residual_network()
     write_whole_project(graph, tmp_path / "project", random_inputs(graph, 3, 1))
-    report = verify(load_project(tmp_path / "project"), ["sim", "threads", "live"], cache=tmp_path / "cache")
+    report = verify(open_project(tmp_path / "project"), ["sim", "threads", "live"], cache=tmp_path / "cache")
     assert (report.engines, report.mismatches) == (("sim", "threads", "live"), 0)

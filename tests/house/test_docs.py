@@ -105,6 +105,14 @@ def test_python_examples_run(page: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout
 
 
+@pytest.mark.full
+def test_the_readme_runs_twice_in_one_folder(tmp_path: Path) -> None:
+    program = "\n".join(EXAMPLE.findall((ROOT / "README.md").read_text()))
+    for _ in range(2):
+        result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+
+
 def test_results_name_command_and_date() -> None:
     entries = re.split(r"^## ", (ROOT / "docs" / "results.md").read_text(), flags=re.M)[1:]
     faulty = [entry.splitlines()[0] for entry in entries if not re.search(r"\d{4}-\d{2}-\d{2}", entry) or "`" not in entry]

@@ -14,7 +14,7 @@ from qfx.ir import Graph, GraphBuilder
 from qfx.ir.proof import prove
 from qfx.ops import Conv2d, Linear, ReLU, Requantize, Reshape
 from qfx.ops.sampling import random_codes
-from qfx.sim import FastSimulator, Simulator, engine, simulate
+from qfx.sim import FastSimulator, Simulator, engine, simulate_chunks
 
 U4 = FixedType(False, 4, 2)
 
@@ -62,7 +62,7 @@ def test_samples_do_not_influence_each_other() -> None:
 def test_chunks_equal_one_batch_and_take_any_integer_dtype() -> None:
     graph = network()
     whole = Simulator(graph).run({"x": images(10)})["head"]
-    chunks = list(simulate(graph, {"x": images(10).astype(np.uint8)}, chunk=4))
+    chunks = list(simulate_chunks(graph, {"x": images(10).astype(np.uint8)}, chunk=4))
     assert [len(chunk["head"]) for chunk in chunks] == [4, 4, 2]
     assert np.array_equal(np.concatenate([chunk["head"] for chunk in chunks]), whole)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qfx import ops
 from qfx.export.cost.arithmetic import Add as Datapath
 from qfx.export.cost.resources import Resources
-from qfx.export.hls.kernels.base import Source
+from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise
 from qfx.export.hls.settings import Settings
 
@@ -24,8 +24,8 @@ class Add(Elementwise[ops.Add]):
         return "add_minus" if self.op.minus else "add"
 
     @property
-    def source(self) -> Source:
-        return self.header(self.function, "add", minus="_minus" if self.op.minus else "")
+    def header(self) -> Header:
+        return self.from_template(self.function, "add", minus="_minus" if self.op.minus else "")
 
     def describe(self, settings: Settings) -> None:
         a, b = (value.type for value in self.operation.operands)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from qfx import ops
+from qfx.export.cost.arithmetic import Maximum
+from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Fold
-from qfx.export.hls.kernels.base import Source, Touched, every
+from qfx.export.hls.kernels.base import Header, Touched, every
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.kernels.op import own_lanes
 from qfx.export.hls.operation import Operation
 
 
 class ArgMax(Movement[ops.ArgMax]):
-    """y = the place of the greatest code of x; of equals, the first. Its one comparator is not part of the model."""
+    """y = the place of the greatest code of x; of equals, the first."""
 
     kind = "argmax"
     serves = ops.ArgMax
@@ -22,8 +24,8 @@ class ArgMax(Movement[ops.ArgMax]):
     takes = "a comparator"
 
     @property
-    def source(self) -> Source:
-        return self.header("argmax", "argmax")
+    def header(self) -> Header:
+        return self.from_template("argmax", "argmax")
 
     @property
     def iterations(self) -> int:
@@ -32,6 +34,10 @@ class ArgMax(Movement[ops.ArgMax]):
 
     def touched(self) -> Touched:
         return Touched({0: every(self.x.words, self.x.lanes)}, {0: every(1, 1, self.iterations - 1)})
+
+    def kept(self) -> Resources:
+        """The greatest code so far, its comparator, and its place."""
+        return Maximum(self.x.type.width).resources() + Resources(ff=self.out.type.width)
 
     @classmethod
     def shapes(cls, operation: Operation[ops.ArgMax]) -> Iterable[Fold]:

@@ -8,7 +8,7 @@ from qfx import ops
 from qfx.export.cost.arrays import MultiplierArray
 from qfx.export.cost.resources import Resources, total
 from qfx.export.hls.folding import Fold
-from qfx.export.hls.kernels.base import Source
+from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.pool import Pool
 from qfx.export.hls.kernels.product import product_resources
 from qfx.export.hls.kernels.window import Window
@@ -55,9 +55,9 @@ class AvgPool2d(Pool[ops.AvgPool2d]):
         return f"avg_pool2d{self.pixels_ending}{self.way}"
 
     @property
-    def source(self) -> Source:
+    def header(self) -> Header:
         ways = {way: f"_{way}" if self.way == f"_{way}" else "" for way in ("scaled", "places")}
-        return self.header(self.function, f"avg_pool2d{self.pixels_ending}", **ways)
+        return self.from_template(self.function, f"avg_pool2d{self.pixels_ending}", **ways)
 
     def describe(self, settings: Settings) -> None:
         self.describe_window(settings)

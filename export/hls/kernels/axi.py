@@ -6,7 +6,7 @@ import numpy as np
 
 from qfx.export.cost.resources import Resources, total
 from qfx.export.cost.storage import Converter
-from qfx.export.hls.kernels.base import Kernel, Source, Touched, counters, every
+from qfx.export.hls.kernels.base import Header, Kernel, Touched, counters, every
 from qfx.export.hls.words import Port
 
 
@@ -25,8 +25,8 @@ class Axi(Kernel):
         return self.functions[0]
 
     @property
-    def source(self) -> Source:
-        return self.header("axi", "axi")
+    def header(self) -> Header:
+        return self.from_template("axi", "axi")
 
     @property
     def iterations(self) -> int:

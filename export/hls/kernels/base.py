@@ -20,7 +20,7 @@ from qfx.fixed import IntArray
 
 
 @dataclass(frozen=True)
-class Source:
+class Header:
     """A C++ header of a project.
 
     Attributes:
@@ -33,17 +33,17 @@ class Source:
     name: str
     template: str
     values: Mapping[str, object] = field(default_factory=dict[str, object])
-    needs: tuple[Source, ...] = ()
+    needs: tuple[Header, ...] = ()
 
-    def all(self) -> dict[str, Source]:
+    def all(self) -> dict[str, Header]:
         """It and all that it includes, by name."""
-        found: dict[str, Source] = {self.name: self}
-        for source in self.needs:
-            found |= source.all()
+        found: dict[str, Header] = {self.name: self}
+        for header in self.needs:
+            found |= header.all()
         return found
 
 
-LANES = Source("lanes", "parts/lanes")
+LANES = Header("lanes", "parts/lanes")
 """Codes in packed words."""
 
 
@@ -69,9 +69,9 @@ def facts(latency: int, takes: str) -> str:
     return f"{head}// Takes: {takes}.\n"
 
 
-def header(name: str, template: str, facts: str, needs: Sequence[Source] = (LANES,), /, **values: object) -> Source:
+def header_of(name: str, template: str, facts: str, needs: Sequence[Header] = (LANES,), /, **values: object) -> Header:
     """A header from `hls_templates/kernels/<template>.hpp.j2`."""
-    return Source(name, f"kernels/{template}", {**values, "facts": facts}, tuple(needs))
+    return Header(name, f"kernels/{template}", {**values, "facts": facts}, tuple(needs))
 
 
 class Kernel(ABC):
@@ -98,7 +98,7 @@ class Kernel(ABC):
 
     @property
     @abstractmethod
-    def source(self) -> Source:
+    def header(self) -> Header:
         """The header that defines it."""
 
     @property
@@ -124,9 +124,9 @@ class Kernel(ABC):
         """Cycles from an iteration to its words: the latency, and a cycle per level of the adder tree."""
         return self.latency + (self.terms - 1).bit_length()
 
-    def header(self, name: str, template: str, needs: Sequence[Source] = (LANES,), /, **values: object) -> Source:
+    def from_template(self, name: str, template: str, needs: Sequence[Header] = (LANES,), /, **values: object) -> Header:
         """Its header from `hls_templates/kernels/<template>.hpp.j2`."""
-        return header(name, template, facts(self.latency, self.takes), needs, **values)
+        return header_of(name, template, facts(self.latency, self.takes), needs, **values)
 
 
 class Parameterized(Kernel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qfx import ops
 from qfx.export.cost.arithmetic import Clamp as Datapath
 from qfx.export.cost.resources import Resources
-from qfx.export.hls.kernels.base import Source
+from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise
 from qfx.export.hls.kernels.relu import TAKES
 from qfx.export.hls.settings import Code, Settings
@@ -22,8 +22,8 @@ class Clamp(Elementwise[ops.Clamp]):
     passes = True
 
     @property
-    def source(self) -> Source:
-        return self.header("clamp", "clamp")
+    def header(self) -> Header:
+        return self.from_template("clamp", "clamp")
 
     def describe(self, settings: Settings) -> None:
         x, (low, high) = self.x.type, self.op.limits(self.x.value)

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Iterator
 
 from qfx import ops
+from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Fold, divisors
-from qfx.export.hls.kernels.base import Source, Touched, every
+from qfx.export.hls.kernels.base import Header, Touched, every
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.operation import Operation
 from qfx.export.hls.settings import Settings
@@ -43,8 +44,8 @@ class Concat(Movement[ops.Concat]):
         return f"concat{len(self.inputs)}{'_words' if self.whole_words else ''}"
 
     @property
-    def source(self) -> Source:
-        return self.header(self.function, "concat", count=len(self.inputs), words="_words" if self.whole_words else "")
+    def header(self) -> Header:
+        return self.from_template(self.function, "concat", count=len(self.inputs), words="_words" if self.whole_words else "")
 
     def describe(self, settings: Settings) -> None:
         if self.whole_words:
@@ -59,6 +60,10 @@ class Concat(Movement[ops.Concat]):
             end = start + (part.words // self.turns if self.whole_words else part.channels)
             yield part, start, end
             start = end
+
+    def kept(self) -> Resources:
+        """A choice among the operands for every bit of a word: four to one in a LUT of six inputs."""
+        return Resources(lut=self.out.word_width * math.ceil((len(self.inputs) - 1) / 3))
 
     @property
     def iterations(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from qfx import ops
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Fold
-from qfx.export.hls.kernels.base import Source, Touched, facts, header
+from qfx.export.hls.kernels.base import Header, Touched, facts, header_of
 from qfx.export.hls.kernels.linear import TAKES, matrix_vector_touched
 from qfx.export.hls.kernels.matrix import Weighted
 from qfx.export.hls.kernels.op import own_lanes
@@ -37,13 +37,13 @@ class Convolution(Windowed[ops.Conv2d], Weighted[ops.Conv2d]):
         return Window((height, width), op.stride, op.padding, op.dilation, op.extra)
 
     @property
-    def source(self) -> Source:
+    def header(self) -> Header:
         """One header holds the kernels of all kinds of groups."""
         product, name = self.by_constants, f"conv2d{self.pixels_ending}{self.by_constants.ending}"
         if self.at_once:
-            return header(name, "conv2d_pixels", facts(LATENCY, AT_ONCE), (product.source,), product=product.ending)
+            return header_of(name, "conv2d_pixels", facts(LATENCY, AT_ONCE), (product.header,), product=product.ending)
         packed = "_packed" if product.way == "packed" else ""
-        return header(name, "conv2d", facts(LATENCY, TAKES), (self.matrix_source,), product=product.ending, packed=packed)
+        return header_of(name, "conv2d", facts(LATENCY, TAKES), (self.matrix_header,), product=product.ending, packed=packed)
 
     @property
     def terms(self) -> int:

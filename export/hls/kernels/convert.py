@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qfx.export.cost.resources import Resources
 from qfx.export.cost.storage import Converter
-from qfx.export.hls.kernels.base import Kernel, Source, Touched, counters, every
+from qfx.export.hls.kernels.base import Header, Kernel, Touched, counters, every
 from qfx.export.hls.words import Words
 
 
@@ -29,9 +29,9 @@ class Convert(Kernel):
         return "convert_wider" if self.widens else "convert_narrower"
 
     @property
-    def source(self) -> Source:
+    def header(self) -> Header:
         endings = {"wider": "_wider" if self.widens else "", "narrower": "" if self.widens else "_narrower"}
-        return self.header(self.function, "convert", **endings)
+        return self.from_template(self.function, "convert", **endings)
 
     @property
     def iterations(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qfx.export.cost.resources import Resources
-from qfx.export.hls.kernels.base import Kernel, Source, Touched, counters, every
+from qfx.export.hls.kernels.base import Header, Kernel, Touched, counters, every
 from qfx.export.hls.words import Words
 
 
@@ -23,8 +23,8 @@ class Fork(Kernel):
         return "fork"
 
     @property
-    def source(self) -> Source:
-        return self.header("fork", "fork", ())
+    def header(self) -> Header:
+        return self.from_template("fork", "fork", ())
 
     @property
     def iterations(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from qfx import ops
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Fold
-from qfx.export.hls.kernels.base import Source, Touched, counters, every
+from qfx.export.hls.kernels.base import Header, Touched, counters, every
 from qfx.export.hls.kernels.matrix import Weighted
 from qfx.export.hls.kernels.op import own_lanes
 from qfx.export.hls.kernels.product import aligned_table
@@ -32,8 +32,8 @@ class Linear(Weighted[ops.Linear]):
         return f"linear{self.by_constants.ending}"
 
     @property
-    def source(self) -> Source:
-        return self.header(self.function, "linear", (self.matrix_source,), product=self.by_constants.ending)
+    def header(self) -> Header:
+        return self.from_template(self.function, "linear", (self.matrix_header,), product=self.by_constants.ending)
 
     def describe(self, settings: Settings) -> None:
         settings.code("window", False, self.x.word_width)

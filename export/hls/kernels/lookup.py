@@ -7,7 +7,7 @@ import numpy as np
 from qfx import ops
 from qfx.export.cost.memory import table
 from qfx.export.cost.resources import Resources
-from qfx.export.hls.kernels.base import Source
+from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise
 from qfx.export.hls.kernels.relu import TAKES
 from qfx.export.hls.settings import Settings
@@ -24,8 +24,8 @@ class Lookup(Elementwise[ops.Lookup]):
     passes = True
 
     @property
-    def source(self) -> Source:
-        return self.header("lookup", "lookup")
+    def header(self) -> Header:
+        return self.from_template("lookup", "lookup")
 
     def describe(self, settings: Settings) -> None:
         x, entries = self.operation.operands

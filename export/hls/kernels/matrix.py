@@ -11,9 +11,9 @@ from qfx.export.cost.memory import Storage, buffer, table
 from qfx.export.cost.packing import Packing
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import PRODUCT_TEXTS, Fold, Product
-from qfx.export.hls.kernels.base import Source
+from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.op import OpKernel
-from qfx.export.hls.kernels.packed import SOURCE as PACKED_SOURCE
+from qfx.export.hls.kernels.packed import HEADER as PACKED_HEADER
 from qfx.export.hls.kernels.packed import packed_table, packing_of
 from qfx.export.hls.kernels.product import ENDINGS, ByConstants, Encoding, product_ways
 from qfx.export.hls.operation import Operation
@@ -67,12 +67,12 @@ class Weighted(OpKernel[T]):
         return packing_of(self.operation, self.fold.writes) if self.fold.product == "packed" else None
 
     @property
-    def matrix_source(self) -> Source:
+    def matrix_header(self) -> Header:
         """The header with the sums."""
         product, packed = self.by_constants, self.by_constants.way == "packed"
         values = {"product": product.ending, "packed": "_packed" if packed else ""}
-        return Source(
-            f"matrix_vector{product.ending}", "parts/matrix_vector", values, (PACKED_SOURCE if packed else product.source,)
+        return Header(
+            f"matrix_vector{product.ending}", "parts/matrix_vector", values, (PACKED_HEADER if packed else product.header,)
         )
 
     def describe_product(self, settings: Settings) -> Encoding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qfx import ops
 from qfx.export.cost.arithmetic import Maximum
 from qfx.export.cost.resources import Resources
-from qfx.export.hls.kernels.base import Source
+from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.pool import Pool
 from qfx.export.hls.kernels.window import Window
 from qfx.export.hls.operation import Operation
@@ -35,8 +35,8 @@ class MaxPool2d(Pool[ops.MaxPool2d]):
         return f"max_pool2d{self.pixels_ending}"
 
     @property
-    def source(self) -> Source:
-        return self.header(self.function, self.function)
+    def header(self) -> Header:
+        return self.from_template(self.function, self.function)
 
     def describe(self, settings: Settings) -> None:
         self.describe_window(settings)

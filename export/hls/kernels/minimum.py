@@ -5,7 +5,7 @@ from __future__ import annotations
 from qfx import ops
 from qfx.export.cost.arithmetic import Maximum as Datapath
 from qfx.export.cost.resources import Resources
-from qfx.export.hls.kernels.base import Source
+from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise
 from qfx.export.hls.settings import Code, Settings
 
@@ -20,8 +20,8 @@ class Minimum(Elementwise[ops.Minimum]):
     takes = "a comparator per lane"
 
     @property
-    def source(self) -> Source:
-        return self.header("minimum", "minimum")
+    def header(self) -> Header:
+        return self.from_template("minimum", "minimum")
 
     @property
     def wide(self) -> Code:

@@ -20,5 +20,9 @@ class Movement(OpKernel[T]):
         return self.kind
 
     def resources(self) -> Resources:
-        """Counters of rows, columns and the words of a pixel; multiplexers and memories of addresses are not part of the model."""
-        return counters(self.out.height, self.out.width, self.out.groups)
+        """What it keeps, what chooses, and the counters of rows, columns and the words of a pixel."""
+        return self.kept() + counters(self.out.height, self.out.width, self.out.groups)
+
+    def kept(self) -> Resources:
+        """Memories, registers and multiplexers; here there are none."""
+        return Resources()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from qfx import ops
+from qfx.export.cost.memory import buffer
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Fold
-from qfx.export.hls.kernels.base import Source, Touched, every
+from qfx.export.hls.kernels.base import Header, Touched, every
 from qfx.export.hls.kernels.elementwise import Elementwise
 from qfx.export.hls.kernels.product import product_resources
 from qfx.export.hls.operation import Operation
@@ -33,13 +34,18 @@ class Multiply(Elementwise[ops.Multiply]):
         return "multiply_channels" if self.per_channel else "multiply_values"
 
     @property
-    def source(self) -> Source:
+    def header(self) -> Header:
         endings = {"values": "" if self.per_channel else "_values", "channels": "_channels" if self.per_channel else ""}
-        return self.header(self.function, "multiply", **endings)
+        return self.from_template(self.function, "multiply", **endings)
 
     def touched(self) -> Touched:
         at = every(self.iterations)
         return Touched({1: every(self.x.groups) if self.per_channel else at, 0: at}, {0: at})
+
+    def tables(self) -> Resources:
+        """The factors of a frame, where there is one per channel."""
+        factors = self.inputs[1]
+        return buffer(factors.word_width, factors.groups) if self.per_channel else Resources()
 
     def lane(self) -> Resources:
         a, b = (value.type for value in self.operation.operands)

@@ -6,13 +6,13 @@ from functools import lru_cache
 
 from qfx.errors import ExportError
 from qfx.export.cost.packing import Packing, best_packing, check_packing
-from qfx.export.hls.kernels.base import LANES, Source
+from qfx.export.hls.kernels.base import LANES, Header
 from qfx.export.hls.operation import Operation
 from qfx.export.hls.settings import Settings, Storage
 from qfx.fixed import FixedType, IntArray
 from qfx.ops.base import Op
 
-SOURCE = Source("packed_multiply", "parts/packed_multiply", {}, (LANES,))
+HEADER = Header("packed_multiply", "parts/packed_multiply", {}, (LANES,))
 """The header with the product."""
 
 _best = lru_cache(maxsize=4096)(best_packing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qfx import ops
-from qfx.export.hls.kernels.base import Source, Touched, every, where
+from qfx.export.hls.kernels.base import Header, Touched, every, where
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.settings import Settings
 
@@ -20,8 +20,8 @@ class Pad(Movement[ops.Pad]):
     takes = "counters"
 
     @property
-    def source(self) -> Source:
-        return self.header("pad", "pad")
+    def header(self) -> Header:
+        return self.from_template("pad", "pad")
 
     def describe(self, settings: Settings) -> None:
         above, left = self.op.before

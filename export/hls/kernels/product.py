@@ -13,7 +13,7 @@ from qfx.export.cost.arithmetic import Multiply, MultiplyKhot, dsp_blocks
 from qfx.export.cost.memory import table
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Product
-from qfx.export.hls.kernels.base import LANES, Source
+from qfx.export.hls.kernels.base import LANES, Header
 from qfx.export.hls.operation import Operation
 from qfx.export.hls.settings import Settings
 from qfx.export.hls.words import Words
@@ -75,12 +75,12 @@ class ByConstants:
         return f"_{self.way}" if self.way else ""
 
     @property
-    def source(self) -> Source:
+    def header(self) -> Header:
         """The header with the product."""
         switches = {way: f"_{way}" if self.way == way else "" for way in ("dsp", "lut")}
         template = "parts/multiply_khot" if self.way == "khot" else "parts/multiply"
         values = {} if self.way == "khot" else {"product": self.ending, **switches}
-        return Source(f"multiply{self.ending}", template, values, (LANES,))
+        return Header(f"multiply{self.ending}", template, values, (LANES,))
 
     def describe(self, settings: Settings) -> Encoding:
         """Add the types of the product; returns how its constants are encoded.

@@ -7,7 +7,9 @@ from functools import cached_property
 import numpy as np
 
 from qfx import ops
-from qfx.export.hls.kernels.base import Source
+from qfx.export.cost.memory import table
+from qfx.export.cost.resources import Resources
+from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.reshape import ThroughMemory
 from qfx.export.hls.settings import Settings
 from qfx.fixed import IntArray
@@ -37,9 +39,14 @@ class Rearrange(ThroughMemory[ops.Rearrange]):
         return "rearrange_table" if self.counters is None else f"rearrange{len(self.counters)}"
 
     @property
-    def source(self) -> Source:
+    def header(self) -> Header:
         by_table = self.counters is None
-        return self.header(self.function, "rearrange", count=len(self.counters or ()), table="_table" if by_table else "")
+        return self.from_template(self.function, "rearrange", count=len(self.counters or ()), table="_table" if by_table else "")
+
+    def kept(self) -> Resources:
+        """A frame, and the addresses where they are a table."""
+        size = self.x.value.size
+        return super().kept() + (table((size - 1).bit_length(), size) if self.counters is None else Resources())
 
     def describe(self, settings: Settings) -> None:
         size = self.x.value.size

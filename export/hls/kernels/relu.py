@@ -5,7 +5,7 @@ from __future__ import annotations
 from qfx import ops
 from qfx.export.cost.arithmetic import ReLU as Datapath
 from qfx.export.cost.resources import Resources
-from qfx.export.hls.kernels.base import Source
+from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise
 
 TAKES = "comparators, an adder or a table per lane"
@@ -23,8 +23,8 @@ class ReLU(Elementwise[ops.ReLU]):
     passes = True
 
     @property
-    def source(self) -> Source:
-        return self.header("relu", "relu")
+    def header(self) -> Header:
+        return self.from_template("relu", "relu")
 
     def lane(self) -> Resources:
         return Datapath(self.x.type.width).resources()

@@ -6,7 +6,7 @@ from qfx import ops
 from qfx.errors import ExportError
 from qfx.export.cost.arithmetic import Requantize as Datapath
 from qfx.export.cost.resources import Resources
-from qfx.export.hls.kernels.base import Source
+from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise
 from qfx.export.hls.kernels.relu import TAKES
 from qfx.export.hls.settings import MAX_AP_WIDTH, Fixed, Settings
@@ -24,8 +24,8 @@ class Requantize(Elementwise[ops.Requantize]):
     passes = True
 
     @property
-    def source(self) -> Source:
-        return self.header("requantize", "requantize")
+    def header(self) -> Header:
+        return self.from_template("requantize", "requantize")
 
     def describe(self, settings: Settings) -> None:
         x, y = self.x.type, self.out.type

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from qfx import ops
+from qfx.export.cost.memory import buffer
+from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Fold
-from qfx.export.hls.kernels.base import Source, Touched, every
+from qfx.export.hls.kernels.base import Header, Touched, every
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.kernels.op import own_lanes
 from qfx.export.hls.operation import Operation
@@ -19,7 +21,7 @@ T = TypeVar("T", bound=Op)
 
 
 class ThroughMemory(Movement[T]):
-    """A frame is written code by code, then read code by code in another order. Its memory is not part of the model."""
+    """A frame is written code by code, then read code by code in another order."""
 
     latency = 3
     takes = "a frame of memory, counters or a table of addresses"
@@ -32,6 +34,10 @@ class ThroughMemory(Movement[T]):
     def touched(self) -> Touched:
         size, x, out = self.out.value.size, self.x, self.out
         return Touched({0: every(x.words, x.lanes)}, {0: every(out.words, out.lanes, size + out.lanes - 1)})
+
+    def kept(self) -> Resources:
+        """A frame."""
+        return buffer(self.x.type.width, self.x.value.size)
 
     @classmethod
     def shapes(cls, operation: Operation[T]) -> Iterable[Fold]:
@@ -46,8 +52,8 @@ class Reshape(ThroughMemory[ops.Reshape]):
     functions = ("reshape",)
 
     @property
-    def source(self) -> Source:
-        return self.header("reshape", "reshape")
+    def header(self) -> Header:
+        return self.from_template("reshape", "reshape")
 
     @classmethod
     def relabels(cls, operation: Operation[ops.Reshape]) -> bool:

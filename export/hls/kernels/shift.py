@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qfx import ops
 from qfx.errors import ExportError
-from qfx.export.hls.kernels.base import Source, Touched
+from qfx.export.hls.kernels.base import Header, Touched
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.operation import Operation
 
@@ -23,7 +23,7 @@ class Shift(Movement[ops.Shift]):
         return True
 
     @property
-    def source(self) -> Source:
+    def header(self) -> Header:
         raise ExportError(f"node {self.operation.name!r} is its operand's stream; there is no kernel for it")
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 from qfx import ops
 from qfx.errors import ExportError
 from qfx.export.hls.folding import Fold
-from qfx.export.hls.kernels.base import Source, Touched, every, where
+from qfx.export.hls.kernels.base import Header, Touched, every, where
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.kernels.op import own_lanes
 from qfx.export.hls.operation import Operation
@@ -36,8 +36,8 @@ class Slice(Movement[ops.Slice]):
         return "slice_words" if self.whole_words else "slice"
 
     @property
-    def source(self) -> Source:
-        return self.header(self.function, "slice", words="_words" if self.whole_words else "")
+    def header(self) -> Header:
+        return self.from_template(self.function, "slice", words="_words" if self.whole_words else "")
 
     @property
     def places(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from qfx.export.cost.memory import buffer
 from qfx.export.cost.resources import Resources
-from qfx.export.hls.kernels.base import LANES, Source, Touched, counters, every, where
+from qfx.export.hls.kernels.base import LANES, Header, Touched, counters, every, where
 from qfx.export.hls.kernels.op import WindowStage
 from qfx.export.hls.kernels.window import Ring, Turn, Window, plan_ring, plan_span, plan_turn
 from qfx.export.hls.settings import Settings
@@ -98,8 +98,8 @@ class PickPixels(_Stage):
     takes = "counters"
 
     @property
-    def source(self) -> Source:
-        return self.header("pick_pixels", "pick_pixels", ())
+    def header(self) -> Header:
+        return self.from_template("pick_pixels", "pick_pixels", ())
 
     def describe(self, settings: Settings) -> None:
         rows, columns = self.sight.window.stride
@@ -137,9 +137,9 @@ class SlidingWindow(_Stage):
         return plan_turn(s.window, self.ring, s.x.groups, s.out.width, s.taps, s.pixels)
 
     @property
-    def source(self) -> Source:
+    def header(self) -> Header:
         endings = {name: f"_{name}" if self.function.endswith(f"_{name}") else "" for name in ("taps", "columns", "pixels")}
-        return self.header(self.function, "sliding_window", (LANES,), **endings)
+        return self.from_template(self.function, "sliding_window", (LANES,), **endings)
 
     def describe(self, settings: Settings) -> None:
         s, ring, turn = self.sight, self.ring, self.turn

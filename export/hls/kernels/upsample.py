@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from qfx import ops
+from qfx.export.cost.memory import buffer
+from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Fold
-from qfx.export.hls.kernels.base import Source, Touched, every, where
+from qfx.export.hls.kernels.base import Header, Touched, every, where
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.operation import Operation
 from qfx.export.hls.settings import Settings
@@ -29,8 +31,8 @@ class Upsample(Movement[ops.Upsample]):
         return "upsample_zeros" if self.op.zeros else "upsample"
 
     @property
-    def source(self) -> Source:
-        return self.header(self.function, "upsample", (), zeros="_zeros" if self.op.zeros else "")
+    def header(self) -> Header:
+        return self.from_template(self.function, "upsample", (), zeros="_zeros" if self.op.zeros else "")
 
     def describe(self, settings: Settings) -> None:
         settings.constant(row_factor=self.op.factor[0], column_factor=self.op.factor[1])
@@ -38,6 +40,10 @@ class Upsample(Movement[ops.Upsample]):
             settings.constant(columns=self.out.width)
         else:
             settings.constant(row_words=self.x.width * self.x.groups)
+
+    def kept(self) -> Resources:
+        """A row of x, which is sent again."""
+        return Resources() if self.op.zeros else buffer(self.x.word_width, self.x.row_words)
 
     @property
     def iterations(self) -> int:

@@ -1,0 +1,42 @@
+"""`simulate`: what a network gives for integer inputs, by the bit-exact simulator. Needs NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+from qfx.errors import InputError
+from qfx.fixed import IntArray
+from qfx.ir import Graph
+from qfx.sim.engine import Codes, FastSimulator, by_input
+
+
+class HasGraph(Protocol):
+    """What holds a graph, such as a project or an accelerator."""
+
+    @property
+    def graph(self) -> Graph: ...
+
+
+def simulate(
+    network: Graph | HasGraph, inputs: Codes, wanted: Collection[str] | None = None, *, threads: int = 0
+) -> dict[str, IntArray]:
+    """The outputs of a network for integer inputs, exact to the bit.
+
+    Args:
+        network: a graph, or what has one: a project, an accelerator.
+        inputs: codes (samples, *shape) of the only input, any integer dtype; of several inputs the codes of each by its name.
+        wanted: names of the values to give; None for the network's outputs.
+        threads: blocks of samples that are computed at a time; 0 for one per core.
+
+    Returns:
+        int64 codes (samples, *shape) by the name of the value; a code times `graph.values[name].type.step` is the real value.
+
+    Raises:
+        InputError: inputs that do not fit the network, by shape, dtype, range or name; a value that it does not compute.
+    """
+    graph = network if isinstance(network, Graph) else network.graph
+    unknown = [] if wanted is None else [name for name in wanted if name not in graph.activations()]
+    if unknown:
+        raise InputError(f"{unknown[0]!r} is no value that the network computes; it has {', '.join(graph.activations())}")
+    return FastSimulator(graph, wanted, threads).run(by_input(graph, inputs))

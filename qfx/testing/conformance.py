@@ -144,6 +144,11 @@ def spec_of(value: Value, digits: int | None = None) -> QuantSpec:
     return QuantSpec(type.width, type.signed, type.frac, learn=False, k_hot=digits)
 
 
+def bias_of(sample: Sample) -> QuantSpec | bool:
+    """The format of the third operand of a sum of products, as a layer is asked for it; False without one."""
+    return spec_of(sample.operands[2]) if len(sample.operands) > 2 else False
+
+
 def real_of(value: Value) -> torch.Tensor:
     """The real values of a constant, exact in float32 for codes up to 24 bits."""
     return torch.from_numpy(value.type.to_real(value.codes)).to(torch.float32)

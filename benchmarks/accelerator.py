@@ -33,13 +33,13 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside this one, however it is started
 
+import qfx
 from benchmarks import cost_calibration
 from benchmarks._datapaths import GROUPS
 from benchmarks._depths import depth_difference, late_cycles
 from benchmarks._yosys import find_yosys
 from qfx import models
 from qfx.cli.exit_codes import exit_code
-from qfx.conversion import calibrate
 from qfx.engines.report import Report
 from qfx.errors import QfxError
 from qfx.export.accelerator import Accelerator, fastest
@@ -50,7 +50,6 @@ from qfx.export.hls.design import Design, design
 from qfx.fixed import IntArray
 from qfx.ir import Graph
 from qfx.ir.passes.k_hot import multiplier_free
-from qfx.models import CifarConfig
 from qfx.project import Project, write_project
 from qfx.project.verification import verify
 from qfx.sim.threaded import ThreadedSimulator
@@ -62,10 +61,11 @@ from qfx.testing.iterations import COVERAGE, Counts, counted, stage_key
 from qfx.testing.projects import random_folding
 
 NETWORKS = ("ResNet8", "ResNet20", "DepthwiseSmall")
+PIXELS = qfx.InputFormat.fractions()
 VARIANTS = {
-    "8-bit": CifarConfig.bits(8),
-    "4-bit": CifarConfig.bits(4),
-    "4-bit, multiplier-free": CifarConfig(weights=4, activations=4, weights_k_hot=2, norm_k_hot=2),
+    "8-bit": qfx.ConvertConfig.bits(8, input=PIXELS),
+    "4-bit": qfx.ConvertConfig.bits(4, input=PIXELS),
+    "4-bit, multiplier-free": qfx.ConvertConfig.bits(4, weights_k_hot=2, constants_k_hot=2, input=PIXELS),
 }
 MOST_CYCLES = {
     ("ResNet8", "8-bit"): 16_520,
@@ -119,9 +119,8 @@ def images(count: int) -> IntArray:
 def network(name: str, variant: str) -> Graph:
     """The lowered network."""
     torch.manual_seed(0)
-    model = getattr(models, name)(VARIANTS[variant])
-    calibrate(model, [torch.from_numpy(images(16)).to(torch.float32)])
-    graph = model.eval().lower((3, 32, 32), name.lower())
+    model = qfx.convert(getattr(models, name)(), config=VARIANTS[variant], sample=torch.from_numpy(images(16)))
+    graph = model.lower((3, 32, 32), name.lower())
     return multiplier_free(graph) if "free" in variant else graph
 
 

@@ -32,22 +32,18 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from qfx import nn as qnn
+import qfx
 from qfx.cli.exit_codes import TOOL_MISSING
-from qfx.conversion import calibrate
 from qfx.errors import ProjectError, QfxError, ToolMissingError
 from qfx.export.hls import write_hls
 from qfx.export.hls.board import load_board
 from qfx.export.hls.design import design
 from qfx.ir import save_graph
-from qfx.models import CifarSmall, FloatCifarSmall, FloatResNet8, ResNet8
+from qfx.models import CifarSmall, ResNet8
 from qfx.sim import FastSimulator
 
 IMAGE = (3, 32, 32)
-NETWORKS: dict[str, tuple[type[qnn.Model], type[torch.nn.Module]]] = {
-    "cifar-small": (CifarSmall, FloatCifarSmall),
-    "ResNet-8": (ResNet8, FloatResNet8),
-}
+NETWORKS: dict[str, type[torch.nn.Module]] = {"cifar-small": CifarSmall, "ResNet-8": ResNet8}
 ENGINES = ("float", "numpy", "onnx", "csim", "hls4ml")
 EXACT = ("numpy", "onnx", "csim")
 SECONDS = 1.0
@@ -163,23 +159,21 @@ def require_peers() -> None:
 
 
 def write_network(name: str, folder: Path, seed: int = 0) -> None:
-    """A float network with random weights, its quantized twin, and all files that the engines need."""
-    quantized_class, float_class = NETWORKS[name]
+    """A float network with random weights, what it converts to, and all files that the engines need."""
     torch.manual_seed(seed)
-    float_model, model = float_class(), quantized_class()
+    float_model = NETWORKS[name]()
     images = torch.randint(0, 256, (64, *IMAGE)).to(torch.float32)
     with torch.no_grad():
         for _ in range(10):  # batch normalisation's statistics
             float_model(images / 256)
-    model.load_state_dict(float_model.state_dict(), strict=False)  # it has quantizers besides
-    calibrate(model, [images])
-    graph = model.eval().lower(IMAGE, name.replace("-", "_").lower())
+    model = qfx.convert(float_model, config=qfx.ConvertConfig(input=qfx.InputFormat.fractions()), sample=images)
+    graph = model.lower(IMAGE, name.replace("-", "_").lower())
     folder.mkdir()
     save_graph(graph, folder)
     codes = {graph.inputs[0]: np.zeros((1, *IMAGE), np.int64)}
     write_hls(design(graph), folder / "hls", load_board("ultra96"), codes, FastSimulator(graph).run(codes))
     torch.save(float_model.state_dict(), folder / "float.pt")
-    (folder / "network.json").write_text(json.dumps({"float": float_class.__name__}))
+    (folder / "network.json").write_text(json.dumps({"float": NETWORKS[name].__name__}))
     _export_float(float_model.eval(), images[:2] / 256, folder / "float.onnx")
 
 

@@ -5,7 +5,7 @@
 Two networks of qfx.models, 8 bits: cifar-small with batches of 128 and ResNet-20 with batches of 32. Arms:
 
     weights+activations  convolutions, classifier and ReLUs quantized; batch normalisation, pools and sums are torch's
-    everything           the network as qfx.models has it: constants of batch normalisation, sums and pools quantized, too
+    everything           the network as qfx.convert makes it: constants of batch normalisation, sums and pools quantized, too
     everything, K=2      the same with 2-hot weights
     Brevitas, torch.ao   weights and activations, by other libraries (benchmarks/_train_peers.py)
     eval                 everything, the exact forward of `model.eval()`, against the float network's
@@ -33,15 +33,15 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+import qfx
 from qfx import nn as qnn
 from qfx.cli.exit_codes import exit_code
 from qfx.errors import QfxError, ToolMissingError
-from qfx.models import CifarSmall, FloatCifarSmall, FloatResNet20, ResNet20
-from qfx.models.cifar import CifarConfig
+from qfx.models import CifarSmall, ResNet20
 from qfx.quant import kernel
 
 WARM_UP = 4
-"""Rounds that do not count: quantizers find their formats, Brevitas collects its statistics."""
+"""Rounds that do not count: Brevitas collects its statistics."""
 FLOAT = "float"
 ADDED = "what K=2 adds"
 PARTLY, ALL, TWO_HOT = "weights+activations", "everything", "everything, K=2"
@@ -53,15 +53,19 @@ TWO_HOT_LIMIT = 0.1
 
 @dataclass(frozen=True)
 class Network:
-    """A quantized network, its float twin, and the batch."""
+    """A float network and the batch."""
 
     name: str
-    quantized: type[CifarSmall] | type[ResNet20]
-    plain: type[FloatCifarSmall] | type[FloatResNet20]
+    plain: type[CifarSmall] | type[ResNet20]
     batch: int
 
+    def quantized(self, raw: Tensor, k_hot: int | None = None) -> nn.Module:
+        """The network that reads raw pixels, in 8 bits; `k_hot`: digits of its weights."""
+        config = qfx.ConvertConfig(weights_k_hot=k_hot, input=qfx.InputFormat.fractions())
+        return qfx.convert(self.plain(), config=config, sample=raw)
 
-NETWORKS = (Network("cifar-small", CifarSmall, FloatCifarSmall, 128), Network("ResNet-20", ResNet20, FloatResNet20, 32))
+
+NETWORKS = (Network("cifar-small", CifarSmall, 128), Network("ResNet-20", ResNet20, 32))
 
 
 @dataclass
@@ -95,7 +99,7 @@ class _Sum(nn.Module):
         return a + b
 
 
-def partly(network: Network) -> nn.Module:
+def partly(network: Network, raw: Tensor) -> nn.Module:
     """Weights and activations quantized; what is element-wise is torch's, biases are float, as other libraries have it."""
 
     def plain(layer: nn.Module) -> nn.Module | None:
@@ -105,7 +109,7 @@ def partly(network: Network) -> nn.Module:
             return nn.AvgPool2d(layer.kernel)
         return _Sum() if isinstance(layer, qnn.Add) else None
 
-    model = replace(network.quantized(), plain)
+    model = replace(network.quantized(raw), plain)
     for layer in model.modules():
         if isinstance(layer, qnn.Conv2d | qnn.Linear) and layer.bias_quant is not None:
             layer.bias_quant.enabled = False
@@ -126,7 +130,7 @@ def stepper(model: nn.Module, x: Tensor, y: Tensor) -> Callable[[], object]:
 
 
 def forwarder(model: nn.Module, x: Tensor) -> Callable[[], object]:
-    """A forward in eval, after one in training that gives the quantizers their formats."""
+    """A forward in eval, after one in training."""
     model.train()
     model(x)
     model.eval()
@@ -140,11 +144,10 @@ def forwarder(model: nn.Module, x: Tensor) -> Callable[[], object]:
 
 def training_arms(network: Network, raw: Tensor, real: Tensor, y: Tensor) -> list[Arm]:
     """The float step first."""
-    two_hot = CifarConfig(weights_k_hot=2)
     makers: dict[str, Callable[[], nn.Module]] = {
-        PARTLY: lambda: partly(network),
-        ALL: network.quantized,
-        TWO_HOT: lambda: network.quantized(two_hot),
+        PARTLY: lambda: partly(network, raw),
+        ALL: lambda: network.quantized(raw),
+        TWO_HOT: lambda: network.quantized(raw, 2),
     }
     arms = [Arm(FLOAT, "", stepper(network.plain(), real, y))]
     arms += [Arm(name, engine, stepper(make(), raw, y)) for name, make in makers.items() for engine in ENGINES]
@@ -155,7 +158,7 @@ def training_arms(network: Network, raw: Tensor, real: Tensor, y: Tensor) -> lis
 def eval_arms(network: Network, raw: Tensor, real: Tensor) -> list[Arm]:
     """The float forward first."""
     arms = [Arm(FLOAT, "", forwarder(network.plain(), real))]
-    return arms + [Arm("eval", engine, forwarder(network.quantized(), raw)) for engine in ENGINES]
+    return arms + [Arm("eval", engine, forwarder(network.quantized(raw), raw)) for engine in ENGINES]
 
 
 def measure(arms: Sequence[Arm], rounds: int) -> dict[tuple[str, str], float]:

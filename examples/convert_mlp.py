@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader, TensorDataset
 
 import qfx
-from qfx.models.plain_vgg import PlainMLP
+from qfx.models import MLP
 from qfx.training import Recipe, accuracy, fit
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     train, images = digits[:1437], digits[1437:]
 
     torch.manual_seed(0)
-    model = PlainMLP((64, 64, 32, 10))
+    model = MLP((64, 64, 32, 10))
     fit(model, DataLoader(TensorDataset(train / 16, labels[:1437]), 64, shuffle=True), Recipe(8, lr=5e-3))
     print(f"float: {accuracy(model, images / 16, labels[1437:]):.1f} %")
 

@@ -9,13 +9,13 @@ import torch
 from _export import export_and_verify
 
 import qfx
-from qfx.models import FloatResNet8
+from qfx.models import ResNet8
 
 
 def main() -> None:
     """Convert, export, verify."""
     torch.manual_seed(0)
-    model = FloatResNet8().eval()
+    model = ResNet8().eval()
     images = torch.randint(0, 256, (32, 3, 32, 32)).to(torch.uint8)
     pixels = qfx.InputFormat(mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262))
     network = qfx.convert(model, images, qfx.ConvertConfig.bits(4, input=pixels))

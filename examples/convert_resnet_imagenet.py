@@ -9,19 +9,19 @@ import torch
 from _export import export_and_verify
 
 import qfx
-from qfx.models.plain_resnet import PlainResNet
+from qfx.models import ResNet
 
 
 def main() -> None:
     """Convert, export, verify."""
     torch.manual_seed(0)
-    model = PlainResNet(blocks=(1, 1, 1, 1), width=8, classes=100).eval()
+    model = ResNet(blocks=(1, 1, 1, 1), width=8, classes=100).eval()
     images = torch.randint(0, 256, (16, 3, 64, 64)).to(torch.uint8)
     config = qfx.ConvertConfig(
         weights=4,
         activations=4,
         input=qfx.InputFormat(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
-        types={"Add": {"before": 6}},  # the casts before every addition
+        types={"Add": {"pre_add": 6}},  # the casts before every addition
         layers={"stages.0.*": {"weights": 6, "activations": 6}, "*.downsample.0": {"weights": 8}},
     )
     network = qfx.convert(model, images, config)

@@ -9,16 +9,16 @@ import torch
 from _export import export_and_verify
 
 import qfx
-from qfx.models.plain_vgg import PlainVGG
+from qfx.models import VGG
 
 
 def main() -> None:
     """Convert, export, verify."""
     torch.manual_seed(0)
-    model = PlainVGG((8, "M", 16, "M", 16, "M"), hidden=32).eval()
+    model = VGG((8, "M", 16, "M", 16, "M"), hidden=32).eval()
     images = torch.randint(0, 256, (32, 3, 32, 32)).to(torch.uint8)
     pixels = qfx.InputFormat(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
-    config = qfx.ConvertConfig(weights=6, ends=6, activations=4, weights_k_hot=2, norm_k_hot=2, input=pixels)
+    config = qfx.ConvertConfig.multiplier_free(input=pixels)
     network = qfx.convert(model, images, config)
     export_and_verify(network, images, "vgg", "out/convert_vgg")
 

@@ -16,7 +16,7 @@ from qfx.export import accelerator
 from qfx.export.accelerator import accelerate
 from qfx.export.hls import design as planning
 from qfx.ir import GraphBuilder, proof
-from qfx.models.plain_resnet import PlainResNet
+from qfx.models import ResNet
 from qfx.project import verify, write_project
 
 COUNTED: tuple[tuple[Any, str], ...] = (
@@ -50,7 +50,7 @@ def test_from_a_float_model_to_a_verified_project(calls: Counter[str], tmp_path:
     torch.manual_seed(0)
     images = torch.randint(0, 256, (4, 3, 16, 16)).to(torch.uint8)
     config = qfx.ConvertConfig.bits(4, input=qfx.InputFormat(mean=(0.5,) * 3, std=(0.25,) * 3))
-    network = qfx.convert(PlainResNet((1, 1, 1), 8, 10), config, images).eval()
+    network = qfx.convert(ResNet((1, 1, 1), 8, 10), images, config).eval()
     graph = network.lower((3, 16, 16))
     project = write_project(accelerate(graph), tmp_path / "project", images.numpy(), network)
     assert calls["trace"] <= 3 and calls["build"] <= 3

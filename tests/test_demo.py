@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -13,31 +14,36 @@ import torch
 
 from qfx.cli import demo
 from qfx.cli.demo import clear_run, formats, results_table, run_demo
-from qfx.conversion import calibrate
+from qfx.conversion import ConvertConfig, InputFormat, convert
 from qfx.errors import ProjectError, ToolMissingError
 from qfx.frontend import lower
-from qfx.models.digits import DigitsConfig, DigitsNet
+from qfx.models import DigitsNet
 from qfx.project import open_project
 from qfx.training import digits
 from qfx.training.digits import Arm, load_digits
 
-CHANNELS = (2, 4)
+RAW = InputFormat((0.305,), (0.376,), 16.0)
+FOUR = ConvertConfig.bits(4, input=RAW)
 
 
-def arm(name: str, config: DigitsConfig, accuracy: float) -> Arm:
+def arm(name: str, config: ConvertConfig, accuracy: float) -> Arm:
     """A small network that has seen data once."""
     torch.manual_seed(0)
-    model = DigitsNet(config)
-    calibrate(model, [load_digits().train_x[:64]])
-    return Arm(name, model.eval(), accuracy, config.activations)
+    model = convert(DigitsNet((2, 4)), config=config, sample=load_digits().train_x[:64])
+    return Arm(name, model, accuracy, config.activations)
+
+
+def in_floats(name: str) -> Arm:
+    """An arm without formats."""
+    return dataclasses.replace(arm(name, FOUR, 99.0), bits=None)
 
 
 def arms(*_: object, **__: object) -> list[Arm]:
     return [
-        Arm("float", DigitsNet(DigitsConfig(channels=CHANNELS)), 99.0),
-        arm("ptq-2", DigitsConfig(2, 2, channels=CHANNELS), 40.0),
-        arm("learned-4", DigitsConfig(channels=CHANNELS), 98.0),
-        arm("multiplier-free", DigitsConfig(weights=6, ends=6, weights_k_hot=2, norm_k_hot=2, channels=CHANNELS), 96.5),
+        in_floats("float"),
+        arm("ptq-2", ConvertConfig.bits(2, input=RAW), 40.0),
+        arm("learned-4", FOUR, 98.0),
+        arm("multiplier-free", ConvertConfig.multiplier_free(input=RAW), 96.5),
     ]
 
 
@@ -104,7 +110,7 @@ def test_the_table(outcome: tuple[Path, int, str, str]) -> None:
 
 def test_checkpoints_load_as_weights(outcome: tuple[Path, int, str, str]) -> None:
     state = torch.load(outcome[0] / "checkpoints" / "learned-4.pt", weights_only=True)
-    DigitsNet(DigitsConfig(channels=CHANNELS)).load_state_dict(state)
+    arm("learned-4", FOUR, 98.0).model.load_state_dict(state)
 
 
 def test_a_former_run_is_cleared(outcome: tuple[Path, int, str, str], tmp_path: Path) -> None:
@@ -145,7 +151,7 @@ def test_missing_tools_stop_it_before_training(tmp_path: Path, monkeypatch: pyte
 
 
 def test_formats_of_a_network() -> None:
-    one = arm("learned-4", DigitsConfig(channels=CHANNELS), 98.0)
+    one = arm("learned-4", FOUR, 98.0)
     text = formats(lower(one.model, (1, 8, 8)))
     assert text.startswith("weights 4 (") and "; scales 8 (" in text and "; activations 4 (" in text
     assert formats(None) == ""
@@ -153,7 +159,7 @@ def test_formats_of_a_network() -> None:
 
 def test_a_floating_point_arm_has_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def floats(*_: object, **__: object) -> list[Arm]:
-        return [Arm("learned-4", DigitsNet(DigitsConfig(channels=CHANNELS)), 99.0)]
+        return [in_floats("learned-4")]
 
     monkeypatch.setattr(digits, "train_arms", floats)
     with pytest.raises(ProjectError, match="arm learned-4 is a floating-point network and cannot be exported"):
@@ -161,5 +167,5 @@ def test_a_floating_point_arm_has_no_project(tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_table_without_reports() -> None:
-    rows = [demo.Row(Arm("float", DigitsNet(DigitsConfig(channels=CHANNELS)), 99.0), None, None)]
+    rows = [demo.Row(in_floats("float"), None, None)]
     assert results_table(rows).row_count == 1

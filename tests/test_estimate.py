@@ -45,9 +45,11 @@ def test_plain_and_multiplier_free() -> None:
 
 def test_options_may_be_keywords() -> None:
     assert [*Options.__annotations__] == [field.name for field in dataclasses.fields(AcceleratorOptions)]
-    assert accelerate(GRAPH, AcceleratorOptions(axi_bits=32), folding="plain", clock_mhz=150).design == (
-        accelerate(GRAPH, AcceleratorOptions(axi_bits=32, folding="plain", clock_mhz=150)).design
-    )
+    found = accelerate(GRAPH, AcceleratorOptions(axi_bits=32), folding="plain", clock_mhz=150)
+    assert found.design.inputs[0].beat_width == 32 and found.clock_mhz == 150
+    assert found.folding == accelerate(GRAPH, AcceleratorOptions(folding="plain")).folding
+    with pytest.raises(TypeError, match="unexpected keyword argument 'boards'"):
+        accelerate(GRAPH, boards="zcu104")  # pyright: ignore[reportCallIssue]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import qfx
 from qfx.cache import Cache
 from qfx.cli.demo import clear_run
 from qfx.cli.estimate import estimate_project
@@ -45,6 +46,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(home / "x.npy", CODES)
     np.savez(home / "x.npz", x=CODES)
     torch.save({}, home / "net.pt")
+    qfx.save(torch.nn.Flatten(), home / "net.qfx")
     return home
 
 
@@ -72,6 +74,7 @@ READ: dict[str, Callable[[str, Kind], object]] = {
     "read_inputs": lambda home, path: sorted(read_inputs(path(f"{home}/x.npz"))),
     "read_json": lambda home, path: read_json(path(f"{home}/project/manifest.json")),
     "file_hash": lambda home, path: file_hash(path(f"{home}/x.npy")),
+    "load": lambda home, path: str(qfx.load(path(f"{home}/net.qfx"))),
     "load_model": lambda home, path: str(load_model("torch.nn:Identity", path(f"{home}/net.pt"))),
 }
 
@@ -89,6 +92,7 @@ def in_the_end(context: AbstractContextManager[object]) -> None:
 
 WRITE: dict[str, Callable[[Either], object]] = {
     "write_project": lambda path: write_project(GRAPH, path, CODES),
+    "save": lambda path: qfx.save(torch.nn.Flatten(), path),
     "save_graph": lambda path: (Path(path).mkdir(), save_graph(GRAPH, path)),
     "write_hls": lambda path: write_hls(design(GRAPH), path, load_board("ultra96"), CODES, np.maximum(CODES, 0)),
     "new_directory": lambda path: in_the_end(new_directory(path)),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -69,7 +72,7 @@ def test_settled_points_are_frozen_early() -> None:
 def test_fit_with_every_option() -> None:
     model, data = small(), Blobs()
     calibrate(model, [data.x])
-    recipe = Recipe(6, lr=2e-2, freeze_early=True, hysteresis=0.05, oscillation=0.05, digit_penalty=1e-3)
+    recipe = Recipe(6, lr=2e-2, freeze_early=True, hysteresis=0.05, oscillation_threshold=0.05, digit_penalty=1e-3)
     history = fit(model, data, recipe)
     assert accuracy(model, data.x, data.y) > 97 and set(history.flips) == set(quantizers(model))
     assert all(bool(q.frozen) for q in quantizers(model).values())
@@ -254,3 +257,41 @@ def test_flags_are_read_only_when_they_change(monkeypatch: pytest.MonkeyPatch) -
     quantizer.freeze()
     quantizer(x)
     assert len(reads) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"epochs": -1}, "the recipe: epochs = -1, but a whole number is wanted, 0 or more"),
+        ({"lr": "fast"}, "lr = 'fast', but a number is wanted, 0 or more"),
+        ({"frac_lr": float("nan")}, "frac_lr = nan, but a number is wanted, 0 or more"),
+        ({"freeze_after": 1.5}, "freeze_after = 1.5, but a number in 0..1 is wanted"),
+        ({"freeze_early": 1}, "freeze_early = 1, but true or false is wanted"),
+        ({"oscillation_threshold": -0.1}, "oscillation_threshold = -0.1, but a number in 0..1 is wanted"),
+    ],
+)
+def test_a_recipe_is_checked(given: dict[str, Any], message: str) -> None:
+    wrong: dict[str, Any] = {"epochs": 1, **given}
+    with pytest.raises(InputError) as raised:
+        Recipe(**wrong)
+    assert message in str(raised.value)
+
+
+def test_a_stage_is_checked() -> None:
+    with pytest.raises(InputError, match="the stage: extra_bits = -1, but a whole number is wanted, 0 or more"):
+        Stage(Recipe(1), extra_bits=-1)
+    wrong: Any = 4
+    with pytest.raises(InputError, match="the stage: recipe = 4, but a Recipe is wanted"):
+        Stage(wrong)
+
+
+def test_a_recipe_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text("epochs = 3\nlr = 0.01\nfreeze_early = true\n")
+    assert Recipe.read(file) == Recipe(3, lr=0.01, freeze_early=True)
+    file.write_text("lr = 0.01\n")
+    with pytest.raises(InputError, match=r"recipe\.toml: the recipe lacks epochs"):
+        Recipe.read(str(file))
+    file.write_text("epochs = 3\noscillation = 0.01\n")
+    with pytest.raises(InputError, match=r"there is no key 'oscillation' \(did you mean oscillation_threshold\?\); the keys are"):
+        Recipe.read(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Iterator
 
@@ -11,12 +12,11 @@ import torch
 from torch import Tensor, nn
 
 import qfx.nn as qnn
-from qfx.conversion import calibrate
+from qfx.conversion import ConvertConfig, Converted, InputFormat, calibrate, convert
 from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import InputError, ToolMissingError, TrainingError
 from qfx.fixed import FixedType
-from qfx.models import DigitsConfig, DigitsNet, ResNet8
-from qfx.models.cifar import CifarConfig
+from qfx.models import DigitsNet, ResNet8
 from qfx.ops.base import signed_digits
 from qfx.quant import Quantizer, QuantSpec, best_frac, quantizers, set_enabled
 from qfx.sim.engine import Simulator
@@ -185,12 +185,12 @@ def test_shifted_batches_are_shifted_and_repeat() -> None:
     assert len(where) == 192 and where[:, 2].unique().tolist() == [2, 3, 4] and where[:, 3].unique().tolist() == [3, 4, 5]
 
 
-def lowered_and_compared(config: DigitsConfig) -> DigitsNet:
+def lowered_and_compared(config: ConvertConfig) -> Converted:
     """A digits network after a few steps, compared with the integer engine at every value."""
     torch.manual_seed(0)
     data = load_digits()
-    model = DigitsNet(config)
-    calibrate(model, [data.train_x[:128]])
+    raw = InputFormat((0.305,), (0.376,), 16.0)
+    model = convert(DigitsNet(), config=dataclasses.replace(config, input=raw), sample=data.train_x[:128])
     fit(model, ShiftedBatches(data.train_x[:256], data.train_y[:256], 0), Recipe(1))
     graph = model.lower((1, 8, 8), "digits")
     codes = data.test_x[:40].numpy()
@@ -203,14 +203,14 @@ def lowered_and_compared(config: DigitsConfig) -> DigitsNet:
 
 @pytest.mark.parametrize("bits", [2, 4])
 def test_the_digits_network_is_exact(bits: int) -> None:
-    graph = lowered_and_compared(DigitsConfig.bits(bits)).lower((1, 8, 8))
+    graph = lowered_and_compared(ConvertConfig.bits(bits)).lower((1, 8, 8))
     assert graph.values["block1.act1.quant"].type.width == bits
     assert graph.values["block2.add.a"].type.width == bits + 1
     assert {node.op.kind for node in graph.nodes} >= {"conv2d", "affine", "prelu", "add", "avg_pool2d", "linear"}
 
 
 def test_the_multiplier_free_network_is_exact_and_two_hot() -> None:
-    graph = lowered_and_compared(DigitsConfig.multiplier_free()).lower((1, 8, 8))
+    graph = lowered_and_compared(ConvertConfig.multiplier_free()).lower((1, 8, 8))
     kinds = {"conv2d": ".weight", "linear": ".weight", "affine": ".scale", "prelu": ".slope"}
     checked = 0
     for node in graph.nodes:
@@ -260,8 +260,8 @@ def test_a_step_reads_nothing_from_the_device(monkeypatch: pytest.MonkeyPatch, m
 
     The flags of a quantizer are read when they change only; another test counts that.
     """
-    model = ResNet8(CifarConfig(weights=4, weights_k_hot=2))
-    calibrate(model, [torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)])
+    config = ConvertConfig(weights=4, weights_k_hot=2, input=InputFormat.fractions())
+    model = convert(ResNet8(), config=config, sample=torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8))
     for module in model.modules():
         if isinstance(module, qnn.BatchNorm2d):
             module.momentum = momentum

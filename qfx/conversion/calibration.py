@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qfx.errors import QuantizationError
+from qfx.errors import InputError, QuantizationError
 from qfx.quant import QuantSpec, best_frac, quantizers, set_enabled
 from qfx.quant.cast import quantize
 from qfx.quant.spec import MAX_FRAC
+from qfx.settings import nearest
 
 Search = Callable[[Tensor, QuantSpec], Tensor]
 """Finds the binary point for a tensor: int64, a scalar or (channels,)."""
@@ -53,12 +54,13 @@ def calibrate(model: nn.Module, batches: Iterable[Batch], method: Method | str =
         percentile: for that method, of the magnitudes, in 0..100.
 
     Raises:
-        QuantizationError: no data, an unknown method, or a quantizer that the forward does not reach.
+        InputError: no data, or an unknown method.
+        QuantizationError: a quantizer that the forward does not reach.
     """
     search = search_of(method, percentile)
     inputs = [(batch,) if isinstance(batch, Tensor) else tuple(batch) for batch in batches]
     if not inputs:
-        raise QuantizationError("calibrate needs at least one batch of inputs")
+        raise InputError("calibrate needs at least one batch of inputs")
     found = quantizers(model)
     modes = {module: module.training for module in model.modules()}
     set_enabled(model, True)
@@ -84,14 +86,14 @@ def search_of(method: Method | str, percentile: float) -> Search:
     """The search of a method.
 
     Raises:
-        QuantizationError: an unknown method, or a percentile outside 0..100.
+        InputError: an unknown method, or a percentile outside 0..100.
     """
     names = [known.value for known in Method]
     name = method.value if isinstance(method, Method) else method
     if name not in names:
-        raise QuantizationError(f"there is no calibration method {name!r}; the methods are {', '.join(names)}")
+        raise InputError(f"there is no calibration method {name!r}{nearest(str(name), names)}; the methods are {', '.join(names)}")
     if not 0 < percentile <= 100:
-        raise QuantizationError(f"the percentile {percentile:g} is outside 0..100; 99.99 lets one value in 10,000 saturate")
+        raise InputError(f"the percentile {percentile:g} is outside 0..100; 99.99 lets one value in 10,000 saturate")
     if name == Method.MSE.value:
         return best_frac
     return functools.partial(largest_frac, percentile=100.0 if name == Method.MAX.value else percentile)

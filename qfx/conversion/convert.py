@@ -93,7 +93,7 @@ def convert(model: nn.Module, sample: Tensor | Sequence[Tensor], config: Convert
     converted = Converted(_rooted(walk.modules), walk.graph, type(model).__name__)
     converted.to(samples[0].device).eval()
     _compare(converted, few, wanted)
-    calibrate(converted, [samples], config.method, percentile=config.percentile)
+    calibrate(converted, [samples], config.calibration, percentile=config.percentile)
     try:
         _prove(converted, few)
     except LoweringError as error:
@@ -182,7 +182,7 @@ def _input_layer(name: str, given: InputFormat, config: ConvertConfig, sample: T
     if sample.dim() < 2 or len(sample) == 0:
         raise ConversionError(f"the sample of input {name!r} has shape {list(sample.shape)}; (batch, ...) is wanted")
     if given.mean is not None:
-        scale, offset = dataclasses.replace(config.scale(), learn=False), QuantSpec(config.norm, learn=False)
+        scale, offset = dataclasses.replace(config.scale(), learn=False), QuantSpec(config.constants, learn=False)
         quant = QuantSpec(given.width, learn=config.learn)
         specs: dict[str, Any] = {"scale": scale, "offset": offset, "output": quant}
         if sample.dim() < 2 or len(given.mean) != sample.shape[1]:
@@ -193,7 +193,7 @@ def _input_layer(name: str, given: InputFormat, config: ConvertConfig, sample: T
     if not sample.is_floating_point():
         raise ConversionError(
             f"the sample of input {name!r} holds integers ({sample.dtype}), and nothing says what they mean; give"
-            " InputFormat(mean=..., std=...), or InputFormat(type=FixedType(False, 8, 8)) for fractions of 256"
+            " InputFormat(mean=..., std=...), or InputFormat.fractions() for pixels as fractions of 256"
         )
     signed = bool((sample < 0).any())
     spec = QuantSpec(given.width, signed, learn=False)

@@ -25,6 +25,7 @@ from qfx.frontend.calls.call import UNKNOWN, Call, Storage
 from qfx.frontend.calls.table import by_position, call_of, out_of_place
 from qfx.frontend.trace import Trace
 from qfx.nn.quantize import InputLayer
+from qfx.settings import nearest
 
 Handler = Callable[..., Any]
 """Takes the walk and what the torch function takes, with Values in the places of tensors; for a module with parameters the module
@@ -74,7 +75,7 @@ class Walk:
         self._swapped: dict[str, nn.Module] = {}
         self._calls: dict[str, int] = {}
         self._casts: dict[fx.Node, Tracked] = {}
-        self._ends = _ends(traced)
+        self._first_last = _first_last(traced)
         self.known: dict[fx.Node, Any] = {}
         self.node: fx.Node = traced.nodes[0]
         self.call: Call = UNKNOWN
@@ -92,7 +93,8 @@ class Walk:
 
     def _check_patterns(self) -> None:
         self.problems += [
-            f"the pattern {pattern!r} of [layers] fits no layer; the layers are {', '.join(self.names)}"
+            f"the pattern {pattern!r} of [layers] fits no layer{nearest(pattern, self.names)};"
+            f" the layers are {', '.join(self.names)}"
             for pattern in self.config.layers
             if not any(fnmatch.fnmatchcase(name, pattern) for name in self.names)
         ]
@@ -181,7 +183,7 @@ class Walk:
     def formats(self, path: str, layer: str) -> Formats:
         """The settings for a layer that is to be placed."""
         self.names.append(path)
-        return self.config.formats(path, layer, end=self.node in self._ends)
+        return self.config.formats(path, layer, first_last=self.node in self._first_last)
 
     def place(self, path: str, layer: nn.Module, *operands: Tracked, kind: Kind, signed: bool) -> Tracked:
         """Call `layer`, which is new, under `path`."""
@@ -288,7 +290,7 @@ def _is_product(traced: Trace, node: fx.Node) -> bool:
     return module is not None and call_of(node, module).product
 
 
-def _ends(traced: Trace) -> set[fx.Node]:
+def _first_last(traced: Trace) -> set[fx.Node]:
     """The weighted layers with none before them, and those with none behind them."""
     weighted = [node for node in traced.nodes if _is_product(traced, node)]
     later: set[fx.Node] = set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from qfx.engines.comparison import compare_engines
 from qfx.engines.onnx_engine import OnnxEngine
@@ -13,6 +12,7 @@ from qfx.engines.sim_engine import SimulatorEngine
 from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import QfxError
 from qfx.export.onnx import onnx_model
+from qfx.files import File
 from qfx.ir import Graph, GraphBuilder, Value
 from qfx.sim.csim import CSimulator
 from qfx.testing.choices import Seeded
@@ -32,7 +32,7 @@ def compare(graph: Graph, model: RandomModel | None = None, more: Sequence[Engin
     return compare_engines(graph, engines, random_inputs(graph, SAMPLES, seed))
 
 
-def compare_compiled(graph: Graph, folder: Path, seed: int = 0, optimize: str = "-O0") -> Report:
+def compare_compiled(graph: Graph, folder: File, seed: int = 0, optimize: str = "-O0") -> Report:
     """The graph's C++, written into `folder` and compiled, against the simulator."""
     engine = CSimulator(write_project(graph, folder), optimize=optimize)
     return compare_engines(graph, [SimulatorEngine(graph), engine], random_inputs(graph, SAMPLES, seed))

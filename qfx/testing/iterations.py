@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qfx.export.hls.stage import Stage
+from qfx.files import File
 
 COVERAGE = (
     *("--coverage", "-fprofile-update=atomic"),
@@ -28,10 +29,11 @@ Counts = Counter[tuple[str, str]]
 """By kernel and first template argument; conv2d, linear and the matrix_vector that they call are one."""
 
 
-def counted(program: Path) -> Counts:
+def counted(program: File) -> Counts:
     """Iterations of all pipelined loops in the runs of `program` since the last call."""
-    (data,) = program.parent.glob("*.gcda")
-    output = subprocess.run(["gcov", "--json-format", "--stdout", data.name], cwd=program.parent, capture_output=True, check=True)
+    folder = Path(program).parent
+    (data,) = folder.glob("*.gcda")
+    output = subprocess.run(["gcov", "--json-format", "--stdout", data.name], cwd=folder, capture_output=True, check=True)
     data.unlink()
     found = Counts()
     for file in json.loads(output.stdout)["files"]:

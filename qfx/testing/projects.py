@@ -10,6 +10,7 @@ from qfx.export.hls.board import load_board
 from qfx.export.hls.choices import choices
 from qfx.export.hls.design import design
 from qfx.export.hls.folding import Fold
+from qfx.files import File
 from qfx.fixed import IntArray
 from qfx.ir import Graph, save_graph
 from qfx.ops.sampling import random_codes
@@ -24,7 +25,7 @@ def frames(graph: Graph, count: int, seed: int = 7) -> dict[str, IntArray]:
 
 
 def write_project(
-    graph: Graph, folder: Path, golden: int = 3, axi_bits: int = 64, folding: Mapping[str, Fold] | None = None
+    graph: Graph, folder: File, golden: int = 3, axi_bits: int = 64, folding: Mapping[str, Fold] | None = None
 ) -> Path:
     """`graph.json`, `graph.npz` and `hls/` in `folder`: what C simulation takes, less than `qfx.project.write_project` gives.
 
@@ -33,6 +34,7 @@ def write_project(
         axi_bits: of a beat of the AXI streams.
         folding: of every node; None for the plain one.
     """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_graph(graph, folder)
     inputs = frames(graph, golden)

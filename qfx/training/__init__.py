@@ -3,10 +3,11 @@
 from qfx.training.freezing import BinaryPointFreezer
 from qfx.training.groups import parameter_groups
 from qfx.training.history import History
-from qfx.training.loop import Recipe, accuracy, fit
+from qfx.training.loop import accuracy, fit
 from qfx.training.oscillation import OscillationFreezer
+from qfx.training.recipe import Recipe, Stage
 from qfx.training.sparsity import digit_penalty, mean_digits
-from qfx.training.stages import Stage, fit_stages
+from qfx.training.stages import fit_stages
 from qfx.training.statistics import reestimate_statistics
 from qfx.training.watch import CsvWriter, JsonLinesWriter, TensorBoardWriter, Watcher
 

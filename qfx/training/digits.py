@@ -4,7 +4,7 @@
     ptq-b         b bits, binary points by least squared error on the float network, no training
     fixed-b       the same, then trained with these binary points
     learned-b     the same, then trained together with the binary points
-    multiplier-free  6-bit 2-hot weights, 8-bit 2-hot scales and slopes, 4-bit activations; trained like learned-b
+    multiplier-free  `ConvertConfig.multiplier_free`: shifts and additions alone; trained like learned-b
 
 Fixed and learned arms have the same recipe and start from the same weights, so that their difference is the learning
 of binary points, and the difference to ptq is mostly training.
@@ -12,7 +12,7 @@ of binary points, and the difference to ptq is mostly training.
 
 from __future__ import annotations
 
-import copy
+import dataclasses
 import importlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,16 +23,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qfx.conversion import calibrate
+from qfx.conversion import ConvertConfig, Converted, InputFormat, convert
 from qfx.errors import ToolMissingError
-from qfx.models.digits import DigitsConfig, DigitsNet
+from qfx.models import DigitsNet
 from qfx.quant import set_enabled
-from qfx.training.loop import Recipe, accuracy, fit
+from qfx.training.loop import accuracy, fit
+from qfx.training.recipe import Recipe
 
 FLOAT_RECIPE = Recipe(epochs=20, lr=5e-3, weight_decay=1e-2)
 QAT_RECIPE = Recipe(epochs=16, lr=8e-3, weight_decay=1e-3, freeze_after=0.6)
 BATCH = 64
 CALIBRATION_SAMPLES = 512
+FULL_SCALE = 16.0
+"""The largest raw value of a pixel."""
 
 Progress = Callable[[str, int, int], None]
 """Called with the arm's name, the epochs done and the epochs in all."""
@@ -54,14 +57,14 @@ class Arm:
 
     Attributes:
         name: such as `learned-4`.
-        model: in eval mode.
+        model: converted, in eval mode; with its quantizers off where it computes in floating point.
         accuracy: on the 360 test images, in percent.
         bits: of weights and activations; None for float.
         flips: how often the binary points in use changed in training.
     """
 
     name: str
-    model: DigitsNet
+    model: Converted
     accuracy: float
     bits: int | None = None
     flips: int = 0
@@ -145,36 +148,41 @@ def train_arms(
         reference = _train_float(data, seed, progress)
         arms = [reference]
         for width in bits:
-            fixed, learned = DigitsConfig.bits(width, learn=False), DigitsConfig.bits(width)
+            fixed, learned = ConvertConfig.bits(width, learn=False), ConvertConfig.bits(width)
             ptq = _quantized(reference.model, fixed, data)
             arms.append(Arm(f"ptq-{width}", ptq, accuracy(ptq, data.test_x, data.test_y), width))
             arms.append(_train_quantized(f"fixed-{width}", fixed, reference.model, data, seed, progress))
             arms.append(_train_quantized(f"learned-{width}", learned, reference.model, data, seed, progress))
         if multiplier_free:
-            config = DigitsConfig.multiplier_free()
+            config = ConvertConfig.multiplier_free()
             arms.append(_train_quantized("multiplier-free", config, reference.model, data, seed, progress))
         return arms
 
 
 def _train_float(data: Digits, seed: int, progress: Progress | None) -> Arm:
+    """The network reads raw digits like the others, but its quantizers are off."""
     torch.manual_seed(seed)
-    images = data.train_x.to(torch.float64) / 16
-    model = DigitsNet(DigitsConfig(), float(images.mean()), float(images.std()))
+    model = _converted(DigitsNet(), ConvertConfig(), data)
     set_enabled(model, False)
     fit(model, ShiftedBatches(data.train_x, data.train_y, seed), FLOAT_RECIPE, _named(progress, "float"))
     return Arm("float", model, accuracy(model, data.test_x, data.test_y))
 
 
-def _quantized(reference: DigitsNet, config: DigitsConfig, data: Digits) -> DigitsNet:
+def _quantized(reference: Converted, config: ConvertConfig, data: Digits) -> Converted:
     """The float network with calibrated quantizers."""
-    model = DigitsNet(config)
-    model.load_state_dict(copy.deepcopy(reference.state_dict()))
-    calibrate(model, [data.train_x[:CALIBRATION_SAMPLES]])
-    return model.eval()
+    plain, state = DigitsNet(), reference.state_dict()
+    plain.load_state_dict({name: state[name] for name in plain.state_dict()})
+    return _converted(plain, config, data)
+
+
+def _converted(model: DigitsNet, config: ConvertConfig, data: Digits) -> Converted:
+    images = data.train_x.to(torch.float64) / FULL_SCALE
+    raw = InputFormat((float(images.mean()),), (float(images.std()),), FULL_SCALE)
+    return convert(model, config=dataclasses.replace(config, input=raw), sample=data.train_x[:CALIBRATION_SAMPLES])
 
 
 def _train_quantized(
-    name: str, config: DigitsConfig, reference: DigitsNet, data: Digits, seed: int, progress: Progress | None
+    name: str, config: ConvertConfig, reference: Converted, data: Digits, seed: int, progress: Progress | None
 ) -> Arm:
     model = _quantized(reference, config, data)
     freezer = fit(model, ShiftedBatches(data.train_x, data.train_y, seed + 1), QAT_RECIPE, _named(progress, name))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -13,9 +12,10 @@ from torch.nn import functional
 
 from qfx.errors import InputError, TrainingError
 from qfx.training.freezing import BinaryPointFreezer
-from qfx.training.groups import FRAC_LR, parameter_groups
+from qfx.training.groups import parameter_groups
 from qfx.training.history import History
 from qfx.training.oscillation import OscillationFreezer
+from qfx.training.recipe import Recipe
 from qfx.training.sparsity import digit_penalty
 from qfx.training.statistics import LEAST_STEPS, reestimate_statistics
 
@@ -29,36 +29,6 @@ class Batches(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
-
-    Attributes:
-        epochs: passes over the data.
-        lr: peak learning rate of AdamW; one epoch of warm-up, then a cosine to zero.
-        weight_decay: of weights.
-        frac_lr: peak learning rate of binary points.
-        freeze_after: part of the steps after which binary points are frozen; 1 for never. If fewer than 100 steps are left, the
-            statistics of batch normalisation are taken anew at the end.
-        freeze_early: whether a binary point that has not changed for an eighth of the steps is frozen before that.
-        hysteresis: how far a binary point has to be pushed beyond the middle between two integers; see `BinaryPointFreezer`.
-        oscillation: frequency from which weights of few bits are frozen; None for never, see `OscillationFreezer`.
-        digit_penalty: weight in the loss of the penalty on signed digits; see `digit_penalty`.
-        label_smoothing: of the cross-entropy.
-    """
-
-    epochs: int
-    lr: float = 1e-3
-    weight_decay: float = 1e-4
-    frac_lr: float = FRAC_LR
-    freeze_after: float = 0.75
-    freeze_early: bool = False
-    hysteresis: float = 0.0
-    oscillation: float | None = None
-    digit_penalty: float = 0.0
-    label_smoothing: float = 0.0
 
 
 def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | None = None) -> History:
@@ -84,7 +54,7 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
     optimizer = torch.optim.AdamW(parameter_groups(model, recipe.lr, recipe.weight_decay, recipe.frac_lr))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _schedule(step, steps, len(data)))
     freezer = BinaryPointFreezer(model, window, recipe.hysteresis)
-    weights = None if recipe.oscillation is None else OscillationFreezer(model, recipe.oscillation)
+    weights = None if recipe.oscillation_threshold is None else OscillationFreezer(model, recipe.oscillation_threshold)
     freeze_at = math.ceil(recipe.freeze_after * steps) if recipe.freeze_after < 1 else -1
     model.train()
     step, means = 0, list[float]()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -17,25 +16,11 @@ from qfx.errors import InputError
 from qfx.quant import Quantizer, QuantSpec, quantizers
 from qfx.quant.spec import MAX_WIDTH
 from qfx.training.history import History
-from qfx.training.loop import Batches, Progress, Recipe, fit
+from qfx.training.loop import Batches, Progress, fit
+from qfx.training.recipe import Stage
 
 FEW_BITS = 4
 """Only formats of at most this many bits are widened."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage.
-
-    Attributes:
-        recipe: how to train.
-        extra_bits: bits more for each format of at most 4 bits whose binary point is not given.
-        extra_digits: digits more for each K-hot format; None for dense codes.
-    """
-
-    recipe: Recipe
-    extra_bits: int = 0
-    extra_digits: int | None = 0
 
 
 def fit_stages(model: nn.Module, data: Batches, stages: Sequence[Stage], progress: Progress | None = None) -> History:

@@ -11,19 +11,17 @@ from torch import Tensor, nn
 
 import qfx
 from qfx.conversion import Converted
-from qfx.models.plain_mobilenet import PlainMobileNetV1, PlainMobileNetV2
-from qfx.models.plain_resnet import PlainResNet
-from qfx.models.plain_vgg import PlainMLP, PlainVGG
+from qfx.models import MLP, VGG, MobileNetV1, MobileNetV2, ResNet
 from qfx.quant import set_enabled
 from qfx.sim import Simulator
 
 MEAN, STD = (0.5, 0.5, 0.4), (0.3, 0.2, 0.2)
 FAMILIES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
-    "resnet": (lambda: PlainResNet((1, 1), 4, 10), (3, 32, 32)),
-    "mobilenet_v1": (lambda: PlainMobileNetV1(((8, 1), (12, 2)), 4, 10), (3, 16, 16)),
-    "mobilenet_v2": (lambda: PlainMobileNetV2(((1, 4, 1, 1), (3, 6, 2, 2), (3, 6, 1, 1)), 4, 12, 10), (3, 16, 16)),
-    "vgg": (lambda: PlainVGG((4, "M", 6, "M"), 12, 10), (3, 16, 16)),
-    "mlp": (lambda: PlainMLP((3 * 4 * 4, 16, 12, 10)), (3, 4, 4)),
+    "resnet": (lambda: ResNet((1, 1), 4, 10), (3, 32, 32)),
+    "mobilenet_v1": (lambda: MobileNetV1(((8, 1), (12, 2)), 4, 10), (3, 16, 16)),
+    "mobilenet_v2": (lambda: MobileNetV2(((1, 4, 1, 1), (3, 6, 2, 2), (3, 6, 1, 1)), 4, 12, 10), (3, 16, 16)),
+    "vgg": (lambda: VGG((4, "M", 6, "M"), 12, 10), (3, 16, 16)),
+    "mlp": (lambda: MLP((3 * 4 * 4, 16, 12, 10)), (3, 4, 4)),
 }
 
 

@@ -10,7 +10,7 @@ import qfx
 from qfx import nn as qnn
 from qfx.conversion import Method, calibrate
 from qfx.conversion.calibration import largest_frac, search_of
-from qfx.errors import QuantizationError
+from qfx.errors import InputError
 from qfx.fixed import FixedType
 from qfx.quant import QuantSpec, best_frac, quantizers
 from qfx.quant.cast import quantize
@@ -58,7 +58,7 @@ def test_a_network_by_each_method(method: str) -> None:
     make, shape = FAMILIES["mobilenet_v2"]
     torch.manual_seed(0)
     x = images(shape)
-    model = qfx.convert(make(), x, for_images(method=method, percentile=99.0))
+    model = qfx.convert(make(), x, for_images(calibration=method, percentile=99.0))
     check_exact(model, x)
     weight = model.get_parameter("features.2.conv.0.0.weight")
     found = quantizers(model)["features.2.conv.0.0.weight_quant"]
@@ -83,9 +83,9 @@ def test_batches_of_several_inputs() -> None:
 
 def test_refused() -> None:
     model = nn.Sequential(qnn.QuantInput(type=FixedType(True, 8, 4), output=QuantSpec(4)))
-    with pytest.raises(QuantizationError, match="there is no calibration method 'median'; the methods are mse, max, percentile"):
+    with pytest.raises(InputError, match="there is no calibration method 'median'; the methods are mse, max, percentile"):
         calibrate(model, [torch.ones(2, 2)], "median")
-    with pytest.raises(QuantizationError, match=r"the percentile 0 is outside 0\.\.100"):
+    with pytest.raises(InputError, match=r"the percentile 0 is outside 0\.\.100"):
         calibrate(model, [torch.ones(2, 2)], "percentile", percentile=0)
-    with pytest.raises(QuantizationError, match="calibrate needs at least one batch"):
+    with pytest.raises(InputError, match="calibrate needs at least one batch"):
         calibrate(model, [])

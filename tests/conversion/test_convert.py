@@ -419,7 +419,7 @@ def test_a_sample_that_is_normalised_already(given: qfx.InputFormat) -> None:
 
 def test_widths_beyond_every_float() -> None:
     with pytest.raises(ExactnessError, match=r"torch cannot compute '0'.* float64 holds 53"):
-        qfx.convert(nn.Sequential(nn.Linear(4, 2)), reals(4), qfx.ConvertConfig(ends=50))
+        qfx.convert(nn.Sequential(nn.Linear(4, 2)), reals(4), qfx.ConvertConfig(first_last=50))
 
 
 def test_control_flow_on_data() -> None:

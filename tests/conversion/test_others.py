@@ -141,7 +141,7 @@ def test_more_bits_come_closer(make: Callable[[], nn.Module]) -> None:
     errors: list[float] = []
     for bits in (8, 10, 12):
         given = qfx.InputFormat(MEAN, STD, width=bits)
-        config = qfx.ConvertConfig(weights=bits, activations=bits, ends=bits, norm=bits, pool=bits, input=given)
+        config = qfx.ConvertConfig(weights=bits, activations=bits, first_last=bits, constants=bits, pool=bits, input=given)
         with torch.no_grad():
             found = qfx.convert(model, x, config)(x)
         errors.append(float((found - wanted).norm() / wanted.norm()))

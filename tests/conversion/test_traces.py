@@ -11,7 +11,7 @@ from torch import fx
 
 import qfx
 from qfx.ir import GraphBuilder
-from qfx.models.plain_resnet import PlainResNet
+from qfx.models import ResNet
 from tests.conversion.nets import reals
 
 COUNTED: tuple[tuple[Any, str], ...] = ((fx.Tracer, "trace"), (GraphBuilder, "build"))
@@ -39,7 +39,7 @@ def test_a_conversion_traces_both_networks_once_and_lowers_once(calls: Counter[s
     """The float model and the converted one; what convert proved is still proved when the network runs."""
     torch.manual_seed(0)
     x = reals(3, 32, 32)
-    model = qfx.convert(PlainResNet((1, 1, 1), 8, 10), x)  # eight layers with weights
+    model = qfx.convert(ResNet((1, 1, 1), 8, 10), x)  # eight layers with weights
     assert calls == {"trace": 2, "build": 1}
     with torch.no_grad():
         model(x)

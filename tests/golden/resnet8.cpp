@@ -59,7 +59,7 @@ void resnet8(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_
     hls::stream<value::act_quant::word> act_quant_copy0("act_quant_copy0");
 #pragma HLS STREAM variable=act_quant_copy0 depth=3
     hls::stream<value::act_quant::word> act_quant_copy1("act_quant_copy1");
-#pragma HLS STREAM variable=act_quant_copy1 depth=2218
+#pragma HLS STREAM variable=act_quant_copy1 depth=2206
     fork<value::act_quant>(act_quant, act_quant_copy0, act_quant_copy1, frames);
 
     // stage1.conv1: conv2d(padding=(1, 1)) -> ap_fixed<21, 4>, 16 x 32 x 32; SIMD 36, PE 4, products packed, weights in bram
@@ -130,9 +130,9 @@ void resnet8(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_
 #pragma HLS STREAM variable=stage1_act2_quant depth=3
     requantize<layer::stage1_act2_quant>(stage1_act2, stage1_act2_quant, frames);
     hls::stream<value::stage1_act2_quant::word> stage1_act2_quant_copy0("stage1_act2_quant_copy0");
-#pragma HLS STREAM variable=stage1_act2_quant_copy0 depth=24
+#pragma HLS STREAM variable=stage1_act2_quant_copy0 depth=22
     hls::stream<value::stage1_act2_quant::word> stage1_act2_quant_copy1("stage1_act2_quant_copy1");
-#pragma HLS STREAM variable=stage1_act2_quant_copy1 depth=3326
+#pragma HLS STREAM variable=stage1_act2_quant_copy1 depth=3317
     fork<value::stage1_act2_quant>(stage1_act2_quant, stage1_act2_quant_copy0, stage1_act2_quant_copy1, frames);
 
     // stage2.conv1: conv2d(stride=(2, 2), padding=(1, 1)) -> ap_fixed<21, 4>, 32 x 16 x 16; SIMD 9, PE 8, products packed, weights in bram
@@ -219,9 +219,9 @@ void resnet8(hls::stream<input_beat> &s_in, hls::stream<output_beat> &m_out, ap_
 #pragma HLS STREAM variable=stage2_act2_quant depth=3
     requantize<layer::stage2_act2_quant>(stage2_act2, stage2_act2_quant, frames);
     hls::stream<value::stage2_act2_quant::word> stage2_act2_quant_copy0("stage2_act2_quant_copy0");
-#pragma HLS STREAM variable=stage2_act2_quant_copy0 depth=24
+#pragma HLS STREAM variable=stage2_act2_quant_copy0 depth=22
     hls::stream<value::stage2_act2_quant::word> stage2_act2_quant_copy1("stage2_act2_quant_copy1");
-#pragma HLS STREAM variable=stage2_act2_quant_copy1 depth=3792
+#pragma HLS STREAM variable=stage2_act2_quant_copy1 depth=3786
     fork<value::stage2_act2_quant>(stage2_act2_quant, stage2_act2_quant_copy0, stage2_act2_quant_copy1, frames);
 
     // stage3.conv1: conv2d(stride=(2, 2), padding=(1, 1)) -> ap_fixed<23, 3>, 64 x 8 x 8; SIMD 9, PE 8, products in LUTs, weights in bram

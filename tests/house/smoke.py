@@ -35,6 +35,7 @@ def check_simulation() -> None:
         graph = load_graph(Path(folder))
     codes = np.arange(-12, 12, dtype=np.int64).reshape(8, 3)
     found = Simulator(graph).run({"x": codes})
+    np.testing.assert_array_equal(qfx.simulate(graph, codes)["out"], found["out"])
     products: IntArray = np.matmul(codes, np.swapaxes(weight, 0, 1))
     wanted = np.maximum(products, 0)
     np.testing.assert_array_equal(found["relu"], wanted)

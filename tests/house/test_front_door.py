@@ -38,6 +38,7 @@ def test_every_name_is_found_in_a_new_process(name: str) -> None:
         assert getattr(qfx, name) is getattr(qfx, name)
 
 
+@pytest.mark.slow
 def test_the_first_look_is_lazy() -> None:
     program = (
         "import sys, qfx; before = {'torch', 'onnx', 'onnxruntime', 'jinja2'} & set(sys.modules)\n"

@@ -25,6 +25,7 @@ ONLY = {
     "qfx.fixed": CORE,
     "qfx.errors": CORE,
     "qfx.notebook": (),
+    "qfx.models": ("torch", "qfx.models"),
     "qfx.ir": CORE,
     "qfx.ops": CORE,
     "qfx.host": CORE,

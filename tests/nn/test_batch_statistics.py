@@ -9,11 +9,18 @@ import pytest
 import torch
 from torch import Tensor
 
+import qfx
 import qfx.nn as qnn
-from qfx.conversion import calibrate
+from qfx.conversion import Converted, calibrate
 from qfx.models import ResNet8
 from qfx.nn._evaluation import observing
 from qfx.quant import FixedPointCast, QuantSpec, quantizers
+
+
+def resnet8(images: int) -> tuple[Converted, Tensor]:
+    """A calibrated ResNet-8 and what it was calibrated on."""
+    model, x = ResNet8(), torch.randint(0, 256, (images, 3, 32, 32), dtype=torch.uint8)
+    return qfx.convert(model, config=qfx.ConvertConfig(input=qfx.InputFormat.fractions()), sample=x), x
 
 
 def separate(bn: qnn.BatchNorm2d, x: Tensor) -> Tensor:
@@ -75,8 +82,8 @@ def test_statistics_far_from_zero() -> None:
 def test_eval_computes_the_same_when_watched() -> None:
     """With observers every step is computed by itself; without, normalisation and cast are one."""
     torch.manual_seed(0)
-    model, x = ResNet8(), torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
-    model(x)
+    model, x = resnet8(5)
+    model.train()(x)
     model.eval()
     with torch.no_grad():
         together = model(x)
@@ -94,8 +101,8 @@ def test_eval_computes_the_same_when_watched() -> None:
 
 def test_a_layer_by_itself_and_a_hook_see_values() -> None:
     torch.manual_seed(0)
-    model, x = ResNet8(), torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
-    model(x)
+    model, x = resnet8(2)
+    model.train()(x)
     model.eval()
     norm = next(layer for layer in model.modules() if isinstance(layer, qnn.BatchNorm2d))
     seen: list[object] = []
@@ -110,8 +117,7 @@ def test_a_layer_by_itself_and_a_hook_see_values() -> None:
 def test_a_proved_model_is_calibrated_anew() -> None:
     """Every step is taken by itself while binary points are looked for."""
     torch.manual_seed(0)
-    model, x = ResNet8(), torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
-    calibrate(model, [x])
+    model, x = resnet8(4)
     with torch.no_grad():
         model.eval()(x)
     state = {name: value.clone() for name, value in model.state_dict().items()}

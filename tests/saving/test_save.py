@@ -46,6 +46,7 @@ def again(network: nn.Module, folder: Path) -> nn.Module:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @pytest.mark.filterwarnings("ignore:Implicit dimension choice for softmax")
 @pytest.mark.parametrize(

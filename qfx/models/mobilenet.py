@@ -1,4 +1,4 @@
-"""Float MobileNets, in plain torch: depthwise-separable blocks (V1), and inverted residuals with ReLU6 (V2)."""
+"""MobileNets: depthwise-separable blocks (V1), and inverted residuals with ReLU6 (V2)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class InvertedResidual(nn.Module):
         return self.conv(x)
 
 
-class PlainMobileNetV2(nn.Module):
+class MobileNetV2(nn.Module):
     """MobileNetV2.
 
     Args:
@@ -79,7 +79,7 @@ class PlainMobileNetV2(nn.Module):
         return self.classifier(x)
 
 
-class PlainMobileNetV1(nn.Module):
+class MobileNetV1(nn.Module):
     """MobileNetV1: a depthwise and a pointwise convolution per block, ReLU as a function.
 
     Args:

@@ -1,4 +1,4 @@
-"""Converting the float twins gives the networks that were written by hand; converting the families as people write them."""
+"""Converting networks as people write them."""
 
 from __future__ import annotations
 
@@ -12,49 +12,10 @@ from torch import nn
 
 import qfx
 from qfx import nn as qnn
-from qfx.conversion import Converted, calibrate
-from qfx.fixed import FixedType
-from qfx.models import (
-    CifarConfig,
-    CifarSmall,
-    DepthwiseSmall,
-    FloatCifarSmall,
-    FloatDepthwiseSmall,
-    FloatResNet8,
-    FloatResNet20,
-    ResNet8,
-    ResNet20,
-)
-from qfx.models.plain_vgg import PlainVGG
+from qfx.conversion import Converted
+from qfx.models import VGG
 from qfx.training import Recipe, fit
-from tests.conversion.nets import FAMILIES, MEAN, STD, check_exact, floats, for_images, images, normalised, uneven
-
-IMAGE = (3, 32, 32)
-FRACTIONS = qfx.InputFormat(type=FixedType(False, 8, 8))
-
-
-@pytest.mark.parametrize(
-    ("by_hand", "plain", "bits", "norm"),
-    [
-        (CifarSmall, FloatCifarSmall, 4, True),
-        (ResNet8, FloatResNet8, 4, False),
-        (ResNet20, FloatResNet20, 8, True),
-        (DepthwiseSmall, FloatDepthwiseSmall, 8, False),
-    ],
-)
-def test_the_same_network_as_the_one_written_by_hand(by_hand: Any, plain: Any, bits: int, norm: bool) -> None:
-    torch.manual_seed(0)
-    x, model = images(IMAGE), uneven(plain())
-    twin = by_hand(CifarConfig.bits(bits), *((MEAN, STD) if norm else ()))
-    twin.load_state_dict(model.state_dict(), strict=False)
-    calibrate(twin, [x])
-    converted = qfx.convert(model, x, for_images(bits) if norm else qfx.ConvertConfig.bits(bits, input=FRACTIONS))
-    theirs, ours = (net.eval().lower(IMAGE) for net in (twin, converted))
-    assert ours.text() == theirs.text()
-    for name, value in theirs.values.items():
-        if value.constant is not None:
-            assert (ours.values[name].codes == value.codes).all()
-    assert converted.state_dict().keys() == twin.state_dict().keys()
+from tests.conversion.nets import FAMILIES, check_exact, floats, for_images, images, normalised, uneven
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -146,5 +107,5 @@ def test_dropout_works_in_training() -> None:
 
 
 def test_the_size_that_an_image_has_needs_no_pool() -> None:
-    graph = qfx.convert(PlainVGG((4, "M", 6, "M"), 12, 10), images((3, 8, 8)), for_images()).lower((3, 8, 8))
+    graph = qfx.convert(VGG((4, "M", 6, "M"), 12, 10), images((3, 8, 8)), for_images()).lower((3, 8, 8))
     assert "avg_pool2d" not in {node.op.kind for node in graph.nodes}

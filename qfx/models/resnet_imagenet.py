@@ -1,4 +1,4 @@
-"""A float ResNet with the stem and the blocks of ImageNet's, in plain torch, as public collections write it."""
+"""A ResNet with the stem and the blocks of ImageNet's, as public collections write it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BasicBlock(nn.Module):
         return self.relu(out)
 
 
-class PlainResNet(nn.Module):
+class ResNet(nn.Module):
     """ResNet-18 by default: a 7x7 stem with stride 2, a maximum pool, four stages, the mean over pixels, a linear layer.
 
     Args:

@@ -11,7 +11,6 @@ images are the same 360 for every seed. Exit code 1 if a target is missed.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -23,7 +22,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside this one, however it is started
 
-from benchmarks._targets import judged, missed
+from benchmarks._targets import finish, summary
 from qfx.training.digits import train_arms
 
 Scores = Mapping[str, Sequence[float]]
@@ -79,8 +78,7 @@ def show(scores: Scores, found: Sequence[Mapping[str, object]], console: Console
         table.add_row(name, *(f"{number:.2f}" for number in (statistics.mean(values), spread, min(values), max(values))))
     console.print(table)
     for entry in found:
-        value = f"{float(str(entry['value'])):.2f} (target {entry['sense']} {entry['target']})"
-        console.print(f"{judged(entry)}: {entry['name']}: {value}", soft_wrap=True)
+        console.print(summary(entry, ".2f"), soft_wrap=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,9 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scores = measure(options.seeds, options.bits, console)
     found = targets(scores)
     show(scores, found, console)
-    if options.json is not None:
-        options.json.write_text(json.dumps({"rows": rows(scores), "targets": found}, indent=2) + "\n")
-    return 1 if missed(found) else 0
+    return finish(options.json, rows(scores), found)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside this one, however it is started
 
-from benchmarks._targets import judged, missed
+from benchmarks._targets import finish, summary
 from qfx.errors import ExportError, QfxError, ToolMissingError
 from qfx.ir import Graph
 from qfx.project import write_project
@@ -233,7 +233,7 @@ def show(results: Sequence[Result], found: Sequence[dict[str, Any]], seconds: fl
         if result.failed:
             console.print(f"seed {result.seed} ({result.kind}): {result.failed}", markup=False)
     for entry in found:
-        console.print(f"{judged(entry)}: {entry['name']}: {entry['value']:,} (target {entry['sense']} {entry['target']:,})")
+        console.print(summary(entry, ","))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -251,9 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = measure(options.networks, options.csim, options.seed, options.resume, options.out, console)
     found = targets(results, options.csim)
     show(results, found, time.monotonic() - start, console)
-    if options.json is not None:
-        options.json.write_text(json.dumps({"rows": rows(results), "targets": found}, indent=2) + "\n")
-    return 1 if missed(found) else 0
+    return finish(options.json, rows(results), found)
 
 
 if __name__ == "__main__":

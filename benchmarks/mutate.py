@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import random
 import re
 import shutil
@@ -36,7 +35,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside this one, however it is started
 
-from benchmarks._targets import judged, missed
+from benchmarks._targets import finish, summary
 from qfx.engines.comparison import compare_engines
 from qfx.engines.sim_engine import SimulatorEngine
 from qfx.errors import ProjectError
@@ -449,7 +448,7 @@ def show(verdicts: Sequence[Verdict], found: Sequence[dict[str, Any]], seconds: 
             console.print(f"{verdict.result}: {mutant.project} {mutant.file}:{mutant.line + 1} {verdict.note}", markup=False)
             console.print(f"  - {mutant.before.strip()}\n  + {mutant.after.strip()}", markup=False)
     for entry in found:
-        console.print(f"{judged(entry)}: {entry['name']}: {entry['value']} (target {entry['sense']} {entry['target']})")
+        console.print(summary(entry))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -463,9 +462,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verdicts = measure(options.count, options.seed, console)
     found = targets(verdicts, options.count)
     show(verdicts, found, time.monotonic() - start, console)
-    if options.json is not None:
-        options.json.write_text(json.dumps({"rows": rows(verdicts), "targets": found}, indent=2) + "\n")
-    return 1 if missed(found) else 0
+    return finish(options.json, rows(verdicts), found)
 
 
 if __name__ == "__main__":

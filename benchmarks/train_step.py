@@ -19,7 +19,6 @@ whatever else runs on the machine. Exit code 1 if a target is missed, 3 without 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -28,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from _targets import judged, missed
+from _targets import finish, summary
 from _train_peers import brevitas, replace, torch_ao
 from rich.console import Console
 from rich.table import Table
@@ -232,8 +231,7 @@ def show(table: Sequence[Mapping[str, object]], found: Sequence[Mapping[str, obj
         view.add_row(*(str(row[key]) for key in ("network", "what", "arm", "engine")), *numbers)
     console.print(view)
     for entry in found:
-        value = f"{float(str(entry['value'])):.3f} (target {entry['sense']} {entry['target']})"
-        console.print(f"{judged(entry)}: {entry['name']}: {value}", soft_wrap=True)
+        console.print(summary(entry, ".3f"), soft_wrap=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -258,9 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return exit_code(error)
     show(table, found, console)
-    if options.json is not None:
-        options.json.write_text(json.dumps({"rows": table, "targets": found, "threads": options.threads}, indent=2) + "\n")
-    return 1 if missed(found) else 0
+    return finish(options.json, table, found, threads=options.threads)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import torch
+from _export import export_and_verify
 from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader, TensorDataset
 
 import qfx
 from qfx.models import MLP
-from qfx.project import verify, write_project
 from qfx.training import Recipe, accuracy, fit
 
 
@@ -38,12 +36,7 @@ def main() -> None:
     print(f"3 bits: {accuracy(network, images, labels[1437:]):.1f} %")
     fit(network, DataLoader(TensorDataset(train, labels[:1437]), 64, shuffle=True), Recipe(4, lr=2e-3))
     print(f"3 bits, trained on: {accuracy(network, images, labels[1437:]):.1f} %")
-    graph = network.lower(images.shape[1:], name="mlp")
-    directory = Path(sys.argv[1] if len(sys.argv) > 1 else "out/convert_mlp")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    project = write_project(graph, directory, images.numpy(), model=network, overwrite=True)
-    report = verify(project, ["torch", "sim", "onnx"], samples=20, model=network)
-    print(f"{' = '.join(report.engines)}: {report.values_compared:,} values compared, {report.mismatches} mismatches")
+    export_and_verify(network, images, "mlp", "out/convert_mlp")
 
 
 if __name__ == "__main__":

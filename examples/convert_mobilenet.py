@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import torch
+from _export import export_and_verify
 
 import qfx
 from qfx.models import MobileNetV2
-from qfx.project import verify, write_project
 
 
 def main() -> None:
@@ -23,12 +20,7 @@ def main() -> None:
     pixels = qfx.InputFormat(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     config = qfx.ConvertConfig.bits(6, input=pixels, per_channel=True, calibration="percentile", percentile=99.9)
     network = qfx.convert(model, images, config)
-    graph = network.lower(images.shape[1:], name="mobilenet")
-    directory = Path(sys.argv[1] if len(sys.argv) > 1 else "out/convert_mobilenet")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    project = write_project(graph, directory, images.numpy(), model=network, overwrite=True)
-    report = verify(project, ["torch", "sim", "onnx"], samples=20, model=network)
-    print(f"{' = '.join(report.engines)}: {report.values_compared:,} values compared, {report.mismatches} mismatches")
+    export_and_verify(network, images, "mobilenet", "out/convert_mobilenet")
 
 
 if __name__ == "__main__":

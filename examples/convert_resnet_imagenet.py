@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import torch
+from _export import export_and_verify
 
 import qfx
 from qfx.models import ResNet
-from qfx.project import verify, write_project
 
 
 def main() -> None:
@@ -28,12 +25,7 @@ def main() -> None:
         layers={"stages.0.*": {"weights": 6, "activations": 6}, "*.downsample.0": {"weights": 8}},
     )
     network = qfx.convert(model, images, config)
-    graph = network.lower(images.shape[1:], name="resnet")
-    directory = Path(sys.argv[1] if len(sys.argv) > 1 else "out/convert_resnet_imagenet")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    project = write_project(graph, directory, images.numpy(), model=network, overwrite=True)
-    report = verify(project, ["torch", "sim", "onnx"], samples=20, model=network)
-    print(f"{' = '.join(report.engines)}: {report.values_compared:,} values compared, {report.mismatches} mismatches")
+    export_and_verify(network, images, "resnet", "out/convert_resnet_imagenet")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from qfx.fixed import FixedType
 from qfx.ir.graph import Graph
-from qfx.ir.host import HostStep
+from qfx.ir.host_step import HostStep
 
 Result = npt.NDArray[np.float64] | npt.NDArray[np.int64]
 

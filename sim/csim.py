@@ -22,7 +22,7 @@ from qfx.errors import ProjectError, ToolMissingError
 from qfx.files import File
 from qfx.fixed import IntArray
 from qfx.ir import load_graph
-from qfx.sim.csim_layout import PortLayout, Words, from_beats, load_layout, to_beats, unpack_words
+from qfx.sim.csim_layout import PortLayout, StreamWords, from_beats, load_layout, to_beats, unpack_words
 from qfx.sim.engine import check_inputs
 from qfx.sim.headers import ApTypes, find_ap_types, quick_masking
 from qfx.sim.program_key import own_sources, program_key
@@ -190,7 +190,7 @@ class CSimulator:
                 values[port.value] = self._sent(port, words, frames)
         return values
 
-    def _sent(self, port: PortLayout, words: Words, frames: int) -> IntArray:
+    def _sent(self, port: PortLayout, words: StreamWords, frames: int) -> IntArray:
         """The codes of an output, as they left."""
         output = self.graph.values[port.value]
         codes = words.chunks.view(np.int64).ravel()
@@ -309,13 +309,13 @@ def compile_project(
         cache.store(key, program)
 
 
-def _sections(path: Path) -> Iterator[Words]:
+def _sections(path: Path) -> Iterator[StreamWords]:
     """Sections of the driver's output."""
     data = np.fromfile(path, np.uint64)
     start = 0
     while start < len(data):
         width, count = int(data[start]), int(data[start + 1])
-        yield Words(width, data[start + 2 : start + 2 + count].reshape(-1, (width + 63) // 64))
+        yield StreamWords(width, data[start + 2 : start + 2 + count].reshape(-1, (width + 63) // 64))
         start += 2 + count
 
 

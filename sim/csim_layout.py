@@ -19,7 +19,7 @@ VERSION = 2
 
 
 @dataclass(frozen=True)
-class Words:
+class StreamWords:
     """What a stream carried.
 
     Attributes:
@@ -78,7 +78,7 @@ class _Place:
 
 
 @dataclass(frozen=True)
-class _File:
+class _LayoutFile:
     """The JSON: `input` of a single port, or the list `inputs` of several."""
 
     top: str
@@ -101,7 +101,7 @@ def load_layout(hls: File, activations: Collection[str] = ()) -> Layout:
         ProjectError: missing, unreadable, of another version, or without one of the values.
     """
     path = Path(hls, "layout.json")
-    found = read_record(path, _File, VERSION)
+    found = read_record(path, _LayoutFile, VERSION)
     for name in activations:
         if name not in found.values:
             raise ProjectError(f"{path} names no stream for value {name!r}; export the project again")
@@ -126,7 +126,7 @@ def from_beats(codes: IntArray, shape: tuple[int, ...]) -> IntArray:
     return np.moveaxis(codes.reshape(-1, *shape[1:], shape[0]), -1, 1)
 
 
-def unpack_words(words: Words, value: Value, lanes: int, stream: str, frames: int) -> IntArray:
+def unpack_words(words: StreamWords, value: Value, lanes: int, stream: str, frames: int) -> IntArray:
     """The codes (frame, *shape) of a value in the words of its stream.
 
     Raises:

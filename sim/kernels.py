@@ -1,11 +1,11 @@
-"""Windows, matrix products and pools as NumPy calls on arrays (channel, height, width, sample).
+"""The ops with kernels of their own: windows, matrix products and pools, as NumPy calls on (channel, height, width, sample).
 
 With the samples last, a window is a long run of memory: `im2col` is one strided copy, and a stride costs nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from qfx.exact import LIMITS, accumulator_dtype
 from qfx.ir import Value
-from qfx.ops import AvgPool2d, Conv2d, Linear, MaxPool2d
+from qfx.ops import AvgPool2d, Conv2d, Linear, MaxPool2d, Op, Reshape
 from qfx.ops.base import Pair
 from qfx.ops.ranges import aligned_offsets, max_abs, output_frac
 from qfx.ops.windows import output_size
@@ -33,17 +33,17 @@ class Columns:
     elements: slice
 
 
-def is_product(op: object, operands: Sequence[Value]) -> bool:
+def is_product(op: Op, operands: Sequence[Value]) -> bool:
     """Whether `product_columns` can compute this node."""
-    return isinstance(op, Conv2d | Linear) and op.bound(operands) < LIMITS["float64"]
+    return type(op) in PRODUCTS and op.bound(operands) < LIMITS["float64"]
 
 
-def is_pool(op: object, operands: Sequence[Value]) -> bool:
-    """Whether `pool` can compute this node."""
-    return isinstance(op, MaxPool2d | AvgPool2d) and op.bound(operands) < LIMITS["float64"]
+def is_whole(op: Op, operands: Sequence[Value]) -> bool:
+    """Whether `whole` can compute this node."""
+    return type(op) in WHOLE and op.bound(operands) < LIMITS["float64"]
 
 
-def product_chain(op: Conv2d | Linear, operands: Sequence[Value]) -> Chain:
+def product_chain(op: Op, operands: Sequence[Value]) -> Chain:
     """A chain on the bare products; the bias, and the grid that it needs, come first in it."""
     x, weight, *bias = operands
     channels = weight.shape[0]
@@ -61,16 +61,13 @@ def _largest(x: Value, weight: Value) -> int:
     return max(max(sum(row) for row in rows.tolist()) * x.type.max_abs, x.type.max_abs, max_abs(weight.codes))
 
 
-def product_columns(op: Conv2d | Linear, operands: Sequence[Value], x: Array, arena: Arena) -> Iterator[Columns]:
+def product_columns(op: Op, operands: Sequence[Value], x: Array, arena: Arena) -> Iterator[Columns]:
     """The bare products of a convolution or a linear layer, block by block; scratch memory is given back at the end."""
     dtype = accumulator_dtype(_largest(operands[0], operands[1]))
-    if isinstance(op, Linear):
-        yield from _linear(operands[1], x, dtype, arena)
-    else:
-        yield from _conv(op, operands[1], x, dtype, arena)
+    return PRODUCTS[type(op)](op, operands[1], x, dtype, arena)
 
 
-def _linear(weight: Value, x: Array, dtype: str, arena: Arena) -> Iterator[Columns]:
+def _linear(op: Linear, weight: Value, x: Array, dtype: str, arena: Arena) -> Iterator[Columns]:
     calls: Calls = []
     source, result = x, arena.take((weight.shape[0], x.shape[-1]), dtype)
     if x.dtype != dtype:
@@ -114,21 +111,47 @@ def _conv(op: Conv2d, weight: Value, x: Array, dtype: str, arena: Arena) -> Iter
     arena.give(gathered, products, *owned)
 
 
-def pool(op: MaxPool2d | AvgPool2d, x: Value, array: Array, out: Array, arena: Arena) -> Calls:
-    """A pool of `array` into `out`."""
+PRODUCTS: dict[type[Op], Callable[..., Iterator[Columns]]] = {Conv2d: _conv, Linear: _linear}
+"""Sums of products: op -> its bare products, block by block."""
+
+
+def whole(op: Op, operands: Sequence[Value], array: Array, out: Array, arena: Arena) -> Calls:
+    """An op of one operand, `array`, all of it into `out`."""
+    return WHOLE[type(op)](op, operands[0], array, out, arena)
+
+
+def _reshape(op: Reshape, x: Value, array: Array, out: Array, arena: Arena) -> Calls:
+    return [partial(np.copyto, out.reshape(array.shape), array)]
+
+
+def _max_pool(op: MaxPool2d, x: Value, array: Array, out: Array, arena: Arena) -> Calls:
+    return _pool(op, np.maximum, op.dilation, x.type.min_int, array, out, arena)
+
+
+def _avg_pool(op: AvgPool2d, x: Value, array: Array, out: Array, arena: Arena) -> Calls:
+    calls = _pool(op, np.add, (1, 1), 0, array, out, arena)
+    if op.reciprocal is not None:
+        factors = op.multipliers((x.shape[1], x.shape[2])).astype(out.dtype)[:, :, None]
+        calls.append(partial(np.multiply, out, factors, out))
+    return calls
+
+
+def _pool(
+    op: MaxPool2d | AvgPool2d, join: Callable[..., object], dilation: Pair, fill: int, array: Array, out: Array, arena: Arena
+) -> Calls:
+    """The elements of each window of `array`, joined; `fill` is the padding."""
     calls: Calls = []
-    largest = isinstance(op, MaxPool2d)
-    dilation, fill = (op.dilation, x.type.min_int) if isinstance(op, MaxPool2d) else ((1, 1), 0)
     image, owned = padded(calls, arena, array, op.padding, op.extra, str(array.dtype), fill)
     view = _windows(image, op.kernel, op.stride, dilation, (out.shape[1], out.shape[2]))
     taps = [view[:, i, j] for i in range(op.kernel[0]) for j in range(op.kernel[1])]
     calls.append(partial(np.copyto, out, taps[0]))
-    calls += [partial(np.maximum if largest else np.add, out, tap, out=out) for tap in taps[1:]]
-    if isinstance(op, AvgPool2d) and op.reciprocal is not None:
-        factors = op.multipliers((x.shape[1], x.shape[2])).astype(out.dtype)[:, :, None]
-        calls.append(partial(np.multiply, out, factors, out))
+    calls += [partial(join, out, tap, out=out) for tap in taps[1:]]
     arena.give(*owned)
     return calls
+
+
+WHOLE: dict[type[Op], Callable[..., Calls]] = {AvgPool2d: _avg_pool, MaxPool2d: _max_pool, Reshape: _reshape}
+"""Op -> the calls that compute it at once."""
 
 
 def padded(

@@ -17,10 +17,10 @@ import numpy.typing as npt
 from qfx.exact import accumulator_dtype
 from qfx.ir import Graph, Node, Value
 from qfx.ir.passes.pool_first import pool_first
-from qfx.ops import AvgPool2d, Conv2d, Linear, MaxPool2d, Op, Reshape
+from qfx.ops import Op
 from qfx.sim.arena import Arena, Array, Temps
 from qfx.sim.chain import Block, Calls, Chain, is_elementwise
-from qfx.sim.kernels import BLOCK_BYTES, Columns, is_pool, is_product, pool, product_chain, product_columns
+from qfx.sim.kernels import BLOCK_BYTES, Columns, is_product, is_whole, product_chain, product_columns, whole
 
 LIVE_BYTES = 1 << 21
 """Memory that the largest values of a program may take, for speed: a usual second-level cache."""
@@ -88,12 +88,8 @@ class Program:
             self._blocks(group)
             return
         self._arrays[head.name] = out = self._take(self._graph.values[head.name])
-        if is_pool(head.op, operands):
-            assert isinstance(head.op, MaxPool2d | AvgPool2d)
-            self._calls += pool(head.op, operands[0], self._arrays[head.inputs[0]], out, self._arena)
-        elif isinstance(head.op, Reshape):
-            x = self._arrays[head.inputs[0]]
-            self._calls.append(partial(np.copyto, out.reshape(x.shape), x))
+        if is_whole(head.op, operands):
+            self._calls += whole(head.op, operands, self._arrays[head.inputs[0]], out, self._arena)
         else:
             arrays = [self._arrays[value.name] if value.constant is None else value.constant for value in operands]
             self._calls.append(partial(_evaluate, head.op, operands, arrays, out))
@@ -103,7 +99,7 @@ class Program:
         head, result = group[0], self._graph.values[group[-1].name]
         operands = self._graph.operands(head)
         x = self._arrays[head.inputs[0]]
-        if isinstance(head.op, Conv2d | Linear):
+        if is_product(head.op, operands):
             chain, parts = product_chain(head.op, operands), product_columns(head.op, operands, x, self._arena)
         else:
             chain, parts = Chain(operands[0].type.max_abs, operands[0].channels), _slices(x)

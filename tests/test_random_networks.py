@@ -16,7 +16,7 @@ from qfx.sim import Simulator
 from qfx.testing.choices import Seeded
 from qfx.testing.differential import compare, compare_compiled, network, part, shorter_models, smaller, together
 from qfx.testing.graphs import hls_kinds, random_graph, random_inputs
-from qfx.testing.models import Program
+from qfx.testing.models import RandomModel
 from qfx.testing.strategies import graphs, models
 from tests.hls.build import S6
 
@@ -32,7 +32,7 @@ def test_graphs(graph: Graph) -> None:
 
 @settings(max_examples=40, suppress_health_check=RELAXED)
 @given(models())
-def test_models(model: Program) -> None:
+def test_models(model: RandomModel) -> None:
     try:
         graph = model.lower(model.input_shape)
     except QfxError:

@@ -24,7 +24,7 @@ Counts = dict[str, IntArray]
 
 
 @dataclass(frozen=True)
-class Op:
+class _Accesses:
     """The reads, or the writes, of a process at one stream.
 
     Attributes:
@@ -37,16 +37,16 @@ class Op:
 
 
 @dataclass(frozen=True)
-class Stage:
+class _Course:
     """The ops of a process in the order of the program, and the number of its events."""
 
-    ops: list[Op]
+    ops: list[_Accesses]
     count: int
 
 
-def _stage(pattern: Pattern) -> Stage:
+def _course(pattern: Pattern) -> _Course:
     sides = ((pattern.reads, False), (pattern.writes, True))
-    return Stage([Op(stream, writes, at) for side, writes in sides for stream, at in side.items()], len(pattern.events))
+    return _Course([_Accesses(stream, writes, at) for side, writes in sides for stream, at in side.items()], len(pattern.events))
 
 
 def live_depths(network: Network, frames: int) -> dict[str, int]:
@@ -61,12 +61,12 @@ def live_depths(network: Network, frames: int) -> dict[str, int]:
         for stream in outputs
         if len(outputs) == 1
     }
-    stages = {name: _stage(pattern) for name, pattern in network.patterns(frames).items()}
+    courses = {name: _course(pattern) for name, pattern in network.patterns(frames).items()}
     for process in reversed(network.processes):
         outputs = network.internal(process.frame.writes)
         if len(outputs) > 1:
             for stream in reversed(outputs):
-                depths[stream] = _Progress(network, stages, stream, depths).most_held()
+                depths[stream] = _Progress(network, courses, stream, depths).most_held()
     return depths
 
 
@@ -78,8 +78,8 @@ class _Progress:
         depths: of the streams that are bounded.
     """
 
-    def __init__(self, network: Network, stages: dict[str, Stage], stream: str, depths: dict[str, int]) -> None:
-        self.network, self.stages, self.stream, self.depths = network, stages, stream, depths
+    def __init__(self, network: Network, courses: dict[str, _Course], stream: str, depths: dict[str, int]) -> None:
+        self.network, self.courses, self.stream, self.depths = network, courses, stream, depths
         self.place = {process.name: index for index, process in enumerate(network.processes)}
         self.read = Counts()
         self.written = Counts()
@@ -104,9 +104,9 @@ class _Progress:
 
     def _solve(self, name: str) -> list[str]:
         """Solve the equations of one process; returns the neighbours that its new values touch."""
-        stage = self.stages[name]
-        limits = [(op, self._limit(op)) for op in stage.ops]
-        done = np.zeros(stage.count, np.int64)
+        course = self.courses[name]
+        limits = [(op, self._limit(op)) for op in course.ops]
+        done = np.zeros(course.count, np.int64)
         for op, limit in limits:
             if limit is not None:
                 raise_at(done, op.steps, limit)
@@ -119,7 +119,7 @@ class _Progress:
             touched += self._store(op, np.array(at_events(now, op.steps), np.int64))
         return touched
 
-    def _limit(self, op: Op) -> IntArray | None:
+    def _limit(self, op: _Accesses) -> IntArray | None:
         """n at which each read has its word, or each write its place; None where there is always one."""
         if not op.writes:
             return self.written.get(op.stream)
@@ -130,7 +130,7 @@ class _Progress:
             return None
         return np.concatenate([np.zeros(min(depth, len(read)), np.int64), read[: max(0, len(read) - depth)]])
 
-    def _store(self, op: Op, found: IntArray) -> list[str]:
+    def _store(self, op: _Accesses, found: IntArray) -> list[str]:
         """Keep the values of an op; returns the process at the other end of the stream if it has to be solved again."""
         counts, ends = (self.written, self.network.reader) if op.writes else (self.read, self.network.writer)
         before, other = counts.get(op.stream), ends.get(op.stream)
@@ -144,9 +144,9 @@ class _Progress:
     def _holding_back(self) -> dict[str, bool]:
         """Whether anything else notices that a process cannot write."""
         result: dict[str, bool] = {}
-        for name, stage in self.stages.items():
-            inside = [op.stream for op in stage.ops if not op.writes and op.stream in self.network.writer]
-            result[name] = sum(op.writes for op in stage.ops) > 1 or any(
+        for name, course in self.courses.items():
+            inside = [op.stream for op in course.ops if not op.writes and op.stream in self.network.writer]
+            result[name] = sum(op.writes for op in course.ops) > 1 or any(
                 stream == self.stream or (stream in self.depths and result[self.network.writer[stream]]) for stream in inside
             )
         return result
@@ -155,8 +155,8 @@ class _Progress:
         """The first process behind X through which everything has to go: what follows it takes all that it sends."""
         writer, reader = self.network.writer, self.network.reader
         behind = {writer[self.stream]}
-        for name, stage in self.stages.items():
-            if any(not op.writes and writer.get(op.stream) in behind for op in stage.ops):
+        for name, course in self.courses.items():
+            if any(not op.writes and writer.get(op.stream) in behind for op in course.ops):
                 behind.add(name)
         opened = [0] * (len(self.place) + 1)
         for stream in self.network.streams:

@@ -16,17 +16,17 @@ from torch.nn import functional
 
 import qfx.nn as qnn
 from qfx.conversion.config import Formats
-from qfx.conversion.values import Kind, Value
+from qfx.conversion.tracked import Kind, Tracked
 from qfx.conversion.walk import Handler, Unconvertible, Walk
 from qfx.nn.lookup import Applied
 
 
-def relu(walk: Walk, x: Value, inplace: bool = False) -> Value:
+def relu(walk: Walk, x: Tracked, inplace: bool = False) -> Tracked:
     path = walk.name()
     return walk.place(path, qnn.ReLU(output=walk.formats(path, "ReLU").result(signed=False)), x, kind=Kind.CAST, signed=False)
 
 
-def hardtanh(walk: Walk, x: Value, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Value:
+def hardtanh(walk: Walk, x: Tracked, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tracked:
     """Two bounds: ReLU6, Hardtanh, clamp."""
     path, signed = walk.name(), min_val < 0 and x.signed
     name = "ReLU6" if (min_val, max_val) == (0, 6) else "Hardtanh"
@@ -35,25 +35,25 @@ def hardtanh(walk: Walk, x: Value, min_val: float = -1.0, max_val: float = 1.0, 
     return walk.place(path, layer, x, kind=Kind.CAST, signed=signed)
 
 
-def relu6(walk: Walk, x: Value, inplace: bool = False) -> Value:
+def relu6(walk: Walk, x: Tracked, inplace: bool = False) -> Tracked:
     return hardtanh(walk, x, 0, 6)
 
 
-def clamp(walk: Walk, x: Value, min: float | None = None, max: float | None = None) -> Value:
+def clamp(walk: Walk, x: Tracked, min: float | None = None, max: float | None = None) -> Tracked:
     if min == 0 and max is None:
         return relu(walk, x)
     return hardtanh(walk, x, float("-inf") if min is None else min, float("inf") if max is None else max)
 
 
-def clamp_min(walk: Walk, x: Value, min: float) -> Value:
+def clamp_min(walk: Walk, x: Tracked, min: float) -> Tracked:
     return clamp(walk, x, min)
 
 
-def clamp_max(walk: Walk, x: Value, max: float) -> Value:
+def clamp_max(walk: Walk, x: Tracked, max: float) -> Tracked:
     return clamp(walk, x, None, max)
 
 
-def leaky_relu(walk: Walk, x: Value, negative_slope: float = 0.01, inplace: bool = False) -> Value:
+def leaky_relu(walk: Walk, x: Tracked, negative_slope: float = 0.01, inplace: bool = False) -> Tracked:
     """A PReLU whose slope is not trained."""
     path = walk.name()
     layer = prelu_layer(walk.formats(path, "PReLU"), x, 1)
@@ -61,7 +61,7 @@ def leaky_relu(walk: Walk, x: Value, negative_slope: float = 0.01, inplace: bool
     return walk.place(path, layer, x, kind=Kind.CAST, signed=x.signed)
 
 
-def prelu_layer(formats: Formats, x: Value, channels: int) -> qnn.PReLU:
+def prelu_layer(formats: Formats, x: Tracked, channels: int) -> qnn.PReLU:
     """A PReLU that reads x."""
     pre = None if x.kind <= Kind.SUM else formats.branch()
     return qnn.PReLU(channels, slope=formats.scale(), input=pre, output=formats.result(x.signed))
@@ -78,7 +78,7 @@ _DROPOUTS: Mapping[str, type[nn.Module]] = {
 """By the name of the function, without the `_` of an in-place form."""
 
 
-def dropout(walk: Walk, x: Value, p: float = 0.5, training: bool = True, inplace: bool = False) -> Value:
+def dropout(walk: Walk, x: Tracked, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tracked:
     """As a module, so that it is there in training; the trace is that of eval."""
     if walk.node.op == "call_module":
         return walk.keep()
@@ -88,11 +88,11 @@ def dropout(walk: Walk, x: Value, p: float = 0.5, training: bool = True, inplace
     return walk.place(walk.name("dropout"), make(p), x, kind=x.kind, signed=x.signed)
 
 
-def alpha_dropout(walk: Walk, x: Value, p: float = 0.5, training: bool = False, inplace: bool = False) -> Value:
+def alpha_dropout(walk: Walk, x: Tracked, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tracked:
     return dropout(walk, x, p, training)
 
 
-def lookup(walk: Walk, x: Value, function: Applied, positive: bool = False) -> Value:
+def lookup(walk: Walk, x: Tracked, function: Applied, positive: bool = False) -> Tracked:
     """Any function, element by element, as a table; `positive`: it has no negative values."""
     path = walk.name()
     formats = walk.formats(path, "Lookup")
@@ -104,7 +104,7 @@ def lookup(walk: Walk, x: Value, function: Applied, positive: bool = False) -> V
 def _table(function: Callable[..., Tensor], positive: bool = False) -> Handler:
     """A scalar function; its other arguments are constants of the table."""
 
-    def handler(walk: Walk, x: Value, *args: Any, inplace: bool = False, **kwargs: Any) -> Value:
+    def handler(walk: Walk, x: Tracked, *args: Any, inplace: bool = False, **kwargs: Any) -> Tracked:
         return lookup(walk, x, Applied(function, args, kwargs), positive)
 
     return handler

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import qfx.nn as qnn
-from qfx.conversion.values import Kind, Value
+from qfx.conversion.tracked import Kind, Tracked
 from qfx.conversion.walk import Handler, Unconvertible, Walk
 
 
-def add(walk: Walk, a: Any, other: Any, *, alpha: float = 1) -> Value:
-    if not (isinstance(a, Value) and isinstance(other, Value)) or alpha != 1:
+def add(walk: Walk, a: Any, other: Any, *, alpha: float = 1) -> Tracked:
+    if not (isinstance(a, Tracked) and isinstance(other, Tracked)) or alpha != 1:
         return _with_number(walk, a, other)
     if a.shape != other.shape:
         raise Unconvertible(f"shapes {list(a.shape[1:])} and {list(other.shape[1:])} differ; broadcasting is not supported")
@@ -26,53 +26,53 @@ def add(walk: Walk, a: Any, other: Any, *, alpha: float = 1) -> Value:
     return walk.place(path, qnn.Add(*branches), a, b, kind=Kind.SUM, signed=a.signed or b.signed)
 
 
-def subtract(walk: Walk, a: Any, other: Any, *, alpha: float = 1) -> Value:
-    if not (isinstance(a, Value) and isinstance(other, Value)) or alpha != 1:
+def subtract(walk: Walk, a: Any, other: Any, *, alpha: float = 1) -> Tracked:
+    if not (isinstance(a, Tracked) and isinstance(other, Tracked)) or alpha != 1:
         return _with_number(walk, a, other, minus=True)
     return _rewritten(walk, operator.sub, [walk.narrow(walk.operand(value), Kind.CAST) for value in (a, other)], Kind.SUM, True)
 
 
-def subtract_from(walk: Walk, a: Any, other: Any, *, alpha: float = 1) -> Value:
+def subtract_from(walk: Walk, a: Any, other: Any, *, alpha: float = 1) -> Tracked:
     return subtract(walk, other, a, alpha=alpha)
 
 
-def multiply(walk: Walk, a: Any, other: Any) -> Value:
-    if isinstance(a, Value) and isinstance(other, Value):
+def multiply(walk: Walk, a: Any, other: Any) -> Tracked:
+    if isinstance(a, Tracked) and isinstance(other, Tracked):
         return _rewritten(walk, operator.mul, [walk.cast(a), walk.cast(other)], Kind.PRODUCT, a.signed or other.signed)
     return _scaled(walk, a, other)
 
 
-def divide(walk: Walk, a: Any, other: Any, *, rounding_mode: str | None = None) -> Value:
+def divide(walk: Walk, a: Any, other: Any, *, rounding_mode: str | None = None) -> Tracked:
     """What is no number below the line, or is rounded, is refused where the call is tried."""
     return _scaled(walk, a, other)
 
 
-def _with_number(walk: Walk, a: Any, other: Any, minus: bool = False) -> Value:
+def _with_number(walk: Walk, a: Any, other: Any, minus: bool = False) -> Tracked:
     """A number added to a tensor, or one subtracted from the other."""
-    x, number = (a, other) if isinstance(a, Value) else (other, a)
+    x, number = (a, other) if isinstance(a, Tracked) else (other, a)
     positive = isinstance(number, int | float) and number >= 0 and not minus
     return walk.keep(max(x.kind, Kind.SUM), signed=x.signed or not positive)
 
 
-def _scaled(walk: Walk, a: Any, other: Any) -> Value:
+def _scaled(walk: Walk, a: Any, other: Any) -> Tracked:
     """A tensor times a number, or divided by one: it grows, unless a power of two only moves the binary point."""
-    x, number = (a, other) if isinstance(a, Value) else (other, a)
+    x, number = (a, other) if isinstance(a, Tracked) else (other, a)
     positive = isinstance(number, int | float) and number > 0
     moved = positive and math.frexp(number)[0] == 0.5
     grown = Kind.SUM if x.kind is Kind.CAST else min(Kind.AFFINE, Kind(x.kind + 1))
     return walk.keep(x.kind if moved else grown, signed=x.signed or not positive)
 
 
-def negate(walk: Walk, x: Value) -> Value:
+def negate(walk: Walk, x: Tracked) -> Tracked:
     return walk.keep(signed=True)
 
 
-def _rewritten(walk: Walk, function: Callable[..., Any], operands: Sequence[Value], kind: Kind, signed: bool) -> Value:
+def _rewritten(walk: Walk, function: Callable[..., Any], operands: Sequence[Tracked], kind: Kind, signed: bool) -> Tracked:
     """The same call on operands that were cast; what was done in place makes a new tensor."""
     return walk.value(walk.graph.call_function(function, tuple(value.node for value in operands)), kind, signed)
 
 
-def concat(walk: Walk, tensors: Sequence[Value], dim: int = 0) -> Value:
+def concat(walk: Walk, tensors: Sequence[Tracked], dim: int = 0) -> Tracked:
     kinds = [value.kind for value in tensors]
     return walk.keep(max(Kind.SUM, *kinds))
 

@@ -21,7 +21,7 @@ import qfx.nn as qnn
 from qfx.conversion.calibration import calibrate
 from qfx.conversion.config import ConvertConfig, InputFormat
 from qfx.conversion.handlers import HANDLERS
-from qfx.conversion.names import RESERVED, allowed
+from qfx.conversion.paths import RESERVED, allowed
 from qfx.conversion.shapes import record
 from qfx.conversion.walk import Walk
 from qfx.errors import ConversionError, LoweringError

@@ -3,50 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import nn
 
 import qfx.nn as qnn
-from qfx.conversion.values import Kind, Value
+from qfx.conversion.tracked import Kind, Tracked
 from qfx.conversion.walk import Handler, Unconvertible, Walk
-from qfx.frontend.windows import adaptive_kernel
+from qfx.frontend.pooling import adaptive_kernel
 
 
-def avg_pool2d(
-    walk: Walk,
-    x: Value,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Value:
-    return _avg_pool(walk, qnn.AvgPool2d, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
-
-
-def avg_pool1d(
-    walk: Walk,
-    x: Value,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> Value:
-    return _avg_pool(walk, qnn.AvgPool1d, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
-
-
-def _avg_pool(walk: Walk, make: Callable[..., nn.Module], x: Value, *args: Any, name: str = "", **kwargs: Any) -> Value:
+def avg_pool(make: Callable[..., nn.Module], walk: Walk, x: Tracked, *args: Any, name: str = "", **kwargs: Any) -> Tracked:
     """`make` is a pool of qfx.nn, called with what torch's has been given."""
     path = name or walk.name()
     quant = walk.formats(path, getattr(make, "__name__", "AvgPool2d")).pooled(x.signed)
     return walk.place(path, make(*args, **kwargs, output=quant), x, kind=Kind.CAST, signed=x.signed)
 
 
-def adaptive_avg_pool(walk: Walk, x: Value, output_size: Any, name: str = "") -> Value:
+def adaptive_avg_pool(walk: Walk, x: Tracked, output_size: Any, name: str = "") -> Tracked:
     """An adaptive pool to the size that the image has is left out."""
     counterpart: Any = qnn.AdaptiveAvgPool2d if len(x.shape) == 4 else qnn.AdaptiveAvgPool1d
     rows = x.shape[2:] if len(x.shape) == 4 else (1, x.shape[2])
@@ -54,10 +30,10 @@ def adaptive_avg_pool(walk: Walk, x: Value, output_size: Any, name: str = "") ->
     wide: Any = sizes if len(x.shape) == 4 else (None, sizes[0] if isinstance(sizes, tuple) else sizes)
     if adaptive_kernel((rows[0], rows[1]), wide) == (1, 1):
         return walk.value(x.node, x.kind, x.signed)
-    return _avg_pool(walk, counterpart, x, sizes, name=name)
+    return avg_pool(counterpart, walk, x, sizes, name=name)
 
 
-def mean(walk: Walk, x: Value, dim: Any = None, keepdim: bool = False) -> Value:
+def mean(walk: Walk, x: Tracked, dim: Any = None, keepdim: bool = False) -> Tracked:
     """Over pixels: an adaptive pool, whose axes of one pixel go unless `keepdim`."""
     axes = sorted({axis % len(x.shape) for axis in ([dim] if isinstance(dim, int) else dim or (0,))})
     if axes[0] < 2:
@@ -73,8 +49,8 @@ def mean(walk: Walk, x: Value, dim: Any = None, keepdim: bool = False) -> Value:
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "avg_pool2d": avg_pool2d,
-    "avg_pool1d": avg_pool1d,
+    "avg_pool2d": partial(avg_pool, qnn.AvgPool2d),
+    "avg_pool1d": partial(avg_pool, qnn.AvgPool1d),
     **dict.fromkeys(("adaptive_avg_pool2d", "adaptive_avg_pool1d"), adaptive_avg_pool),
     "mean": mean,
 }

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
-from qfx.conversion.values import Shape
+from qfx.conversion.tracked import Shape
 from qfx.errors import ConversionError, QfxError
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from torch import fx, nn
 
-from qfx.conversion.values import Value
+from qfx.conversion.tracked import Tracked
 from qfx.errors import QfxError
 from qfx.fixed import FixedType
 from qfx.frontend.calls.table import call_of, lower_call, refusal
@@ -29,7 +29,7 @@ def trial(node: fx.Node, module: nn.Module | None, known: Mapping[fx.Node, Any])
     values = {other: known[other] for other in node.all_input_nodes}
     if call.lower is None:
         return refusal(call, module)
-    if not all(isinstance(value, Value) and len(value.shape) > 1 for value in values.values()):
+    if not all(isinstance(value, Tracked) and len(value.shape) > 1 for value in values.values()):
         return None  # shapes that are computed, and parts of tuples
     scope = Scope(GraphBuilder("trial"), node.name)
     inputs = {other: scope.builder.input(other.name, SOME, value.shape[1:]) for other, value in values.items()}

@@ -16,10 +16,10 @@ from torch.nn.utils import parametrize
 
 import qfx.nn as qnn
 from qfx.conversion.config import ConvertConfig, Formats
-from qfx.conversion.names import joined, owner
+from qfx.conversion.paths import joined, owner
 from qfx.conversion.shapes import holds_tensors, shape_of
+from qfx.conversion.tracked import Kind, Tracked
 from qfx.conversion.trial import trial
-from qfx.conversion.values import Kind, Value
 from qfx.errors import QfxError
 from qfx.frontend.calls.call import UNKNOWN, Call, Storage
 from qfx.frontend.calls.table import by_position, call_of, out_of_place
@@ -52,7 +52,7 @@ class Walk:
         modules: its layers by path.
         problems: what could not be converted.
         names: paths of the layers that have formats.
-        known: what a node of the trace has become: a `Value`, or a node of the new graph for a size.
+        known: what a node of the trace has become: a `Tracked`, or a node of the new graph for a size.
         node: of the trace, that is being converted.
         call: its row.
     """
@@ -74,7 +74,7 @@ class Walk:
         self._taken = {name for name, _ in cast(Iterator[tuple[str, nn.Module]], traced.module.named_modules())}
         self._swapped: dict[str, nn.Module] = {}
         self._calls: dict[str, int] = {}
-        self._casts: dict[fx.Node, Value] = {}
+        self._casts: dict[fx.Node, Tracked] = {}
         self._first_last = _first_last(traced)
         self.known: dict[fx.Node, Any] = {}
         self.node: fx.Node = traced.nodes[0]
@@ -99,19 +99,19 @@ class Walk:
             if not any(fnmatch.fnmatchcase(name, pattern) for name in self.names)
         ]
 
-    def _placeholder(self) -> Value:
+    def _placeholder(self) -> Tracked:
         node, name = self.node, str(self.node.target)
         new = self.graph.node_copy(node)
         new.type = None
         layer, shape = self.inputs[name], shape_of(self.results[node])
         if any(isinstance(self.traced.layer(user), InputLayer) for user in node.users):
-            return Value(new, node, Kind.CAST, True, shape)
+            return Tracked(new, node, Kind.CAST, True, shape)
         alone = sum(other.op == "placeholder" for other in self.traced.nodes) == 1
         path = self._free(_INPUT_NAME if alone else f"{_INPUT_NAME}_{name}")
         self.modules[path] = layer
         quant = getattr(layer, "quant", None)
         signed = layer.input_type().signed if quant is None else quant.spec.signed
-        return Value(self.graph.call_module(path, (new,)), node, Kind.CAST, signed, shape)
+        return Tracked(self.graph.call_module(path, (new,)), node, Kind.CAST, signed, shape)
 
     def _call(self) -> Any:
         node, module = self.node, self.traced.layer(self.node)
@@ -168,9 +168,9 @@ class Walk:
 
     # What handlers use.
 
-    def value(self, new: fx.Node, kind: Kind, signed: bool) -> Value:
+    def value(self, new: fx.Node, kind: Kind, signed: bool) -> Tracked:
         """The result of the present node."""
-        return Value(new, self.node, kind, signed, shape_of(self.results[self.node]))
+        return Tracked(new, self.node, kind, signed, shape_of(self.results[self.node]))
 
     def name(self, part: str = "") -> str:
         """A path for the layer of the present node: the module's own, or the function's name beside the modules of its caller."""
@@ -185,26 +185,26 @@ class Walk:
         self.names.append(path)
         return self.config.formats(path, layer, first_last=self.node in self._first_last)
 
-    def place(self, path: str, layer: nn.Module, *operands: Value, kind: Kind, signed: bool) -> Value:
+    def place(self, path: str, layer: nn.Module, *operands: Tracked, kind: Kind, signed: bool) -> Tracked:
         """Call `layer`, which is new, under `path`."""
         self.modules[path] = layer
         return self.value(self.graph.call_module(path, tuple(operand.node for operand in operands)), kind, signed)
 
-    def shared(self, make: Callable[[Formats], nn.Module], layer: str, x: Value, kind: Kind) -> Value:
+    def shared(self, make: Callable[[Formats], nn.Module], layer: str, x: Tracked, kind: Kind) -> Tracked:
         """Call the quantized counterpart of a module with weights; it is made once, however often it is called."""
         path = str(self.node.target)
         if path not in self._swapped:
             self._swapped[path] = make(self.formats(path, layer))
         return self.place(path, self._swapped[path], x, kind=kind, signed=True)
 
-    def keep(self, kind: Kind | None = None, signed: bool | None = None) -> Value:
+    def keep(self, kind: Kind | None = None, signed: bool | None = None) -> Tracked:
         """Keep the call as it is: it is exact on integers.
 
         Raises:
             Unconvertible: it is not.
         """
         node, module = self.node, self.traced.layer(self.node)
-        operands = [operand for other in node.all_input_nodes if isinstance(operand := self.known[other], Value)]
+        operands = [operand for other in node.all_input_nodes if isinstance(operand := self.known[other], Tracked)]
         reason = trial(node, module, self.known)
         if reason is not None:
             raise Unconvertible(reason)
@@ -216,7 +216,7 @@ class Walk:
             new.target = out_of_place(node)
         return self.value(new, max(kinds) if kind is None else kind, any(signs) if signed is None else signed)
 
-    def own(self, layer: qnn.Layer, *operands: Value) -> Value:
+    def own(self, layer: qnn.Layer, *operands: Tracked) -> Tracked:
         """Keep a layer of qfx.nn that the model has already."""
         quant = getattr(layer, "quant", None)
         path = str(self.node.target)
@@ -227,7 +227,7 @@ class Walk:
         kind = Kind.AFFINE if affine else Kind.SUM if isinstance(layer, qnn.Add) else Kind.PRODUCT
         return self.place(path, layer, *operands, kind=kind, signed=True)
 
-    def cast(self, x: Value) -> Value:
+    def cast(self, x: Tracked) -> Tracked:
         """`x` in few bits on one grid; what a weighted layer reads. Cast once, for all that read it so."""
         if x.kind is Kind.CAST:
             return x
@@ -237,22 +237,22 @@ class Walk:
             self._casts[x.node] = self._inserted(path, qnn.Quantize(quant), x, x.signed)
         return self._casts[x.node]
 
-    def narrow(self, x: Value, limit: Kind) -> Value:
+    def narrow(self, x: Tracked, limit: Kind) -> Tracked:
         """`x`, cast as a branch is if it is wider than `limit`."""
         if x.kind <= limit:
             return x
         path = self._cast_name(x)
         return self._inserted(path, qnn.Quantize(self.formats(path, "Quantize").branch()), x, True)
 
-    def operand(self, x: Value) -> Value:
+    def operand(self, x: Tracked) -> Tracked:
         """`x` as an addition reads it: the cast that a weighted layer reads, if there is one."""
         return self.cast(x) if x.node in self._casts or self._feeds_weights(x.old) else x
 
-    def _inserted(self, path: str, layer: nn.Module, x: Value, signed: bool) -> Value:
+    def _inserted(self, path: str, layer: nn.Module, x: Tracked, signed: bool) -> Tracked:
         self.modules[path] = layer
-        return Value(self.graph.call_module(path, (x.node,)), x.old, Kind.CAST, signed, x.shape)
+        return Tracked(self.graph.call_module(path, (x.node,)), x.old, Kind.CAST, signed, x.shape)
 
-    def _cast_name(self, x: Value) -> str:
+    def _cast_name(self, x: Tracked) -> str:
         known = str(x.node.target) if x.node.op == "call_module" else joined(owner(x.old), x.node.name)
         return self._free(f"{known}_cast")
 
@@ -274,7 +274,7 @@ class Walk:
 
     def _mapped(self, node: fx.Node) -> fx.Node:
         known = self.known[node]
-        return known.node if isinstance(known, Value) else known
+        return known.node if isinstance(known, Tracked) else known
 
     def describe(self, node: fx.Node) -> str:
         """A call as messages name it."""

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 import qfx.nn as qnn
 from qfx.conversion.activations import prelu_layer
 from qfx.conversion.config import Formats
-from qfx.conversion.values import Kind, Value
+from qfx.conversion.tracked import Kind, Tracked
 from qfx.conversion.walk import Handler, Unconvertible, Walk
 
 
-def convolution(walk: Walk, module: Any, x: Value) -> Value:
+def convolution(walk: Walk, module: Any, x: Tracked) -> Tracked:
     counterpart: Any = getattr(qnn, walk.call.layer)
 
     def make(formats: Formats) -> nn.Module:
@@ -42,7 +42,7 @@ def convolution(walk: Walk, module: Any, x: Value) -> Value:
     return walk.shared(make, counterpart.__name__, walk.cast(x), Kind.PRODUCT)
 
 
-def linear(walk: Walk, module: nn.Linear, x: Value) -> Value:
+def linear(walk: Walk, module: nn.Linear, x: Tracked) -> Tracked:
     if len(x.shape) != 2:
         raise Unconvertible(
             f"its input has {len(x.shape)} axes, and qfx.nn.Linear wants (batch, feature); flatten before it, or use nn.Conv1d with"
@@ -68,7 +68,7 @@ def _with_weights(layer: Any, module: Any) -> nn.Module:
     return layer
 
 
-def batch_norm(walk: Walk, module: Any, x: Value) -> Value:
+def batch_norm(walk: Walk, module: Any, x: Tracked) -> Tracked:
     counterpart: Any = qnn.BatchNorm2d if len(x.shape) == 4 else qnn.BatchNorm1d
 
     def make(formats: Formats) -> nn.Module:
@@ -81,7 +81,7 @@ def batch_norm(walk: Walk, module: Any, x: Value) -> Value:
     return walk.shared(make, counterpart.__name__, walk.narrow(x, Kind.PRODUCT), Kind.AFFINE)
 
 
-def prelu(walk: Walk, module: nn.PReLU, x: Value) -> Value:
+def prelu(walk: Walk, module: nn.PReLU, x: Tracked) -> Tracked:
     first = walk.modules.get(str(walk.node.target))
     path = walk.name()
     layer = prelu_layer(walk.formats(path, "PReLU"), x, module.num_parameters)

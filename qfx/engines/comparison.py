@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from qfx.engines.engine import Engine, Values
+from qfx.engines.protocol import Engine, Values
 from qfx.engines.report import Difference, LayerReport, Report
 from qfx.errors import ProjectError
 from qfx.ir import Graph, Node
@@ -41,7 +41,7 @@ def compare_engines(
     Raises:
         ProjectError: an engine gave no value for a layer, or one of another shape.
     """
-    state = _State(graph, engines, [node for node in graph.nodes if not outputs_only or node.name in graph.outputs])
+    state = _Comparison(graph, engines, [node for node in graph.nodes if not outputs_only or node.name in graph.outputs])
     step = chunk_size(graph, len(engines), outputs_only)
     codes = by_input(graph, inputs)
     samples = len(codes[graph.inputs[0]])
@@ -61,7 +61,7 @@ def chunk_size(graph: Graph, engines: int, outputs_only: bool = False) -> int:
 
 
 @dataclass
-class _State:
+class _Comparison:
     """What the chunks so far have shown."""
 
     graph: Graph

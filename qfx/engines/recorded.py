@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qfx.engines.engine import Engine, Values
+from qfx.engines.protocol import Engine, Values
 from qfx.errors import ProjectError, ToolMissingError
 from qfx.files import File
 from qfx.fixed import IntArray, code_dtype

@@ -27,7 +27,7 @@ class InputLeaf(Leaf):
         """Format of the graph input."""
 
 
-class Network(nn.Module):
+class NetworkModule(nn.Module):
     """A network, or a wrapper round one: a graph names values by paths within `module` where there is one.
 
     Attributes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qfx.errors import GraphError
 from qfx.fixed import FixedType, IntArray
 from qfx.ir import GraphBuilder, Value
@@ -49,11 +51,15 @@ class Scope:
         """
         if len(x.shape) != 2:
             raise GraphError(f"{self.name}: {what} in one dimension wants x (C, L), not {x.shape}")
-        return self.add(IMAGE, Reshape((x.shape[0], 1, x.shape[1])), x)
+        return self.reshape((x.shape[0], 1, x.shape[1]), x, IMAGE)
 
     def as_signal(self, result: Value) -> Value:
         """The layer's own value: an image of height 1 with two axes again."""
-        return self.add("", Reshape((result.shape[0], result.shape[2])), result)
+        return self.reshape((result.shape[0], result.shape[2]), result)
+
+    def reshape(self, shape: Sequence[int], x: Value, suffix: str = "") -> Value:
+        """Add the step `suffix` of the layer: the codes of `x` under another shape."""
+        return self.add(suffix, Reshape(tuple(shape)), x)
 
     def constant(self, suffix: str, codes: IntArray, type: FixedType) -> Value:
         """Add a constant of the layer, such as `.weight`."""

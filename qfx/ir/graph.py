@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qfx import notebook
 from qfx.errors import GraphError, QfxError
 from qfx.fixed import FixedType, IntArray
-from qfx.ir.host import HostStep
+from qfx.ir.host_step import HostStep
 from qfx.ir.value import Value
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from torch.nn import Dropout, Flatten, Identity
 from qfx.nn.add import Add
 from qfx.nn.avg_pool2d import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AvgPool1d, AvgPool2d
 from qfx.nn.batch_norm import BatchNorm1d, BatchNorm2d
+from qfx.nn.batch_norm_folding import fold_batch_norm
 from qfx.nn.clamp import Hardtanh, ReLU6
 from qfx.nn.conv2d import Conv1d, Conv2d
 from qfx.nn.conv_transpose2d import ConvTranspose1d, ConvTranspose2d
-from qfx.nn.fold import fold_batch_norm
 from qfx.nn.layer import Layer
 from qfx.nn.linear import Linear
 from qfx.nn.lookup import GELU, Exp, Hardsigmoid, Hardswish, Lookup, Sigmoid, SiLU, Tanh

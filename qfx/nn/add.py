@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from qfx import ops
 from qfx.errors import QuantizationError
+from qfx.frontend.calls.arithmetic import add
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
 from qfx.nn.layer import Layer, lower_cast
@@ -54,4 +54,4 @@ class Add(Layer):
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         a, b = inputs
-        return scope.add("", ops.Add(), lower_cast(scope, ".a", self.a, a), lower_cast(scope, ".b", self.b, b))
+        return add(scope, lower_cast(scope, ".a", self.a, a), lower_cast(scope, ".b", self.b, b))

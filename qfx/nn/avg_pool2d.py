@@ -16,8 +16,8 @@ from torch.nn import functional
 from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.fixed import FixedType
+from qfx.frontend.pooling import adaptive_avg_pool_op, adaptive_kernel, avg_pool_op, divides, is_power_of_two, pair, single
 from qfx.frontend.scope import Scope
-from qfx.frontend.windows import adaptive_kernel, avg_pool_op, divides, is_power_of_two, pair, single
 from qfx.ir import Value
 from qfx.nn.layer import Layer, lower_cast
 from qfx.ops.base import Pair
@@ -141,8 +141,7 @@ class AdaptiveAvgPool2d(_AvgPool):
         self.output_size = output_size
 
     def _op(self, image: Pair) -> ops.AvgPool2d:
-        kernel = adaptive_kernel(image, self.output_size)
-        return ops.AvgPool2d(kernel, kernel)
+        return adaptive_avg_pool_op(adaptive_kernel(image, self.output_size))
 
     def extra_repr(self) -> str:
         return f"{self.output_size}"
@@ -213,5 +212,4 @@ class AdaptiveAvgPool1d(_AvgPool1d):
         self.output_size = single("output_size", output_size)
 
     def _op(self, image: Pair) -> ops.AvgPool2d:
-        kernel = adaptive_kernel(image, (None, self.output_size))
-        return ops.AvgPool2d(kernel, kernel)
+        return adaptive_avg_pool_op(adaptive_kernel(image, (None, self.output_size)))

@@ -11,12 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
 from qfx.nn._evaluation import Constants
-from qfx.nn.layer import Layer, lower_constant
+from qfx.nn.layer import Layer, lower_affine
 from qfx.quant import Quantizer, QuantSpec
 from qfx.quant.normalize import NormalizeBatch, affine, per_channel
 
@@ -109,11 +108,7 @@ class BatchNorm(Layer):
         (x,) = inputs
         with torch.no_grad():
             scale, offset = self.affine(self.running_mean, self.running_var)
-        constants = (
-            lower_constant(scope, ".scale", self.scale_quant, scale),
-            lower_constant(scope, ".offset", self.offset_quant, offset),
-        )
-        return scope.add("", ops.Affine(self.scale_quant.spec.k_hot), x, *constants)
+        return lower_affine(scope, "", x, (self.scale_quant, scale), (self.offset_quant, offset))
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"

@@ -10,14 +10,14 @@ from torch.nn import functional
 
 from qfx import ops
 from qfx.errors import QuantizationError
+from qfx.frontend.pooling import pair, single
 from qfx.frontend.scope import RESULT, Scope
-from qfx.frontend.windows import pair, single
 from qfx.ir import Value
 from qfx.nn._evaluation import Constants
 from qfx.nn.layer import Layer, lower_cast
 from qfx.ops.base import Pair
 from qfx.quant import Quantizer, QuantSpec
-from qfx.quant.arithmetic import exact_arithmetic
+from qfx.quant.exact_arithmetic import exact_arithmetic
 
 DEFAULT_WEIGHT = QuantSpec.weights(8)
 DEFAULT_BIAS = QuantSpec.weights(8)

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from qfx import ops
 from qfx.errors import QuantizationError
+from qfx.frontend.pooling import pair, single
 from qfx.frontend.scope import RESULT, Scope
-from qfx.frontend.windows import pair, single
 from qfx.ir import Value
 from qfx.nn.conv2d import DEFAULT_WEIGHT, Convolution, check_padding_mode
 from qfx.nn.layer import lower_cast

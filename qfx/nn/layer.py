@@ -13,7 +13,7 @@ from qfx.frontend.leaf import Leaf
 from qfx.frontend.scope import IMAGE, RESULT, Scope
 from qfx.ir import Value
 from qfx.nn._evaluation import Constants, running
-from qfx.ops import Requantize
+from qfx.ops import Affine, Requantize
 from qfx.quant import Quantizer
 
 
@@ -105,3 +105,9 @@ def lower_cast(scope: Scope, suffix: str, quantizer: Quantizer | None, x: Value)
 def lower_constant(scope: Scope, suffix: str, quantizer: Quantizer, x: Tensor) -> Value:
     """The constant that `quantizer` makes of parameter `x`."""
     return scope.constant(suffix, *quantizer.codes(x))
+
+
+def lower_affine(scope: Scope, suffix: str, x: Value, scale: tuple[Quantizer, Tensor], offset: tuple[Quantizer, Tensor]) -> Value:
+    """Scale and offset per channel, each a parameter and what quantizes it, as the constants `.scale` and `.offset`."""
+    constants = lower_constant(scope, ".scale", *scale), lower_constant(scope, ".offset", *offset)
+    return scope.add(suffix, Affine(scale[0].spec.k_hot), x, *constants)

@@ -12,7 +12,7 @@ from qfx.nn._evaluation import Constants
 from qfx.nn.conv2d import DEFAULT_WEIGHT, bias_format
 from qfx.nn.layer import Layer, lower_cast, lower_constant
 from qfx.quant import Quantizer, QuantSpec
-from qfx.quant.arithmetic import exact_arithmetic
+from qfx.quant.exact_arithmetic import exact_arithmetic
 
 
 class Linear(Layer):

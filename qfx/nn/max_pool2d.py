@@ -5,13 +5,12 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from qfx import ops
 from qfx.errors import QuantizationError
+from qfx.frontend.pooling import max_pool_op, pair, single
 from qfx.frontend.scope import Scope
-from qfx.frontend.windows import max_pool_op, pair, single
 from qfx.ir import Value
 from qfx.nn.layer import Layer, lower_cast
-from qfx.ops.base import Pair
+from qfx.ops.base import Op, Pair
 from qfx.quant import Quantizer, QuantSpec
 
 
@@ -30,7 +29,7 @@ class _MaxPool(Layer):
     def _pool(self, x: Tensor) -> Tensor:
         return functional.max_pool2d(x, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
 
-    def _op(self, image: Pair) -> ops.MaxPool2d:
+    def _op(self, image: Pair) -> Op:
         return max_pool_op(image, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
 
     def extra_repr(self) -> str:

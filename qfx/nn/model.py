@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from qfx.errors import QuantizationError
 from qfx.frontend import Lowered, lower_traced
-from qfx.frontend.leaf import Network
+from qfx.frontend.leaf import NetworkModule
 from qfx.ir import Graph
 from qfx.ir.proof import Proof
 from qfx.nn._basis import Basis, Shape
 from qfx.nn._evaluation import entered, running
 from qfx.nn._plan import Plan, prove_in_torch
-from qfx.quant.arithmetic import exact_arithmetic
+from qfx.quant.exact_arithmetic import exact_arithmetic
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _inside: ContextVar[bool] = ContextVar("inside a model's forward", default=False)
 
 
-class Model(Network):
+class Model(NetworkModule):
     """Base class of a network of qfx.nn layers, or a wrapper round one.
 
     The first forward in eval lowers the model, proves in which accumulator dtype each step is exact (invariant 4), and makes a plan

@@ -9,14 +9,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from qfx import ops
 from qfx.errors import InputError, QuantizationError
 from qfx.exact import FLOAT32_BITS, FLOAT32_FRAC
 from qfx.fixed import FixedType
 from qfx.frontend.leaf import InputLeaf
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
-from qfx.nn.layer import Layer, lower_cast, lower_constant
+from qfx.nn.layer import Layer, lower_affine, lower_cast
 from qfx.quant import Quantizer, QuantSpec
 from qfx.quant.normalize import per_channel
 
@@ -136,9 +135,7 @@ class QuantInput(InputLayer):
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs
         if self.normalises:
-            scale = lower_constant(scope, ".scale", self.scale_quant, self.scale)
-            offset = lower_constant(scope, ".offset", self.offset_quant, self.offset)
-            x = scope.add(".norm", ops.Affine(self.scale_quant.spec.k_hot), x, scale, offset)
+            x = lower_affine(scope, ".norm", x, (self.scale_quant, self.scale), (self.offset_quant, self.offset))
         return lower_cast(scope, ".quant", self.quant, x)
 
     def input_type(self) -> FixedType:

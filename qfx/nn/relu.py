@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from qfx import ops
+from qfx.frontend.calls.activations import relu
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
 from qfx.nn.layer import Layer, lower_cast
@@ -35,4 +35,5 @@ class ReLU(Layer):
         return self.emit(self.cast(".quant", self.quant, self.tap("", self.to_accumulator("", x).relu())))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
-        return lower_cast(scope, ".quant", self.quant, scope.add("", ops.ReLU(), *inputs))
+        (x,) = inputs
+        return lower_cast(scope, ".quant", self.quant, relu(scope, x))

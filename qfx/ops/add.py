@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from qfx.errors import GraphError
 from qfx.fixed import FixedType, IntArray
 from qfx.ir.value import Value
 from qfx.ops.base import Cost, Op, Sample, Shape, align
 from qfx.ops.onnx_form import OnnxForm
+from qfx.ops.ranges import common_grid
 from qfx.ops.sampling import activation
 
 
@@ -29,12 +29,7 @@ class Add(Op):
 
     def infer(self, operands: Sequence[Value]) -> tuple[FixedType, Shape]:
         a, b = operands
-        if a.shape != b.shape:
-            raise GraphError(f"add: shapes {a.shape} and {b.shape} differ; broadcasting is not supported")
-        frac = max(a.type.frac, b.type.frac)
-        (a_low, a_high), (b_low, b_high) = (
-            (v.type.min_int << (frac - v.type.frac), v.type.max_int << (frac - v.type.frac)) for v in operands
-        )
+        frac, ((a_low, a_high), (b_low, b_high)) = common_grid(self.kind, a, b)
         least, most = (-b_high, -b_low) if self.minus else (b_low, b_high)
         return FixedType.for_range(a_low + least, a_high + most, frac), a.shape
 

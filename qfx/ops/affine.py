@@ -14,14 +14,15 @@ import numpy as np
 from qfx.errors import GraphError
 from qfx.fixed import FixedType, IntArray
 from qfx.ir.value import Value
-from qfx.ops.base import Cost, Op, Sample, Shape, align, channelwise, check_digits, signed_digits
+from qfx.ops.base import Cost, Sample, Shape, align, channelwise, check_digits, signed_digits
+from qfx.ops.multiplying import MultipliesByConstants
 from qfx.ops.onnx_form import OnnxForm
 from qfx.ops.ranges import output_frac, sum_of_products_bound, sum_of_products_type
 from qfx.ops.sampling import activation, constant, khot_constant
 
 
 @dataclass(frozen=True)
-class Affine(Op):
+class Affine(MultipliesByConstants):
     """Scale and offset, both (channel,) or both (1,), on x (channel, ...).
 
     Attributes:
@@ -51,6 +52,9 @@ class Affine(Op):
         frac = output_frac(x, scale, offset)
         products = align(arrays[0] * channelwise(scale.codes, x), x.type.frac + scale.type.frac, frac)
         return products + align(channelwise(offset.codes, x), offset.type.frac, frac)
+
+    def keeps_order(self, operands: Sequence[Value]) -> bool:
+        return bool((operands[1].codes >= 0).all())
 
     def cost(self, operands: Sequence[Value]) -> Cost:
         x, scale, _ = operands

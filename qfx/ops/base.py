@@ -93,6 +93,13 @@ class Op(ABC):
     def evaluate(self, arrays: Sequence[IntArray], operands: Sequence[Value]) -> IntArray:
         """The op on integer codes: activations with a leading batch axis, constants without."""
 
+    def keeps_order(self, operands: Sequence[Value]) -> bool:
+        """Whether it works element by element, and a larger element of the first operand gives no smaller result.
+
+        False is what nobody has looked into; the other operands are constants.
+        """
+        return False
+
     @abstractmethod
     def cost(self, operands: Sequence[Value]) -> Cost:
         """Arithmetic for one sample."""

@@ -64,6 +64,9 @@ class Clamp(Op):
         (x,) = operands
         return np.clip(align(arrays[0], x.type.frac, self.result_frac(x)), *self.limits(x))
 
+    def keeps_order(self, operands: Sequence[Value]) -> bool:
+        return True
+
     def cost(self, operands: Sequence[Value]) -> Cost:
         return Cost(additions=operands[0].size * sum(bound is not None for bound in (self.low, self.high)))
 

@@ -17,7 +17,8 @@ from qfx.errors import GraphError
 from qfx.exact import accumulator_dtype
 from qfx.fixed import FixedType, IntArray
 from qfx.ir.value import Value
-from qfx.ops.base import Cost, Op, Pair, Sample, Shape, align, check_digits, signed_digits
+from qfx.ops.base import Cost, Pair, Sample, Shape, align, check_digits, signed_digits
+from qfx.ops.multiplying import SumOfProducts
 from qfx.ops.onnx_conv import conv_form, pads_of
 from qfx.ops.onnx_form import OnnxForm
 from qfx.ops.ranges import output_frac, sum_of_products_bound, sum_of_products_type
@@ -26,7 +27,7 @@ from qfx.ops.windows import output_size, windows
 
 
 @dataclass(frozen=True)
-class Conv2d(Op):
+class Conv2d(SumOfProducts):
     """Convolution of x (channel, height, width) with weight (out, channel / groups, kernel height, kernel width).
 
     Attributes:

@@ -15,14 +15,15 @@ from qfx.errors import GraphError
 from qfx.exact import accumulator_dtype
 from qfx.fixed import FixedType, IntArray
 from qfx.ir.value import Value
-from qfx.ops.base import Cost, Op, Sample, Shape, align, check_digits, signed_digits
+from qfx.ops.base import Cost, Sample, Shape, align, check_digits, signed_digits
+from qfx.ops.multiplying import SumOfProducts
 from qfx.ops.onnx_form import OnnxForm
 from qfx.ops.ranges import output_frac, sum_of_products_bound, sum_of_products_type
 from qfx.ops.sampling import activation, constant, khot_constant
 
 
 @dataclass(frozen=True)
-class Linear(Op):
+class Linear(SumOfProducts):
     """Product of weight (out, feature) with x (feature,).
 
     Attributes:

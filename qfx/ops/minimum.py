@@ -8,11 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from qfx.errors import GraphError
 from qfx.fixed import FixedType, IntArray
 from qfx.ir.value import Value
 from qfx.ops.base import Cost, Op, Sample, Shape, align
 from qfx.ops.onnx_form import OnnxForm
+from qfx.ops.ranges import common_grid
 from qfx.ops.sampling import activation
 
 
@@ -25,12 +25,8 @@ class Minimum(Op):
 
     def infer(self, operands: Sequence[Value]) -> tuple[FixedType, Shape]:
         a, b = operands
-        if a.shape != b.shape:
-            raise GraphError(f"minimum: shapes {a.shape} and {b.shape} differ; broadcasting is not supported")
-        frac = max(a.type.frac, b.type.frac)
-        low = min(v.type.min_int << (frac - v.type.frac) for v in operands)
-        high = min(v.type.max_int << (frac - v.type.frac) for v in operands)
-        return FixedType.for_range(low, high, frac), a.shape
+        frac, ((a_low, a_high), (b_low, b_high)) = common_grid(self.kind, a, b)
+        return FixedType.for_range(min(a_low, b_low), min(a_high, b_high), frac), a.shape
 
     def bound(self, operands: Sequence[Value]) -> int:
         frac = max(v.type.frac for v in operands)

@@ -15,14 +15,15 @@ import numpy as np
 from qfx.errors import GraphError
 from qfx.fixed import FixedType, IntArray
 from qfx.ir.value import Value
-from qfx.ops.base import Cost, Op, Sample, Shape, align, channelwise, check_digits, signed_digits
+from qfx.ops.base import Cost, Sample, Shape, align, channelwise, check_digits, signed_digits
+from qfx.ops.multiplying import MultipliesByConstants
 from qfx.ops.onnx_form import OnnxForm
 from qfx.ops.ranges import max_abs
 from qfx.ops.sampling import activation, constant, khot_constant
 
 
 @dataclass(frozen=True)
-class PReLU(Op):
+class PReLU(MultipliesByConstants):
     """Parametric ReLU with slope (channel,) on x (channel, ...).
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Exact ranges of sums of products, from the operand formats and the actual constants."""
+"""Exact ranges of sums of products, from the operand formats and the actual constants; and of values on one grid."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from qfx.errors import GraphError
 from qfx.fixed import FixedType, IntArray
 from qfx.ir.value import Value
 
@@ -66,3 +67,16 @@ def aligned_offsets(offset: Value | None, frac: int, count: int) -> list[int]:
 def max_abs(codes: IntArray) -> int:
     """Largest magnitude; 0 for no codes."""
     return max(abs(int(codes.max())), abs(int(codes.min()))) if codes.size else 0
+
+
+def common_grid(kind: str, a: Value, b: Value) -> tuple[int, tuple[tuple[int, int], tuple[int, int]]]:
+    """The finer frac of two values of one shape, and the least and greatest code of each at it.
+
+    Raises:
+        GraphError: their shapes differ; names the op.
+    """
+    if a.shape != b.shape:
+        raise GraphError(f"{kind}: shapes {a.shape} and {b.shape} differ; broadcasting is not supported")
+    frac = max(a.type.frac, b.type.frac)
+    up, b_up = frac - a.type.frac, frac - b.type.frac
+    return frac, ((a.type.min_int << up, a.type.max_int << up), (b.type.min_int << b_up, b.type.max_int << b_up))

@@ -32,6 +32,9 @@ class ReLU(Op):
     def evaluate(self, arrays: Sequence[IntArray], operands: Sequence[Value]) -> IntArray:
         return np.maximum(arrays[0], 0)
 
+    def keeps_order(self, operands: Sequence[Value]) -> bool:
+        return True
+
     def cost(self, operands: Sequence[Value]) -> Cost:
         return Cost(additions=operands[0].size)
 

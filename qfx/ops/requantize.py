@@ -51,6 +51,9 @@ class Requantize(Op):
     def evaluate(self, arrays: Sequence[IntArray], operands: Sequence[Value]) -> IntArray:
         return cast(arrays[0], operands[0].type, self.type, self.rounding, self.overflow)
 
+    def keeps_order(self, operands: Sequence[Value]) -> bool:
+        return self.overflow in (Overflow.SAT, Overflow.SAT_SYM)
+
     def cost(self, operands: Sequence[Value]) -> Cost:
         return Cost(additions=operands[0].size)
 

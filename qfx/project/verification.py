@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx.engines.comparison import compare_engines
-from qfx.engines.engine import Engine
+from qfx.engines.protocol import Engine
 from qfx.engines.report import Report
 from qfx.engines.sim_engine import SimulatorEngine
 from qfx.errors import InputError, ToolMissingError

@@ -74,7 +74,7 @@ class Operand:
     cast: tuple[Tensor, QuantSpec] | None = None
 
 
-class _State:
+class _Loaded:
     """Whether the kernel is wanted, and what became of it."""
 
     enabled = os.environ.get("QFX_KERNEL", "1") != "0"
@@ -86,37 +86,37 @@ class _State:
 @contextmanager
 def using(kernel: bool) -> Generator[None]:
     """Compute with the kernel, or without it, inside the block."""
-    before, _State.enabled = _State.enabled, kernel
+    before, _Loaded.enabled = _Loaded.enabled, kernel
     try:
         yield
     finally:
-        _State.enabled = before
+        _Loaded.enabled = before
 
 
 def enabled() -> bool:
     """Whether kernels are wanted at all, this one and those of a GPU."""
-    return _State.enabled
+    return _Loaded.enabled
 
 
 def status() -> str:
     """What is used: the compiled file, or why there is none."""
-    if not _State.enabled:
+    if not _Loaded.enabled:
         return "the kernel is switched off"
     library()
-    return _State.message
+    return _Loaded.message
 
 
 def library() -> ctypes.CDLL | None:
     """The compiled kernel; None if it is switched off or cannot be made."""
-    if not _State.enabled:
+    if not _Loaded.enabled:
         return None
-    if not _State.tried:
-        _State.tried = True
+    if not _Loaded.tried:
+        _Loaded.tried = True
         try:
-            _State.library = _load()
+            _Loaded.library = _load()
         except (OSError, subprocess.SubprocessError, InputError) as error:
-            _State.message = f"torch computes the casts, since the kernel cannot be made: {error}"
-    return _State.library
+            _Loaded.message = f"torch computes the casts, since the kernel cannot be made: {error}"
+    return _Loaded.library
 
 
 def serves(*tensors: Tensor) -> bool:
@@ -315,7 +315,7 @@ def _load() -> ctypes.CDLL:
             path = cache.find(key) or made
         loaded = _declared(ctypes.CDLL(str(path)))
         kept = path.parent != Path(folder)
-        _State.message = str(path) if kept else "compiled for this process; there is no place to keep it"
+        _Loaded.message = str(path) if kept else "compiled for this process; there is no place to keep it"
         return loaded
 
 

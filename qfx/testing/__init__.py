@@ -6,6 +6,7 @@
 | `graphs` | random graphs over all ops, a maker per op; inputs for them |
 | `branches` | random graphs whose branches meet again after different delays |
 | `models` | random torch models; makers of steps can be added |
+| `one_network` | many operands from one input, many results in one output: for one compilation of many networks |
 | `differential` | a network through all engines; the smallest part of it that fails |
 | `conformance` | one sample of an op through all engines |
 | `projects` | graphs as C++ projects, with any folding |

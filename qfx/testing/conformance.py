@@ -7,6 +7,7 @@ network, in which every sample hangs on the same input.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,14 +16,15 @@ from torch import nn
 from qfx.engines.onnx_engine import OnnxEngine
 from qfx.engines.torch_engine import TorchEngine
 from qfx.export.onnx import onnx_model
-from qfx.fixed import FixedType, IntArray, Overflow, Rounding
+from qfx.fixed import FixedType, IntArray
 from qfx.frontend import lower
 from qfx.ir import Graph, GraphBuilder, Value
 from qfx.nn import QuantInput
-from qfx.ops import OPS, Add, Linear, Requantize, Reshape, Sample
+from qfx.ops import OPS, Sample
 from qfx.ops.sampling import corner_codes, random_codes
 from qfx.quant import QuantSpec
 from qfx.sim import Simulator
+from qfx.testing.one_network import fed, flat_input, one_number, total
 
 Counterpart = Callable[[Sample], nn.Module]
 """Makes the torch layer that computes a sample; its inputs are the sample's activations."""
@@ -142,46 +144,44 @@ def spec_of(value: Value, digits: int | None = None) -> QuantSpec:
     return QuantSpec(type.width, type.signed, type.frac, learn=False, k_hot=digits)
 
 
+def bias_of(sample: Sample) -> QuantSpec | bool:
+    """The format of the third operand of a sum of products, as a layer is asked for it; False without one."""
+    return spec_of(sample.operands[2]) if len(sample.operands) > 2 else False
+
+
 def real_of(value: Value) -> torch.Tensor:
     """The real values of a constant, exact in float32 for codes up to 24 bits."""
     return torch.from_numpy(value.type.to_real(value.codes)).to(torch.float32)
 
 
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+def with_constants(layer: Layer, sample: Sample) -> Layer:
+    """The layer, its weight and its bias those of a sample."""
+    for name, value in zip(("weight", "bias"), sample.operands[1:], strict=False):
+        layer.get_parameter(name).data.copy_(real_of(value))
+    return layer
+
+
 def many_samples(samples: Sequence[Sample]) -> Graph:
     """All samples as one network with one flat input.
 
-    A linear layer of zeros and ones picks the elements of each operand, a wrapping cast gives them its format: any code of
-    the operand can be fed. Behind each sample one bit of every element goes on, so that all end in one output.
+    Any code of an operand can be fed. Behind each sample one bit of every element goes on, so that all end in one output.
     """
     build = GraphBuilder("samples")
-    values = [value for sample in samples for value in activations(sample)]
-    width, size = max(value.type.width for value in values), max(value.size for value in values)
-    x = build.input("x", FixedType(True, width, 0), (size,))
+    x = flat_input(build, [value for sample in samples for value in activations(sample)])
     parts: list[Value] = []
     for position, sample in enumerate(samples):
         name = f"s{position}"
-        operands = [_operand(build, x, value, f"{name}.in{i}") for i, value in enumerate(sample.operands)]
-        y = build.add(f"{name}.{sample.op.kind}", sample.op, *operands)
-        parts.append(_one_number(build, y, name))
-    while len(parts) > 1:  # a tree, so that the sum stays narrow
-        parts.append(build.add(f"sum{len(parts)}", Add(), parts.pop(0), parts.pop(0)))
-    return build.build(parts[0])
-
-
-def _operand(build: GraphBuilder, x: Value, value: Value, name: str) -> Value:
-    if value.constant is not None:
-        return build.constant(name, value.type, value.constant)
-    pick = build.constant(f"{name}.pick.weight", FixedType(False, 1, value.type.frac), np.eye(value.size, x.size, dtype=np.int64))
-    codes = build.add(f"{name}.pick", Linear(), x, pick)
-    codes = build.add(f"{name}.cast", Requantize(value.type, Rounding.TRN, Overflow.WRAP), codes)
-    return codes if len(value.shape) == 1 else build.add(f"{name}.image", Reshape(value.shape), codes)
-
-
-def _one_number(build: GraphBuilder, y: Value, name: str) -> Value:
-    bit = build.add(f"{name}.bit", Requantize(FixedType(False, 1, y.type.frac), Rounding.TRN, Overflow.WRAP), y)
-    flat = bit if len(y.shape) == 1 else build.add(f"{name}.flat", Reshape((y.size,)), bit)
-    ones = build.constant(f"{name}.one.weight", FixedType(False, 1, -y.type.frac), np.ones((1, y.size), np.int64))
-    return build.add(f"{name}.one", Linear(), flat, ones)
+        operands = [
+            fed(build, x, value, f"{name}.in{i}")
+            if value.constant is None
+            else build.constant(f"{name}.in{i}", value.type, value.constant)
+            for i, value in enumerate(sample.operands)
+        ]
+        parts.append(one_number(build, build.add(f"{name}.{sample.op.kind}", sample.op, *operands), name))
+    return build.build(total(build, parts))
 
 
 def many_inputs(samples: Sequence[Sample], graph: Graph) -> IntArray:

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
-
 from qfx.engines.comparison import compare_engines
-from qfx.engines.engine import Engine
 from qfx.engines.onnx_engine import OnnxEngine
+from qfx.engines.protocol import Engine
 from qfx.engines.report import Report
 from qfx.engines.sim_engine import SimulatorEngine
 from qfx.engines.torch_engine import TorchEngine
 from qfx.errors import QfxError
 from qfx.export.onnx import onnx_model
 from qfx.files import File
-from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.ir import Graph, GraphBuilder, Value
-from qfx.ops import Add, Linear, Requantize, Reshape
 from qfx.sim.csim import CSimulator
 from qfx.testing.choices import Seeded
 from qfx.testing.graphs import random_graph, random_inputs
-from qfx.testing.models import Program, random_model
+from qfx.testing.models import RandomModel, random_model
+from qfx.testing.one_network import fed, flat_input, one_number, total
 from qfx.testing.projects import write_project
 
 SAMPLES = 20
 
 
-def compare(graph: Graph, model: Program | None = None, more: Sequence[Engine] = (), seed: int = 0) -> Report:
+def compare(graph: Graph, model: RandomModel | None = None, more: Sequence[Engine] = (), seed: int = 0) -> Report:
     """Simulator, ONNX Runtime, torch if there is a model, and what is given, on corner and random inputs."""
     engines: list[Engine] = [SimulatorEngine(graph), OnnxEngine(graph, onnx_model(graph), threads=1), *more]
     if model is not None:
@@ -41,7 +38,7 @@ def compare_compiled(graph: Graph, folder: File, seed: int = 0, optimize: str = 
     return compare_engines(graph, [SimulatorEngine(graph), engine], random_inputs(graph, SAMPLES, seed))
 
 
-def network(seed: int, steps: int = 8) -> tuple[Graph, Program | None]:
+def network(seed: int, steps: int = 8) -> tuple[Graph, RandomModel | None]:
     """The random network of a seed: a torch model for an even one, a graph for an odd one."""
     if seed % 2:
         return random_graph(Seeded(seed), steps=steps), None
@@ -53,22 +50,12 @@ def together(graphs: Sequence[Graph]) -> Graph:
     """All graphs as one network with one flat input, of which each gets its own elements, cast to its input's format."""
     build = GraphBuilder("together")
     inputs = [graph.values[graph.inputs[0]] for graph in graphs]
-    x = build.input("x", FixedType(True, max(v.type.width for v in inputs), 0), (max(v.size for v in inputs),))
-    total: Value | None = None
+    x = flat_input(build, inputs)
+    parts: list[Value] = []
     for number, (graph, value) in enumerate(zip(graphs, inputs, strict=True)):
         name = f"g{number}"
-        pick = build.constant(f"{name}.pick", FixedType(False, 1, value.type.frac), np.eye(value.size, x.size, dtype=np.int64))
-        fed = build.add(f"{name}.given", Linear(), x, pick)
-        fed = build.add(f"{name}.cast", Requantize(value.type, Rounding.TRN, Overflow.WRAP), fed)
-        fed = fed if len(value.shape) == 1 else build.add(f"{name}.image", Reshape(value.shape), fed)
-        y = _copy(build, graph, fed, f"{name}.")
-        y = build.add(f"{name}.bit", Requantize(FixedType(False, 1, y.type.frac), Rounding.TRN, Overflow.WRAP), y)
-        y = y if len(y.shape) == 1 else build.add(f"{name}.flat", Reshape((y.size,)), y)
-        ones = build.constant(f"{name}.ones", FixedType(False, 1, -y.type.frac), np.ones((1, y.size), np.int64))
-        part = build.add(f"{name}.one", Linear(), y, ones)
-        total = part if total is None else build.add(f"{name}.sum", Add(), total, part)
-    assert total is not None
-    return build.build(total)
+        parts.append(one_number(build, _copy(build, graph, fed(build, x, value, name), f"{name}."), name))
+    return build.build(total(build, parts))
 
 
 def _copy(build: GraphBuilder, graph: Graph, fed: Value, prefix: str) -> Value:
@@ -120,7 +107,7 @@ def _part_or_none(graph: Graph, start: str, end: str) -> Graph | None:
         return None
 
 
-def shorter_models(seed: int) -> Iterator[tuple[Graph, Program]]:
+def shorter_models(seed: int) -> Iterator[tuple[Graph, RandomModel]]:
     """The model of a seed with fewer steps, the fewest first."""
     for steps in range(1, 8):
         try:

@@ -13,7 +13,7 @@ import qfx.nn as qnn
 from qfx.conversion import calibrate
 from qfx.errors import QfxError
 from qfx.fixed import FixedType, Overflow, Rounding
-from qfx.frontend.windows import is_power_of_two
+from qfx.frontend.pooling import is_power_of_two
 from qfx.ops.sampling import random_codes
 from qfx.quant import QuantSpec, set_enabled
 from qfx.testing.choices import Choices
@@ -26,7 +26,7 @@ Maker = Callable[[Choices, Shape, Sequence[Shape]], tuple[Call, list[int]]]
 it reads, too. What does not fit raises `Unfit`; that, and what torch or the layer refuses, is passed over."""
 
 
-class Program(qnn.Model):
+class RandomModel(qnn.Model):
     """Steps one after the other, each on values computed before; returns the last, joined with all that nothing else reads.
 
     Attributes:
@@ -61,7 +61,7 @@ class Program(qnn.Model):
         return [index for index in range(len(self.steps) + 1) if index not in read]
 
 
-def random_model(choices: Choices, steps: int = 8, makers: Sequence[Maker] = ()) -> Program:
+def random_model(choices: Choices, steps: int = 8, makers: Sequence[Maker] = ()) -> RandomModel:
     """A calibrated model in eval.
 
     Args:
@@ -73,7 +73,7 @@ def random_model(choices: Choices, steps: int = 8, makers: Sequence[Maker] = ())
     """
     torch.manual_seed(choices.integer(0, 1 << 20))
     shape: Shape = choices.pick([(2, 5, 4), (3, 6, 6), (4, 4, 4), (1, 3, 3), (8, 3, 2), (6, 8), (4, 7), (9,), (16,)])
-    model = Program(small_type(choices), shape)
+    model = RandomModel(small_type(choices), shape)
     shapes: list[Shape] = [shape]
     for _ in range(choices.integer(1, steps)):
         at = max(0, len(shapes) - choices.integer(1, 3))
@@ -103,7 +103,7 @@ def _result(call: Call, shapes: Sequence[Shape]) -> Shape:
     return shape[1:]
 
 
-def _join(choices: Choices, model: Program, shapes: list[Shape]) -> None:
+def _join(choices: Choices, model: RandomModel, shapes: list[Shape]) -> None:
     """Everything that nothing reads ends in one output: flattened, concatenated, and perhaps a classifier behind it."""
     if not model.steps:
         model.append(qnn.Quantize(spec(choices, signed=True)), [0])
@@ -123,7 +123,7 @@ def _join(choices: Choices, model: Program, shapes: list[Shape]) -> None:
         model.append(qnn.Linear(features, choices.integer(1, 5), **constants(choices)), [len(model.steps)])
 
 
-def model_sources(model: Program, indices: Sequence[int]) -> list[int]:
+def model_sources(model: RandomModel, indices: Sequence[int]) -> list[int]:
     """The values that the casts before a join read."""
     found: list[int] = []
     for index in indices:

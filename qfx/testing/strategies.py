@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qfx.ir import Graph
 from qfx.testing.graphs import random_graph
-from qfx.testing.models import Program, random_model
+from qfx.testing.models import RandomModel, random_model
 
 T = TypeVar("T")
 
@@ -37,6 +37,6 @@ def graphs(draw: st.DrawFn, steps: int = 8) -> Graph:
 
 
 @st.composite
-def models(draw: st.DrawFn, steps: int = 6) -> Program:
+def models(draw: st.DrawFn, steps: int = 6) -> RandomModel:
     """Random models."""
     return random_model(Drawn(draw), steps)

@@ -16,6 +16,7 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("convert_*.py"))
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_an_example(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.syspath_prepend(str(file.parent))  # as `python file` has it
     monkeypatch.setattr(sys, "argv", [str(file), str(tmp_path / "project")])
     runpy.run_path(str(file), run_name="__main__")
     last = capsys.readouterr().out.splitlines()[-1]

@@ -11,7 +11,7 @@ import pytest
 
 from qfx.engines import comparison
 from qfx.engines.comparison import chunk_size, compare_engines
-from qfx.engines.engine import Values
+from qfx.engines.protocol import Values
 from qfx.engines.report import totals
 from qfx.errors import ProjectError
 from qfx.fixed import IntArray

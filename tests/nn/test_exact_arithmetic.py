@@ -20,7 +20,7 @@ from torch.nn import functional
 import qfx.nn as qnn
 from qfx.fixed import FixedType
 from qfx.quant import QuantSpec
-from qfx.quant.arithmetic import exact_arithmetic
+from qfx.quant.exact_arithmetic import exact_arithmetic
 from tests.devices import DEVICES
 
 backends: Any = torch.backends

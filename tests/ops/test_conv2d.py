@@ -6,13 +6,12 @@ import pytest
 
 from qfx import nn
 from qfx.ops import Conv2d, Sample
-from qfx.testing.conformance import check_sample, label, real_of, samples_of, spec_of
+from qfx.testing.conformance import bias_of, check_sample, label, samples_of, spec_of, with_constants
 
 
 def counterpart(sample: Sample) -> nn.Conv2d:
     """The torch layer of a sample."""
-    x, weight, *rest = sample.operands
-    bias = rest[0] if rest else None
+    x, weight = sample.operands[:2]
     op = sample.op
     assert isinstance(op, Conv2d)
     layer = nn.Conv2d(
@@ -23,14 +22,11 @@ def counterpart(sample: Sample) -> nn.Conv2d:
         op.padding,
         op.dilation,
         op.groups,
-        bias is not None and spec_of(bias),
+        bias_of(sample),
         weight=spec_of(weight, op.digits),
         extra=op.extra,
     )
-    layer.weight.data.copy_(real_of(sample.operands[1]))
-    if bias is not None and layer.bias is not None:
-        layer.bias.data.copy_(real_of(bias))
-    return layer
+    return with_constants(layer, sample)
 
 
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])

@@ -6,25 +6,21 @@ import pytest
 
 from qfx import nn
 from qfx.ops import Linear, Sample
-from qfx.testing.conformance import check_sample, label, real_of, samples_of, spec_of
+from qfx.testing.conformance import bias_of, check_sample, label, samples_of, spec_of, with_constants
 
 
 def counterpart(sample: Sample) -> nn.Linear:
     """The torch layer of a sample."""
-    x, weight, *rest = sample.operands
-    bias = rest[0] if rest else None
+    x, weight = sample.operands[:2]
     op = sample.op
     assert isinstance(op, Linear)
     layer = nn.Linear(
         x.size,
         weight.shape[0],
-        bias is not None and spec_of(bias),
+        bias_of(sample),
         weight=spec_of(weight, op.digits),
     )
-    layer.weight.data.copy_(real_of(sample.operands[1]))
-    if bias is not None and layer.bias is not None:
-        layer.bias.data.copy_(real_of(bias))
-    return layer
+    return with_constants(layer, sample)
 
 
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])

@@ -6,16 +6,14 @@ import pytest
 
 from qfx import nn
 from qfx.ops import PReLU, Sample
-from qfx.testing.conformance import check_sample, label, real_of, samples_of, spec_of
+from qfx.testing.conformance import check_sample, label, samples_of, spec_of, with_constants
 
 
 def counterpart(sample: Sample) -> nn.PReLU:
     """The torch layer of a sample."""
     x, slope = sample.operands
     assert isinstance(sample.op, PReLU)
-    layer = nn.PReLU(x.channels, slope=spec_of(slope, sample.op.digits), input=None, output=None)
-    layer.weight.data.copy_(real_of(slope))
-    return layer
+    return with_constants(nn.PReLU(x.channels, slope=spec_of(slope, sample.op.digits), input=None, output=None), sample)
 
 
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])

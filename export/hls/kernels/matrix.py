@@ -6,7 +6,6 @@ import math
 from functools import cached_property
 from typing import TypeVar
 
-from qfx import ops
 from qfx.export.cost.arrays import Multiplier, MultiplierArray
 from qfx.export.cost.memory import Storage, buffer, table
 from qfx.export.cost.packing import Packing
@@ -22,8 +21,9 @@ from qfx.export.hls.settings import Settings
 from qfx.export.hls.settings import Storage as Place
 from qfx.fixed import IntArray
 from qfx.ir import Value
+from qfx.ops.multiplying import SumOfProducts
 
-T = TypeVar("T", ops.Conv2d, ops.Linear)
+T = TypeVar("T", bound=SumOfProducts)
 
 
 MULTIPLIERS: dict[Product, Multiplier] = {"": "dsp", "dsp": "dsp", "packed": "dsp", "lut": "lut", "khot": "khot"}

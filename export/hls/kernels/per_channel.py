@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TypeVar
 
-from qfx import ops
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Product
 from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise
 from qfx.export.hls.kernels.product import ENDINGS, ByConstants, constants_table, product_ways
 from qfx.export.hls.operation import Operation
+from qfx.ops.multiplying import MultipliesByConstants
 
-T = TypeVar("T", ops.Affine, ops.PReLU)
+T = TypeVar("T", bound=MultipliesByConstants)
 
 
 class PerChannel(Elementwise[T]):

@@ -13,7 +13,7 @@ from qfx.frontend.calls.call import Call, same
 from qfx.frontend.calls.shapes import axis_of
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
-from qfx.ir.host import HostStep
+from qfx.ir.host_step import HostStep
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def flatten(scope: Scope, x: Value, start_dim: int = 0, end_dim: int = -1) -> Va
     if start == 0:
         raise LoweringError("flatten from axis 0 mixes the samples of a batch; use start_dim=1")
     shape = (*x.shape[: start - 1], math.prod(x.shape[start - 1 : end]), *x.shape[end:])
-    return scope.add("", ops.Reshape(shape), x)
+    return scope.reshape(shape, x)
 
 
 def reshape(scope: Scope, x: Value, *sizes: Any, shape: Sequence[Any] = ()) -> Value:
@@ -53,7 +53,7 @@ def reshape(scope: Scope, x: Value, *sizes: Any, shape: Sequence[Any] = ()) -> V
         rest[rest.index(-1)] = x.size // abs(math.prod(rest))
     if wanted[0] is not BATCH or math.prod(rest) != x.size:
         raise LoweringError(f"a shape of {wanted} does not keep the batch axis of {list(x.shape)}; start with x.size(0) or -1")
-    return scope.add("", ops.Reshape(tuple(rest)), x)
+    return scope.reshape(rest, x)
 
 
 def unflatten(scope: Scope, x: Value, dim: int, sizes: Sequence[int]) -> Value:
@@ -73,12 +73,12 @@ def squeeze(scope: Scope, x: Value, dim: int | Sequence[int] | None = None) -> V
     kept = tuple(size for axis, size in enumerate(x.shape, 1) if axis not in axes or size != 1)
     if not kept:
         raise LoweringError(f"squeezing axes {dim} of {list(x.shape)} leaves no axis beside the batch; leave one")
-    return x if kept == x.shape else scope.add("", ops.Reshape(kept), x)
+    return x if kept == x.shape else scope.reshape(kept, x)
 
 
 def unsqueeze(scope: Scope, x: Value, dim: int) -> Value:
     axis = axis_of(x, dim, more=1)
-    return scope.add("", ops.Reshape((*x.shape[: axis - 1], 1, *x.shape[axis - 1 :])), x)
+    return scope.reshape((*x.shape[: axis - 1], 1, *x.shape[axis - 1 :]), x)
 
 
 def permute(scope: Scope, x: Value, *dims: Any) -> Value:

@@ -42,9 +42,9 @@ def item(scope: Scope, x: Value, index: Any) -> Value:
     starts, stops, steps = zip(*parts, strict=True)
     dropped = len(kept) < len(parts)
     if whole:
-        return scope.add("", ops.Reshape(kept), x) if dropped else x
+        return scope.reshape(kept, x) if dropped else x
     result = scope.add(RESULT if dropped else "", ops.Slice(starts, stops, steps), x)
-    return scope.add("", ops.Reshape(kept), result) if dropped else result
+    return scope.reshape(kept, result) if dropped else result
 
 
 def _full_index(x: Value, index: Any) -> list[Any]:

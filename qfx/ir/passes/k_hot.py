@@ -13,11 +13,8 @@ from dataclasses import replace
 
 from qfx.errors import ExportError
 from qfx.ir.graph import Graph, Node
-from qfx.ops import Affine, AvgPool2d, Conv2d, Linear, Multiply, PReLU
 from qfx.ops.base import signed_digits
-
-MULTIPLYING = (Conv2d, Linear, Affine, PReLU)
-"""Ops whose second operand is what they multiply by."""
+from qfx.ops.multiplying import MultipliesByConstants
 
 
 def with_khot(graph: Graph, names: Collection[str]) -> Graph:
@@ -30,17 +27,17 @@ def with_khot(graph: Graph, names: Collection[str]) -> Graph:
     for name in names:
         if name not in known:
             raise ExportError(f"the graph has no node {name!r}, for which K-hot products are asked; it has {', '.join(known)}")
-        if not isinstance(known[name].op, MULTIPLYING):
+        if not isinstance(known[name].op, MultipliesByConstants):
             raise ExportError(f"node {name!r} ({known[name].op.kind}) multiplies by no constants, so that none can be K-hot")
     nodes = [_khot(graph, node) if node.name in names else node for node in graph.nodes]
     return Graph(graph.name, graph.values, nodes, graph.inputs, graph.outputs, graph.host).verify(after="k_hot")
 
 
 def _khot(graph: Graph, node: Node) -> Node:
-    if not isinstance(node.op, MULTIPLYING) or node.op.digits is not None:
+    if not isinstance(node.op, MultipliesByConstants) or node.op.digits is not None:
         return node
     most = int(signed_digits(graph.operands(node)[1].codes).max(initial=1))
-    return replace(node, op=replace(node.op, digits=most))
+    return replace(node, op=node.op.khot(most))
 
 
 def multiplier_free(graph: Graph) -> Graph:
@@ -52,11 +49,11 @@ def multiplier_free(graph: Graph) -> Graph:
     multiplying = [
         node.name
         for node in graph.nodes
-        if isinstance(node.op, Multiply) or (isinstance(node.op, AvgPool2d) and node.op.reciprocal is not None)
+        if not isinstance(node.op, MultipliesByConstants) and node.op.cost(graph.operands(node)).multiplications
     ]
     if multiplying:
         raise ExportError(
             f"graph {graph.name!r} cannot do without multiplications: {', '.join(multiplying)}; they multiply computed values, or"
             " sums by the reciprocal of an area that is no power of two"
         )
-    return with_khot(graph, [node.name for node in graph.nodes if isinstance(node.op, MULTIPLYING)])
+    return with_khot(graph, [node.name for node in graph.nodes if isinstance(node.op, MultipliesByConstants)])

@@ -25,10 +25,11 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from qfx.fixed import FixedType, IntArray, Overflow
+from qfx.fixed import FixedType, IntArray
 from qfx.ir.graph import Graph, GraphBuilder, Node
 from qfx.ir.value import Value
-from qfx.ops import Affine, Clamp, Conv2d, MaxPool2d, ReLU, Requantize
+from qfx.ops import Affine, MaxPool2d
+from qfx.ops.multiplying import SumOfProducts
 
 _WIDEST = 32
 """Bits of constants that may change their sign."""
@@ -70,10 +71,10 @@ def _run(graph: Graph, pool: Node, wanted: Collection[str]) -> list[Node]:
     if not (isinstance(pool.op, MaxPool2d) and _reduces(pool.op, graph.operands(pool)[0])):
         return run
     computed = {node.name: node for node in graph.nodes}
-    while (before := computed.get(run[0].inputs[0])) is not None and _alone(graph, before, wanted) and _keeps_order(graph, before):
+    while (before := computed.get(run[0].inputs[0])) is not None and _alone(graph, before, wanted):
+        if not (_keeps_order(graph, before) or _takes_signs(graph, before, wanted)):
+            break
         run.insert(0, before)
-        if isinstance(before.op, Affine) and _negative(graph, before) and not _takes_signs(graph, before, wanted):
-            return run[1:]
     return run
 
 
@@ -94,33 +95,26 @@ def _alone(graph: Graph, node: Node, wanted: Collection[str]) -> bool:
 
 
 def _keeps_order(graph: Graph, node: Node) -> bool:
-    """Whether a larger first operand gives no smaller result, after signs have been taken from the scale of an affine."""
-    if isinstance(node.op, Requantize):
-        return node.op.overflow in (Overflow.SAT, Overflow.SAT_SYM)
-    if isinstance(node.op, Affine):
-        return graph.operands(node)[1].constant is not None
-    return isinstance(node.op, ReLU | Clamp)
+    return node.op.keeps_order(graph.operands(node))
 
 
-def _negative(graph: Graph, node: Node) -> bool:
-    return bool((graph.operands(node)[1].codes < 0).any())
-
-
-def _takes_signs(graph: Graph, affine: Node, wanted: Collection[str]) -> bool:
-    """Whether a convolution before an affine can change its sign channel by channel."""
-    x, scale, _ = graph.operands(affine)
+def _takes_signs(graph: Graph, node: Node, wanted: Collection[str]) -> bool:
+    """Whether this is an affine, and the convolution before it can change its sign channel by channel."""
+    if not isinstance(node.op, Affine):
+        return False
+    x, scale, _ = graph.operands(node)
     if x.name in graph.inputs or scale.size not in (1, x.channels) or scale.type.width > _WIDEST:
         return False
     product = graph.node(x.name)
     constants = graph.operands(product)[1:]
     narrow = all(value.constant is not None and value.type.width <= _WIDEST for value in constants)
-    return isinstance(product.op, Conv2d) and narrow and _alone(graph, product, wanted)
+    return isinstance(product.op, SumOfProducts) and narrow and _alone(graph, product, wanted)
 
 
 def _negated(graph: Graph, run: Sequence[Node]) -> list[tuple[Node, IntArray]]:
     """The convolution before a run whose affine has negative scales, and the sign of each of its channels."""
-    for node in run:
-        if isinstance(node.op, Affine) and _negative(graph, node):
+    for node in run[:-1]:
+        if not _keeps_order(graph, node):
             product, scale = graph.node(node.inputs[0]), graph.operands(node)[1].codes
             return [(product, np.broadcast_to(np.where(scale < 0, -1, 1), graph.values[product.name].channels))]
     return []
@@ -132,7 +126,7 @@ def _pooled(build: GraphBuilder, values: dict[str, Value], graph: Graph, run: Se
     result = build.add(moved[-1].name, pool.op, values[run[0].inputs[0]], source=pool.source)
     for node, name in zip(moved, [*(node.name for node in moved[:-1]), pool.name], strict=True):
         constants = [values[other] for other in node.inputs[1:]]
-        if isinstance(node.op, Affine) and _negative(graph, node):
+        if not _keeps_order(graph, node):
             constants[0] = _signed(build, node, constants[0], np.sign(constants[0].codes))
         result = build.add(name, node.op, result, *constants, source=node.source)
     return result

@@ -38,11 +38,11 @@ def deadlock(network: Network, depths: Mapping[str, int], frames: int) -> list[W
     Args:
         depths: by stream; a stream that is missing is unbounded.
     """
-    state = _State(network, depths, frames)
+    execution = _Execution(network, depths, frames)
     todo = [process.name for process in network.processes]
     while todo:
-        todo = list(dict.fromkeys(other for name in todo for other in state.advance(name)))
-    stuck = {name: waiting for name in state.ops if (waiting := state.waiting(name)) is not None}
+        todo = list(dict.fromkeys(other for name in todo for other in execution.advance(name)))
+    stuck = {name: waiting for name in execution.ops if (waiting := execution.waiting(name)) is not None}
     path: list[Waiting] = []
     name = next(iter(stuck), None)
     while name is not None and name not in [waiting.process for waiting in path]:
@@ -52,7 +52,7 @@ def deadlock(network: Network, depths: Mapping[str, int], frames: int) -> list[W
     return path[[waiting.process for waiting in path].index(name) :] if name is not None else []
 
 
-class _State:
+class _Execution:
     """How far every process has come."""
 
     def __init__(self, network: Network, depths: Mapping[str, int], frames: int) -> None:

@@ -24,7 +24,7 @@ class Kind(enum.IntEnum):
 
 
 @dataclass(frozen=True)
-class Value:
+class Tracked:
     """A tensor of the converted network.
 
     Attributes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qfx import ops
-from qfx.errors import QuantizationError
+from qfx.errors import LoweringError, QuantizationError
 from qfx.ops.base import Pair
 from qfx.ops.windows import ceil_extra
 
@@ -46,6 +46,11 @@ def avg_pool_op(image: Pair, kernel: Pair, stride: Pair, padding: Pair, ceil_mod
     return ops.AvgPool2d(kernel, stride, padding, None, extra, include_pad)
 
 
+def adaptive_avg_pool_op(kernel: Pair) -> ops.AvgPool2d:
+    """The op whose windows lie side by side, without a reciprocal."""
+    return ops.AvgPool2d(kernel, kernel)
+
+
 def is_power_of_two(area: int) -> bool:
     """Whether dividing by `area` only moves the binary point."""
     return area & (area - 1) == 0
@@ -54,6 +59,21 @@ def is_power_of_two(area: int) -> bool:
 def divides(op: ops.AvgPool2d) -> bool:
     """Whether the average only moves the binary point."""
     return op.uniform and is_power_of_two(op.area)
+
+
+def check_exact(op: ops.AvgPool2d, layer: str) -> ops.AvgPool2d:
+    """The op, if it only moves the binary point.
+
+    Raises:
+        LoweringError: it divides; names the `layer` of qfx.nn that has a format for its result.
+    """
+    if not op.uniform:
+        raise LoweringError(
+            f"windows that overlap the padding have other areas than {op.area}, a division that is not exact; use qfx.nn.{layer}"
+        )
+    if not divides(op):
+        raise LoweringError(f"dividing by {op.area} is not exact; use qfx.nn.{layer}")
+    return op
 
 
 def adaptive_kernel(image: Pair, output_size: int | tuple[int | None, ...] | None) -> Pair:

@@ -14,7 +14,7 @@ import numpy as np
 from qfx.errors import GraphError, QfxError
 from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.ir.graph import Graph, Node
-from qfx.ir.host import HostStep
+from qfx.ir.host_step import HostStep
 from qfx.ir.value import Value
 
 VERSION = 1

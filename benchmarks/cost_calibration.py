@@ -100,7 +100,7 @@ def fit(measured: Sequence[Measured]) -> dict[str, dict[str, float]]:
 
 
 def predict(datapath: Datapath, coefficients: Coefficients) -> float:
-    """LUTs by the model."""
+    """LUTs, estimated."""
     if isinstance(datapath, MacArray):
         return sum(count * part.luts(coefficients[part.kind]) for count, part in datapath.parts)
     return datapath.luts(coefficients[datapath.kind])

@@ -1,4 +1,4 @@
-"""A whole accelerator on a board: resources of every stage and stream, frames per second, latency. Everything by the model."""
+"""A whole accelerator on a board: resources of every stage and stream, frames per second, latency."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qfx.ir import Node
 
 @dataclass(frozen=True)
 class StageEstimate:
-    """What a stage takes.
+    """Resource usage of a stage.
 
     Attributes:
         name: the node; for what is no node, the stream that it writes or the port.
@@ -39,7 +39,7 @@ class StageEstimate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an accelerator takes and how fast it is, by the model.
+    """Resource usage and speed of an accelerator, estimated.
 
     Attributes:
         stages: nodes in the order of the data, then converters, forks and ports.
@@ -89,7 +89,7 @@ class Estimate:
     def to_json(self) -> dict[str, object]:
         """Plain data: lut, ff, dsp, bram18, lutram, cycles_per_frame, latency_us, fps, clock_mhz, fits, stages and more."""
         return {
-            "by": "the model; no vendor tool has seen it",
+            "by": "estimated; no vendor tool has seen it",
             "board": self.board.name,
             **self.resources.rounded(),
             "cycles_per_frame": self.cycles_per_frame,

@@ -29,7 +29,7 @@ LUT_ERROR = 0.04
 """Relative error of the model's LUTs on arrays of multipliers, which it has not been fitted to (docs/results.md)."""
 
 SHARES = {"lut": 0.8 / (1 + LUT_ERROR), "ff": 0.8, "dsp": 1.0, "bram18": 0.85, "lutram": 0.8}
-"""Of the board's resources that a design may take, by the model."""
+"""Of the board's resources that a design may take, estimated."""
 
 STEPS = 12
 """Of each bisection for the price of a DSP or a block RAM."""
@@ -40,7 +40,7 @@ LEAST_LUTS_PER_BRAM = 10.0
 
 @dataclass(frozen=True)
 class Folded:
-    """A folding and what it gives, by the model.
+    """A folding and what it gives, estimated.
 
     Attributes:
         folding: of every node.

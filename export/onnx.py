@@ -1,7 +1,7 @@
 """A graph as an ONNX model of standard operators that ONNX Runtime computes exactly.
 
 Tensors between the nodes hold integer codes in float32 or float64, whichever holds the value's format exactly
-(law 4: up to 2**24, up to 2**53). Inputs are integers in the narrowest ONNX integer type; outputs are int64 codes. The
+(invariant 4: up to 2**24, up to 2**53). Inputs are integers in the narrowest ONNX integer type; outputs are int64 codes. The
 real value of a code is `code * 2**-frac`; the formats stand in the model's metadata as `qfx.type.<value>`, and what is left to
 the host as `qfx.host.<result>`.
 

@@ -4,7 +4,7 @@
          = clip(floor(x * (scale * 2**-s) + (offset * 2**-s + 1/2)), low, high)
 
 is exact in the accumulator dtype of the widest node of the run: a power of two changes no digit, and
-|scale * x + offset| + 2**(s-1) is counted in the bounds of affine and requantize (law 4). A relu before it raises `low` to 0,
+|scale * x + offset| + 2**(s-1) is counted in the bounds of affine and requantize (invariant 4). A relu before it raises `low` to 0,
 since rounding keeps order and 0; from 0 on, floor is what a conversion to an integer does by itself. No op says such a step, so
 that this is a form of the graph in ONNX and no pass over it.
 """

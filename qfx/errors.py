@@ -43,7 +43,7 @@ class ModelError(QfxError):
 
 
 class ConversionError(ModelError):
-    """A float model with parts that have no fixed-point twin; lists them all."""
+    """A float model with parts that have no quantized counterpart; lists them all."""
 
 
 class QuantizationError(ModelError):
@@ -59,7 +59,7 @@ class GraphError(ModelError):
 
 
 class ExactnessError(ModelError):
-    """No engine could compute a node exactly: its bound exceeds every carrier."""
+    """No engine could compute a node exactly: its bound exceeds every accumulator dtype."""
 
 
 class ExportError(QfxError):

@@ -1,7 +1,7 @@
 """What a float carries of an integer: the accumulator dtypes, each with its limit, stated once.
 
-An accumulator is exact while every operand, product and partial sum stays below the limit of its dtype (law 4). A number that is
-only stored, and not computed with, may have the limit's magnitude itself.
+An accumulator is exact while every operand, product and partial sum stays below the limit of its dtype (invariant 4). A number that
+is only stored, and not computed with, may have the limit's magnitude itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The steps of the host, in float64 with NumPy: softmax, log-softmax, the greatest elements.
+"""Post-processing on the CPU, in float64 with NumPy: softmax, log-softmax, the greatest elements.
 
 A network ends on the chip in integer codes, and up to there all engines agree in every bit. What follows is floating point: it
 is computed here as a reference, and another implementation, such as torch's, agrees within rounding errors, not in every bit.

@@ -6,9 +6,9 @@ A chain follows one value through ops that work element by element. It does not 
 
 are tracked while it is planned, so that an alignment, a bias, an affine and the rounding offset of a requantize cost one product
 and one sum, in float32 or float64. The merged step has a bound of its own, max(|scale| * max|t| + |offset|), which decides the
-accumulator dtype (law 4). A requantize scales by a power of two, which changes no digit: floor(code * 2**-s + 1/2) in a float is
-exact as long as code + 2**(s-1) is. A ReLU before a saturating requantize only raises its lower limit, since rounding keeps order
-and 0. The merged step is none of the ops, so that this is how a back end computes a graph and no pass over it.
+accumulator dtype (invariant 4). A requantize scales by a power of two, which changes no digit: floor(code * 2**-s + 1/2) in a float
+is exact as long as code + 2**(s-1) is. A ReLU before a saturating requantize only raises its lower limit, since rounding keeps
+order and 0. The merged step is none of the ops, so that this is how a back end computes a graph and no pass over it.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Layout:
         frame_words: words that all streams together hold after one frame.
         streams: stream of each value.
         lanes: codes per word of each value.
-        live_depths: the least depths of the streams, as the export's schedule found them.
+        live_depths: the deadlock-free depths of the streams, as the export's schedule found them.
     """
 
     top: str

@@ -157,7 +157,7 @@ WHOLE: dict[type[Op], Callable[..., Calls]] = {AvgPool2d: _avg_pool, MaxPool2d: 
 def padded(
     calls: Calls, arena: Arena, x: Array, padding: Pair, extra: Pair, dtype: str, fill: int
 ) -> tuple[Array, tuple[Array, ...]]:
-    """`x` with a border of `fill`, and what was taken from the arena for it."""
+    """`x` with padding of `fill`, and what was taken from the arena for it."""
     (top, left), (channels, height, width, samples) = padding, x.shape
     bottom, right = top + extra[0], left + extra[1]
     if not (bottom or right):

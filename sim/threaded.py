@@ -166,14 +166,14 @@ class ThreadedSimulator(CSimulator):
 
 
 def live_depths(hls: File) -> dict[str, int]:
-    """The least depths of the streams, as the export's schedule found them.
+    """The deadlock-free depths of the streams, as the export's schedule found them.
 
     Raises:
         ProjectError: `layout.json` has none.
     """
     depths = load_layout(hls).live_depths
     if not depths:
-        raise ProjectError(f"{Path(hls, 'layout.json')} has no live depths of the streams; export the project again")
+        raise ProjectError(f"{Path(hls, 'layout.json')} has no deadlock-free depths of the streams; export the project again")
     return depths
 
 

@@ -1,4 +1,4 @@
-"""Steps that are left to the host: what a model may end in, what a project says about it, and what `qfx.host` computes."""
+"""Post-processing on the CPU: what a model may end in, what a project says about it, and what `qfx.host` computes."""
 
 from __future__ import annotations
 
@@ -119,10 +119,10 @@ def test_steps_that_do_not_fit(change: dict[str, Any], text: str) -> None:
 
 
 MIDDLES: list[tuple[Callable[[Tensor], Any], str]] = [
-    (lambda x: x.softmax(1).argmax(1), r"argmax \(argmax\) at .*: it reads softmax, a step of the host, which can only end a"),
-    (lambda x: operator.getitem(x.topk(2), 2), "it reads topk, a step of the host"),
-    (lambda x: x.softmax(1)[0], "it reads softmax, a step of the host"),
-    (lambda x: x.softmax(1).shape, "it reads softmax, a step of the host"),
+    (lambda x: x.softmax(1).argmax(1), r"argmax \(argmax\) at .*: it reads softmax, post-processing on the CPU, which can only"),
+    (lambda x: operator.getitem(x.topk(2), 2), "it reads topk, post-processing on the CPU"),
+    (lambda x: x.softmax(1)[0], "it reads softmax, post-processing on the CPU"),
+    (lambda x: x.softmax(1).shape, "it reads softmax, post-processing on the CPU"),
     (lambda x: x.topk(6), "the 6 greatest of 5 do not exist; take 1 to 5"),
     (lambda x: x.softmax(0), "it works on the batch axis"),
 ]
@@ -139,6 +139,13 @@ def test_a_softmax_of_the_input_alone_is_no_network() -> None:
         lower(nn.Sequential(qnn.QuantInput(type=S6), nn.Softmax(1)), (5,))
 
 
+def test_outputs_alone_of_a_model_that_goes_on() -> None:
+    """The model returns no output of the graph, so that they have to be observed."""
+    model, codes = Ending(lambda x: x.softmax(1)).eval(), np.array([[1, 2, 3, 4, 5]])
+    found = TorchEngine(model, lower(model, (5,)), outputs_only=True).run({"x": codes})
+    assert found.keys() == {"neg"} and np.array_equal(found["neg"], -codes)
+
+
 def test_from_export_to_probabilities(tmp_path: Path) -> None:
     """The whole way by the command line."""
     (tmp_path / "models.py").write_text(MODELS.read_text())
@@ -147,7 +154,7 @@ def test_from_export_to_probabilities(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", codes)
     line = "5 = softmax(axis=0) of 4"
     text = qfx("export", "models:classifier", "--weights", "net.pt", "--sample", "x.npy", "--out", "p", cwd=tmp_path).stdout
-    assert f"left to the host: {line}" in text
+    assert f"post-processing on the CPU: {line}" in text
     assert line in qfx("info", "p", cwd=tmp_path).stdout
     project = tmp_path / "p"
     assert read_manifest(project).host == {"5": "softmax(axis=0) of 4"}
@@ -156,10 +163,10 @@ def test_from_export_to_probabilities(tmp_path: Path) -> None:
     stated = {item.key: item.value for item in onnx.load(project / "model.onnx").metadata_props}
     assert stated["qfx.host.5"] == "softmax(axis=0) of 4"
     report = verify(open_project(project), ["torch", "sim", "onnx"])
-    assert report.first is None and report.notes == (f"{line} is left to the host and is not compared",)
+    assert report.first is None and report.notes == (f"{line} is post-processing on the CPU and is not compared",)
 
     simulate = ("simulate", "p", "--inputs", "x.npy", "--out")
-    assert f"left to the host: {line}" in qfx(*simulate, "codes.npy", cwd=tmp_path).stdout
+    assert f"post-processing on the CPU: {line}" in qfx(*simulate, "codes.npy", cwd=tmp_path).stdout
     assert np.load(tmp_path / "codes.npy").dtype.kind == "i"
     assert "9 samples of 5; " in qfx(*simulate, "real.npy", "--host", cwd=tmp_path).stdout
     with torch.no_grad():

@@ -214,7 +214,7 @@ def assert_random_accelerators(seeds: range) -> None:
 
 
 def test_random_accelerators() -> None:
-    """Least depths run to the end and are the least; those at full rate, and the emitted ones, carry the interval."""
+    """Deadlock-free depths run to the end and are the least; stall-free ones, and the emitted ones, carry the interval."""
     assert_random_accelerators(range(3))
 
 

@@ -1,4 +1,4 @@
-"""What an accelerator takes and how fast it is, by a model; no tool of a vendor is run.
+"""Resource usage of an accelerator, estimated; no tool of a vendor is run.
 
 `Resources` are the sum; a `Datapath` is a piece of hardware with calibrated coefficients.
 """

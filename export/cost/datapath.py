@@ -57,7 +57,7 @@ class Datapath(ABC):
         return None
 
     def luts(self, coefficients: Mapping[str, float] | None = None) -> float:
-        """LUTs by the model.
+        """LUTs, estimated.
 
         Args:
             coefficients: term -> LUTs; None for the calibrated ones.

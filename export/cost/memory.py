@@ -1,4 +1,4 @@
-"""Where words are kept: LUTs or block RAM, by what each takes."""
+"""Where words are kept: LUTs or block RAM, whichever costs less."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a piece of hardware takes."""
+"""Resource usage of a piece of hardware."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAMES = ("lut", "ff", "dsp", "bram18", "lutram")
 
 @dataclass(frozen=True)
 class Resources:
-    """Resources by the model; sums stay fractions until they are shown.
+    """Resource usage, estimated; sums stay fractions until they are shown.
 
     Attributes:
         lut: LUTs, those used as memory among them.

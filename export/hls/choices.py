@@ -81,7 +81,7 @@ class NodeCosts:
         return kernel_of(self._operations[node.name], fold)
 
     def __call__(self, node: Node, fold: Fold) -> Resources:
-        """What the node's stages take, with FIFOs of two words behind them, by the model."""
+        """Resource usage of the node's stages, with FIFOs of two words behind them."""
         operation = self._operations[node.name]
         key = (operation.likeness, fold)  # equal layers of a network cost the same
         if key not in self._known:

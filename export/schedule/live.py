@@ -1,4 +1,4 @@
-"""The least depths at which a network runs to its end, time left out of account.
+"""Deadlock-free depths: the least at which a network runs to its end, time left out of account.
 
 Only order counts here: a process does its reads and writes one after the other, in the order of the program, and waits where a
 stream is empty or full. Only a process with several outputs can fill one stream while another one starves, so all other streams

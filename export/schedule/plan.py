@@ -34,7 +34,7 @@ class Depths:
 
 @dataclass(frozen=True)
 class Schedule:
-    """By the model: an iteration a cycle in every stage, stages that are never disturbed, declared latencies.
+    """Estimated: an iteration a cycle in every stage, stages that are never disturbed, declared latencies.
 
     Attributes:
         interval: cycles per frame in the steady state.
@@ -60,7 +60,7 @@ class Schedule:
             _row("stage", "cycles a frame", "busy"),
             *(_row(name, f"{count:,}", f"{count / self.interval:.0%}") for name, count in self.cycles.items()),
             "",
-            _row("stream", "live", "full rate", "emitted"),
+            _row("stream", "deadlock-free", "stall-free", "emitted"),
             *(_row(name, *(f"{n:,}" for n in (d.live, d.full_rate, d.emitted))) for name, d in self.depths.items()),
         ]
         return "\n".join(lines)

@@ -80,7 +80,9 @@ def export(
     clock: Clock = None,
     folding: Annotated[
         str,
-        typer.Option(help="Folding configuration: `fastest` that is estimated to fit the board, or `plain`, up to 8 codes a word."),
+        typer.Option(
+            help="Folding configuration: `fastest` that is estimated to fit the board, or `plain` words of up to 8 codes."
+        ),
     ] = "fastest",
     fps: Annotated[
         float | None, typer.Option(help="Stop at this many frames per second, and use few resources.", show_default=False)
@@ -88,14 +90,16 @@ def export(
     product: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NODE=KIND", help="Choose how a node multiplies: dsp, packed, lut or khot. May be repeated.", show_default=False
+            metavar="NODE=KIND",
+            help="Choose how a node multiplies: dsp, packed (several in a DSP), lut, or khot (shifts). May be repeated.",
+            show_default=False,
         ),
     ] = None,
     multiplier_free: Annotated[bool, typer.Option("--multiplier-free", help="Make all products of shifts and additions.")] = False,
     axi_bits: Annotated[int, typer.Option(help="Bits of a beat of the AXI streams: 32, 64 or 128.")] = 64,
     quiet: Quiet = False,
 ) -> None:
-    """Write a trained model as a project: graph, ONNX model, HLS C++ folded for a board, and golden vectors."""
+    """Write a trained model as a project: graph, ONNX model, HLS C++ with a folding for a board, and golden vectors."""
     from qfx.cli import export as command
     from qfx.export.accelerator import AcceleratorOptions
 
@@ -131,7 +135,7 @@ def simulate(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run the bit-exact simulator on integer inputs, as many as there are: .npy files are read and written part by part."""
+    """Run the bit-exact simulator on integer inputs, as many as there are: .npy files are read and written chunk by chunk."""
     from qfx.cli.simulate import SimulateOptions, simulate_project
 
     _finish(lambda: simulate_project(directory, SimulateOptions(inputs, out, engine, threads, host, quiet)))
@@ -143,7 +147,10 @@ def verify(
         list[Path], typer.Argument(metavar="DIR...", help="The projects, as `qfx export` writes them.", show_default=False)
     ],
     engines: Annotated[
-        str | None, typer.Option(help="Engines to compare, such as sim,csim; the first is the reference.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Engines to compare, of torch, sim, onnx, csim, threads, live; the first is the reference.", show_default=False
+        ),
     ] = None,
     inputs: Annotated[Path | None, typer.Option(help=INPUTS, show_default=False)] = None,
     samples: Annotated[int | None, typer.Option(help="Number of samples to compare.", show_default=False)] = None,

@@ -95,9 +95,9 @@ def write_json(document: dict[str, Any], target: str) -> None:
 
 
 def print_host_steps(graph: Graph) -> None:
-    """A line for each step that is left to the host."""
+    """A line for each step of post-processing on the CPU."""
     for step in graph.host:
-        out().print(f"left to the host: {step.name} = {step.text()}", markup=False)
+        out().print(f"post-processing on the CPU: {step.name} = {step.text()}", markup=False)
 
 
 def plain() -> Console:

@@ -1,4 +1,4 @@
-"""`qfx estimate`: what a project's accelerator takes and how fast it is, without a vendor's tool."""
+"""`qfx estimate`: resource usage and speed of a project's accelerator, estimated without a vendor's tool."""
 
 from __future__ import annotations
 

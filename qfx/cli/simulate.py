@@ -33,7 +33,7 @@ class SimulateOptions:
         out: file of output codes, or of real values.
         engine: `sim` or `onnx`.
         threads: 0 for one per core.
-        host: whether to go on with the host's steps and to write real values, all at once.
+        host: whether to do the post-processing on the CPU, too, and to write real values, all at once.
         quiet: print errors only.
     """
 
@@ -47,7 +47,7 @@ class SimulateOptions:
 
 @contextlib.contextmanager
 def _writing_results(graph: Graph, out: Path) -> Generator[Callable[[Mapping[str, IntArray]], None]]:
-    """Write what the host's steps make of output codes that come part by part."""
+    """Write what post-processing makes of output codes that come chunk by chunk."""
     parts: list[Mapping[str, IntArray]] = [{name: np.zeros((0, *graph.values[name].shape), np.int64) for name in graph.outputs}]
     yield parts.append
     write_arrays(out, results(graph, {name: np.concatenate([part[name] for part in parts]) for name in graph.outputs}))

@@ -1,4 +1,4 @@
-"""What sums, differences and products become, of tensors and with numbers. A handler has the signature of the torch function,
+"""What sums, differences and products become, of tensors and scalar constants. A handler has the signature of the torch function,
 after the walk.
 """
 

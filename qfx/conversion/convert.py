@@ -1,7 +1,7 @@
 """`convert`: a float model becomes a network of qfx.nn layers, calibrated, with its own weights.
 
 1. The model, a copy of the caller's, is traced and run on the sample.
-2. Each call is replaced by its twin in qfx.nn or kept, and casts go in between (`walk`).
+2. Each call is replaced by its quantized counterpart in qfx.nn or kept, and casts go in between (`walk`).
 3. With the quantizers off the result has to compute what the float model does.
 4. The quantizers are calibrated on the sample, and the network is lowered and proved exact once.
 """
@@ -67,7 +67,7 @@ def convert(model: nn.Module, sample: Tensor | Sequence[Tensor], config: Convert
         the network in eval mode, calibrated.
 
     Raises:
-        ConversionError: what has no fixed-point twin, all of it, by name and with what to do; or a sample that does not fit.
+        ConversionError: what has no quantized counterpart, all of it, by name and with what to do; or a sample that does not fit.
         ConfigError: a wrong configuration.
         InputError: a sample of real values where raw integers are read.
         LoweringError: the model cannot be traced.

@@ -24,13 +24,13 @@ def avg_pool(make: Callable[..., nn.Module], walk: Walk, x: Tracked, *args: Any,
 
 def adaptive_avg_pool(walk: Walk, x: Tracked, output_size: Any, name: str = "") -> Tracked:
     """An adaptive pool to the size that the image has is left out."""
-    twin: Any = qnn.AdaptiveAvgPool2d if len(x.shape) == 4 else qnn.AdaptiveAvgPool1d
+    counterpart: Any = qnn.AdaptiveAvgPool2d if len(x.shape) == 4 else qnn.AdaptiveAvgPool1d
     rows = x.shape[2:] if len(x.shape) == 4 else (1, x.shape[2])
     sizes: Any = tuple(cast(Sequence[Any], output_size)) if isinstance(output_size, list | tuple) else output_size
     wide: Any = sizes if len(x.shape) == 4 else (None, sizes[0] if isinstance(sizes, tuple) else sizes)
     if adaptive_kernel((rows[0], rows[1]), wide) == (1, 1):
         return walk.value(x.node, x.kind, x.signed)
-    return avg_pool(twin, walk, x, sizes, name=name)
+    return avg_pool(counterpart, walk, x, sizes, name=name)
 
 
 def mean(walk: Walk, x: Tracked, dim: Any = None, keepdim: bool = False) -> Tracked:

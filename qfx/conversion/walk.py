@@ -1,7 +1,7 @@
 """The pass over the trace of a float model: each call is replaced by a layer of qfx.nn, or kept, and casts go in between.
 
 A value is cast where something reads it that wants fewer bits; see `Kind`. Which call it is says the table of the front end; the
-handlers of calls are given. What has no fixed-point twin is noted and the walk goes on, so that one error names everything.
+handlers of calls are given. What has no quantized counterpart is noted and the walk goes on, so that one error names everything.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class Walk:
         return self.value(self.graph.call_module(path, tuple(operand.node for operand in operands)), kind, signed)
 
     def shared(self, make: Callable[[Formats], nn.Module], layer: str, x: Tracked, kind: Kind) -> Tracked:
-        """Call the twin of a module with weights; it is made once, however often it is called."""
+        """Call the quantized counterpart of a module with weights; it is made once, however often it is called."""
         path = str(self.node.target)
         if path not in self._swapped:
             self._swapped[path] = make(self.formats(path, layer))

@@ -20,13 +20,13 @@ from qfx.conversion.walk import Handler, Unconvertible, Walk
 
 
 def convolution(walk: Walk, module: Any, x: Tracked) -> Tracked:
-    twin: Any = getattr(qnn, walk.call.layer)
+    counterpart: Any = getattr(qnn, walk.call.layer)
 
     def make(formats: Formats) -> nn.Module:
         common = {"groups": module.groups, "padding_mode": module.padding_mode}
         if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d):
             common["output_padding"] = module.output_padding
-        layer = twin(
+        layer = counterpart(
             module.in_channels,
             module.out_channels,
             module.kernel_size,
@@ -39,7 +39,7 @@ def convolution(walk: Walk, module: Any, x: Tracked) -> Tracked:
         )
         return _with_weights(layer, module)
 
-    return walk.shared(make, twin.__name__, walk.cast(x), Kind.PRODUCT)
+    return walk.shared(make, counterpart.__name__, walk.cast(x), Kind.PRODUCT)
 
 
 def linear(walk: Walk, module: nn.Linear, x: Tracked) -> Tracked:
@@ -69,16 +69,16 @@ def _with_weights(layer: Any, module: Any) -> nn.Module:
 
 
 def batch_norm(walk: Walk, module: Any, x: Tracked) -> Tracked:
-    twin: Any = qnn.BatchNorm2d if len(x.shape) == 4 else qnn.BatchNorm1d
+    counterpart: Any = qnn.BatchNorm2d if len(x.shape) == 4 else qnn.BatchNorm1d
 
     def make(formats: Formats) -> nn.Module:
         given = (module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats)
-        layer = twin(*given, scale=formats.scale(), offset=formats.offset())
+        layer = counterpart(*given, scale=formats.scale(), offset=formats.offset())
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             setattr(layer, name, getattr(module, name))
         return _with_weights(layer, module) if module.affine else layer
 
-    return walk.shared(make, twin.__name__, walk.narrow(x, Kind.PRODUCT), Kind.AFFINE)
+    return walk.shared(make, counterpart.__name__, walk.narrow(x, Kind.PRODUCT), Kind.AFFINE)
 
 
 def prelu(walk: Walk, module: nn.PReLU, x: Tracked) -> Tracked:

@@ -101,7 +101,7 @@ class TorchEngine:
                 found[name] = codes[:, None] if codes.ndim == 1 else codes  # a graph has no scalars: an argmax is (1,)
 
         fed = [_encode(lowered, name, array).to(self.device) for name, array in codes.items()]
-        if not self.outputs_only:
+        if not self.outputs_only or None in lowered.returned:  # of an output that only post-processing reads nothing is returned
             interpreter = _Observer(lowered, record)
             with entered(plan.evaluation(interpreter.observe)):
                 interpreter.run(*fed)
@@ -109,7 +109,7 @@ class TorchEngine:
             outputs: Any = self.model(*fed)
         results: list[Any] = [*outputs] if len(lowered.returned) > 1 or type(outputs) in (list, tuple) else [outputs]
         for name, real in zip(lowered.returned, results, strict=True):
-            if name is not None:  # else the host's step on an output, which is observed before it
+            if name is not None:  # else post-processing of an output, which is observed before it
                 record(name, real)
         missing = [name for name in self._wanted() if name not in found]
         if missing:

@@ -11,7 +11,7 @@ from torch import fx, nn
 from qfx.errors import LoweringError, QfxError, QuantizationError
 from qfx.fixed import FixedType
 from qfx.frontend.calls.heads import Head
-from qfx.frontend.calls.parts import Part
+from qfx.frontend.calls.slicing import Part
 from qfx.frontend.calls.table import BY_NAME, call_of, lower_call
 from qfx.frontend.in_place import read_again
 from qfx.frontend.leaf import InputLeaf, Leaf, NetworkModule
@@ -34,7 +34,7 @@ class Lowered:
         graph: the typed graph.
         trace: the traced model; its submodules are the live ones.
         suffixes: per layer call: graph node name -> suffix within the layer.
-        returned: per tensor that the model returns: its output, None for what a step of the host makes of one.
+        returned: per tensor that the model returns: its output, None for what post-processing makes of one.
     """
 
     graph: Graph
@@ -211,5 +211,6 @@ class _Lowering:
 def _part(head: Head, target: object, args: tuple[Any, ...]) -> Head:
     part = head.part(target, args)
     if part is None:
-        raise LoweringError(f"it reads {head.name}, a step of the host, which can only end a network; {BY_NAME[head.name].advice}")
+        advice = BY_NAME[head.name].advice
+        raise LoweringError(f"it reads {head.name}, post-processing on the CPU, which can only end a network; {advice}")
     return part

@@ -69,7 +69,7 @@ def check_exact(op: ops.AvgPool2d, layer: str) -> ops.AvgPool2d:
     """
     if not op.uniform:
         raise LoweringError(
-            f"windows at the border have other areas than {op.area}, a division that is not exact; use qfx.nn.{layer}"
+            f"windows that overlap the padding have other areas than {op.area}, a division that is not exact; use qfx.nn.{layer}"
         )
     if not divides(op):
         raise LoweringError(f"dividing by {op.area} is not exact; use qfx.nn.{layer}")

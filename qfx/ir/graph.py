@@ -196,7 +196,7 @@ class GraphBuilder:
         return value
 
     def build(self, *outputs: Value, host: Sequence[HostStep] = (), after: str = "construction") -> Graph:
-        """Finish with these outputs, and with what the host does with them; the graph is verified, `after` as there."""
+        """Finish with these outputs, and their post-processing on the CPU; the graph is verified, `after` as there."""
         self._graph.outputs = [value.name for value in outputs]
         self._graph.host = [*host]
         return self._graph.verify(after)

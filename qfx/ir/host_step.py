@@ -1,4 +1,4 @@
-"""Steps that a network leaves to the host: what follows the chip's outputs, in floating point."""
+"""Post-processing on the CPU: what a network does behind the chip's outputs, in floating point."""
 
 from __future__ import annotations
 

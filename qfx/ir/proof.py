@@ -1,4 +1,4 @@
-"""The exactness proof: per node the largest intermediate, and the narrowest accumulator that holds it (law 4)."""
+"""The exactness proof: per node the largest intermediate, and the narrowest accumulator that holds it (invariant 4)."""
 
 from __future__ import annotations
 

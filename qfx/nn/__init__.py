@@ -1,4 +1,4 @@
-"""Layers with a fixed-point meaning, drop-in for their torch twins.
+"""Layers with a fixed-point meaning, drop-in for their torch counterparts.
 
 Flatten, Identity and Dropout are torch's own: they are exact as they are, and Dropout is gone in the graph.
 """

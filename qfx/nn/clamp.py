@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from qfx.frontend.numbers import clamp_op
+from qfx.frontend.scalars import clamp_op
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
 from qfx.nn.layer import Layer, lower_cast

@@ -29,7 +29,7 @@ class Convolution(Layer):
     """What the convolutions share. Values: the exact accumulator under the layer's path; `.acc` after the cast.
 
     Args:
-        twin: the torch layer, which has checked the channels and initialised weight and bias.
+        plain: the torch layer, which has checked the channels and initialised weight and bias.
         out_channels: channels of the result.
         specs: format of the weight, the argument `bias`, and the format of the accumulator's Requantize.
     """
@@ -38,12 +38,12 @@ class Convolution(Layer):
     """Suffix of the convolution itself."""
 
     def __init__(
-        self, twin: Any, out_channels: int, groups: int, specs: tuple[QuantSpec, bool | QuantSpec, QuantSpec | None]
+        self, plain: Any, out_channels: int, groups: int, specs: tuple[QuantSpec, bool | QuantSpec, QuantSpec | None]
     ) -> None:
         super().__init__()
         self.groups = groups
-        self.weight: Tensor = twin.weight
-        self.bias: Tensor | None = twin.bias
+        self.weight: Tensor = plain.weight
+        self.bias: Tensor | None = plain.bias
         weight, bias, accumulator = specs
         self.weight_quant = Quantizer(weight, out_channels)
         self.bias_quant = None if self.bias is None else Quantizer(bias_format(bias), out_channels)
@@ -115,8 +115,8 @@ class Conv2d(Convolution):
         extra: int | tuple[int, int] = 0,
     ) -> None:
         check_padding_mode("Conv2d", padding_mode)
-        twin = nn.Conv2d(in_channels, out_channels, kernel_size, groups=groups, bias=bool(bias))
-        super().__init__(twin, out_channels, groups, (weight, bias, accumulator))
+        plain = nn.Conv2d(in_channels, out_channels, kernel_size, groups=groups, bias=bool(bias))
+        super().__init__(plain, out_channels, groups, (weight, bias, accumulator))
         self.stride, self.dilation, self.extra = pair("stride", stride), pair("dilation", dilation), pair("extra", extra)
         if isinstance(padding, str):
             self.padding, self.extra = named_padding(
@@ -172,8 +172,8 @@ class Conv1d(Convolution):
         accumulator: QuantSpec | None = None,
     ) -> None:
         check_padding_mode("Conv1d", padding_mode)
-        twin = nn.Conv1d(in_channels, out_channels, kernel_size, groups=groups, bias=bool(bias))
-        super().__init__(twin, out_channels, groups, (weight, bias, accumulator))
+        plain = nn.Conv1d(in_channels, out_channels, kernel_size, groups=groups, bias=bool(bias))
+        super().__init__(plain, out_channels, groups, (weight, bias, accumulator))
         self.stride, self.dilation, self.extra = (1, single("stride", stride)), (1, single("dilation", dilation)), (0, 0)
         if isinstance(padding, str):
             kernel = (1, single("kernel_size", kernel_size))

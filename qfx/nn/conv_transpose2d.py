@@ -39,8 +39,8 @@ class _ConvTranspose(Convolution):
         """
         self.stride, self.dilation, self.padding, self.output_padding = stride, dilation, padding, output_padding
         spans = tuple(d * (k - 1) for k, d in zip(self._image_weight().shape[2:], dilation, strict=True))
-        self.border = (spans[0] - padding[0], spans[1] - padding[1])
-        if min(self.border) < 0:
+        self.inner_padding = (spans[0] - padding[0], spans[1] - padding[1])
+        if min(self.inner_padding) < 0:
             raise QuantizationError(
                 f"{type(self).__name__}: padding {padding} is above dilation * (kernel_size - 1) = {spans};"
                 " slice the result instead"
@@ -77,7 +77,7 @@ class _ConvTranspose(Convolution):
     def op(self) -> ops.Conv2d:
         """The convolution with mirrored kernels."""
         digits = self.weight_quant.spec.k_hot
-        return ops.Conv2d((1, 1), self.border, self.dilation, self.groups, digits, self.output_padding)
+        return ops.Conv2d((1, 1), self.inner_padding, self.dilation, self.groups, digits, self.output_padding)
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, stride={self.stride}, padding={self.padding}, groups={self.groups}"
@@ -116,8 +116,8 @@ class ConvTranspose2d(_ConvTranspose):
         accumulator: QuantSpec | None = None,
     ) -> None:
         check_padding_mode("ConvTranspose2d", padding_mode)
-        twin = nn.ConvTranspose2d(in_channels, out_channels, pair("kernel_size", kernel_size), groups=groups, bias=bool(bias))
-        super().__init__(twin, out_channels, groups, (weight, bias, accumulator))
+        plain = nn.ConvTranspose2d(in_channels, out_channels, pair("kernel_size", kernel_size), groups=groups, bias=bool(bias))
+        super().__init__(plain, out_channels, groups, (weight, bias, accumulator))
         self._describe(
             pair("stride", stride), pair("dilation", dilation), pair("padding", padding), pair("output_padding", output_padding)
         )
@@ -166,8 +166,8 @@ class ConvTranspose1d(_ConvTranspose):
         accumulator: QuantSpec | None = None,
     ) -> None:
         check_padding_mode("ConvTranspose1d", padding_mode)
-        twin = nn.ConvTranspose1d(in_channels, out_channels, single("kernel_size", kernel_size), groups=groups, bias=bool(bias))
-        super().__init__(twin, out_channels, groups, (weight, bias, accumulator))
+        plain = nn.ConvTranspose1d(in_channels, out_channels, single("kernel_size", kernel_size), groups=groups, bias=bool(bias))
+        super().__init__(plain, out_channels, groups, (weight, bias, accumulator))
         self._describe(
             (1, single("stride", stride)),
             (1, single("dilation", dilation)),

@@ -38,9 +38,9 @@ class Linear(Layer):
         accumulator: QuantSpec | None = None,
     ) -> None:
         super().__init__()
-        twin = nn.Linear(in_features, out_features, bool(bias))
-        self.weight: Tensor = twin.weight
-        self.bias: Tensor | None = twin.bias if bias else None
+        plain = nn.Linear(in_features, out_features, bool(bias))
+        self.weight: Tensor = plain.weight
+        self.bias: Tensor | None = plain.bias if bias else None
         self.weight_quant = Quantizer(weight, out_features)
         self.bias_quant = Quantizer(bias_format(bias), out_features) if bias else None
         self.acc = None if accumulator is None else Quantizer(accumulator)

@@ -29,8 +29,8 @@ _inside: ContextVar[bool] = ContextVar("inside a model's forward", default=False
 class Model(NetworkModule):
     """Base class of a network of qfx.nn layers, or a wrapper round one.
 
-    The first forward in eval lowers the model, proves in which accumulator dtype each step is exact (law 4), and makes a plan of
-    it. The plan is made anew when a parameter, a buffer, a format, a mode or the input's shape has changed. A model whose
+    The first forward in eval lowers the model, proves in which accumulator dtype each step is exact (invariant 4), and makes a plan
+    of it. The plan is made anew when a parameter, a buffer, a format, a mode or the input's shape has changed. A model whose
     quantizers are all off is a float model and needs none. What `torch.compile` makes of the model serves training; eval runs
     uncompiled, since a compiler may reorder and fuse what the proof is about.
 

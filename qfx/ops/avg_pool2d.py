@@ -3,8 +3,8 @@
     area a power of two:  code = sum of the window's codes,         frac = fx + log2(area)
     otherwise:            code = sum * r,  r = floor(2**fr / area + 1/2),   frac = fx + fr
 
-Padding counts as zeros in the sum. It counts in the area, too, with include_pad, and never where it is `extra`; then windows at
-the border have smaller areas and r depends on the position.
+Padding counts as zeros in the sum. It counts in the area, too, with include_pad, and never where it is `extra`; then windows that
+overlap it have smaller areas and r depends on the position.
 """
 
 from __future__ import annotations

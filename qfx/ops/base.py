@@ -1,7 +1,7 @@
 """What every op states once: operands, type rule, bound, integer meaning, cost, ONNX form, samples.
 
 An op is a frozen dataclass whose fields are its attributes. All engines read the attributes and the type rule from
-here; the arithmetic of torch and of the C++ is written elsewhere, on purpose (law 3).
+here; the arithmetic of torch and of the C++ is written elsewhere, on purpose (invariant 3).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The ONNX form of a graph as plain data: no onnx import, so that ops can state theirs anywhere.
 
 Tensors hold integer codes in a floating-point dtype. Each tensor has a dtype, `float32` or `float64`, which the proof
-of law 4 allows for it: `export/onnx.py` chooses it and turns the form into a model.
+of invariant 4 allows for it: `export/onnx.py` chooses it and turns the form into a model.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""pad: an image with a border of one constant code."""
+"""pad: an image with padding of one constant code."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from qfx.ops.sampling import activation
 
 @dataclass(frozen=True)
 class Pad(Op):
-    """A border round x (channel, height, width).
+    """Padding round x (channel, height, width).
 
     Attributes:
         before: rows above, columns to the left.
         after: rows below, columns to the right.
-        code: of the border, in the format of x; 0 is the real value 0.
+        code: of the padding, in the format of x; 0 is the real value 0.
     """
 
     before: Pair

@@ -27,7 +27,7 @@ class Manifest:
         board, part, clock_ns: what the C++ was written for.
         created_by: versions of the tools.
         model: `module:factory` of the torch model; None if it was not exported from one.
-        host: what is left to the host: name of a result -> the step, such as `softmax(axis=0) of fc`; older projects lack it.
+        host: post-processing on the CPU: name of a result -> the step, such as `softmax(axis=0) of fc`; older projects lack it.
         format: version of this file.
     """
 

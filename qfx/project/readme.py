@@ -39,13 +39,13 @@ def readme(graph: Graph, model_name: str | None) -> str:
 
 
 def _host_lines(graph: Graph) -> list[str]:
-    """What the README says about the steps of the host."""
+    """What the README says about post-processing."""
     if not graph.host:
         return []
     return [
         "",
-        "The model goes on after these outputs. What follows is floating point and is left to the host; `qfx simulate . --host`",
-        "computes it with NumPy in float64 (`qfx.host`). It is no part of what `qfx verify` compares.",
+        "The model goes on after these outputs. What follows is post-processing on the CPU, in floating point;",
+        "`qfx simulate . --host` computes it with NumPy in float64 (`qfx.host`). It is no part of what `qfx verify` compares.",
         "",
         *(f"- `{step.name} = {step.text()}`" for step in graph.host),
     ]

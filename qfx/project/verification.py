@@ -21,7 +21,7 @@ from qfx.sim.engine import Codes, by_input, checked_codes
 
 ENGINES = ("torch", "sim", "onnx", "csim", "threads", "live")
 """Every engine, the usual reference first. The last three run the compiled C++: one stage after the other, a thread per stage with
-streams as deep as the C++ says, and the same with the least depths."""
+streams as deep as the C++ says, and the same with the least depths that are deadlock-free."""
 
 
 def verify(
@@ -62,7 +62,7 @@ def verify(
     codes = choose_samples(project, inputs, samples, seed)
     names = _check_names(project.manifest.engines if engines is None else engines)
     notes = [f"{name} differs from the manifest; it is judged as it lies there" for name in project.changed]
-    notes += [f"{step.name} = {step.text()} is left to the host and is not compared" for step in project.graph.host]
+    notes += [f"{step.name} = {step.text()} is post-processing on the CPU and is not compared" for step in project.graph.host]
     built: list[Engine] = []
     for done, name in enumerate(names):
         progress("prepare engines", done, len(names))

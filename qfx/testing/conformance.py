@@ -26,7 +26,7 @@ from qfx.quant import QuantSpec
 from qfx.sim import Simulator
 from qfx.testing.one_network import fed, flat_input, one_number, total
 
-Twin = Callable[[Sample], nn.Module]
+Counterpart = Callable[[Sample], nn.Module]
 """Makes the torch layer that computes a sample; its inputs are the sample's activations."""
 
 
@@ -67,7 +67,7 @@ def sample_inputs(sample: Sample, corners: bool) -> dict[str, IntArray]:
     return {name: codes[pick.ravel()] for (name, codes), pick in zip(sets.items(), picks, strict=True)}
 
 
-def check_sample(sample: Sample, twin: Twin, corners: bool, alone: bool = True) -> None:
+def check_sample(sample: Sample, counterpart: Counterpart, corners: bool, alone: bool = True) -> None:
     """Asserts that ONNX Runtime and torch give the simulator's codes, and that the torch layer lowers to the sample.
 
     Args:
@@ -77,7 +77,7 @@ def check_sample(sample: Sample, twin: Twin, corners: bool, alone: bool = True) 
     wanted = Simulator(graph).run(inputs)["y"]
     np.testing.assert_array_equal(OnnxEngine(graph, onnx_model(graph), threads=1).run(inputs)["y"], wanted, err_msg="onnx")
     types = [value.type for value in activations(sample)]
-    model = (_Unary, _Binary, _Ternary)[len(types) - 1](twin(sample), *types).eval()
+    model = (_Unary, _Binary, _Ternary)[len(types) - 1](counterpart(sample), *types).eval()
     lowered = lower(model, [value.shape for value in activations(sample)])
     if alone:
         _check_lowered(lowered, sample)

@@ -24,7 +24,7 @@ IMAGES = random_codes(GRAPH.values["x"].type, (20, 2, 5, 6), 3)
 ELEMENTS = sum(GRAPH.values[node.name].size for node in GRAPH.nodes)
 
 
-class Twin:
+class Fake:
     """The simulator under another name, with its values changed by `change`."""
 
     def __init__(
@@ -55,7 +55,7 @@ def bump(layer: str, sample: int, index: tuple[int, ...], by: float = 1) -> Call
 
 
 def test_agreement() -> None:
-    report = compare_engines(GRAPH, [Twin("a"), Twin("b"), Twin("c")], IMAGES)
+    report = compare_engines(GRAPH, [Fake("a"), Fake("b"), Fake("c")], IMAGES)
     assert (report.engines, report.samples, report.mismatches, report.first) == (("a", "b", "c"), 20, 0, None)
     assert report.values_compared == 20 * ELEMENTS * 2
     document = report.document()
@@ -73,7 +73,7 @@ def test_the_first_layer_is_named_even_if_a_later_chunk_has_it(monkeypatch: pyte
         bump("stem", 19, (2, 4, 5))(values, x)
         bump("stem", 18, (0, 1, 3), -1)(values, x)
 
-    report = compare_engines(GRAPH, [Twin("sim"), Twin("csim", change)], IMAGES)
+    report = compare_engines(GRAPH, [Fake("sim"), Fake("csim", change)], IMAGES)
     assert report.mismatches == 3
     assert {layer.name: layer.mismatches for layer in report.layers if layer.mismatches} == {"stem": 2, "head": 1}
     first = report.first
@@ -103,7 +103,7 @@ def test_the_first_layer_is_named_even_if_a_later_chunk_has_it(monkeypatch: pyte
 
 
 def test_every_engine_is_compared_with_the_first() -> None:
-    report = compare_engines(GRAPH, [Twin("a", bump("add", 4, (0, 0, 0))), Twin("b"), Twin("c", bump("add", 4, (0, 0, 0)))], IMAGES)
+    report = compare_engines(GRAPH, [Fake("a", bump("add", 4, (0, 0, 0))), Fake("b"), Fake("c", bump("add", 4, (0, 0, 0)))], IMAGES)
     assert report.mismatches == 1
     assert report.first is not None and report.first.engines == ("b",) and list(report.first.codes) == ["a", "b", "c"]
 
@@ -111,8 +111,8 @@ def test_every_engine_is_compared_with_the_first() -> None:
 @pytest.mark.parametrize("by", [0.5, float("nan"), float("inf"), 2.0**-40])
 def test_a_value_off_the_grid_is_a_mismatch(by: float) -> None:
     for engines in (
-        [Twin("torch", bump("head", 0, (1,), by)), Twin("sim")],
-        [Twin("sim"), Twin("torch", bump("head", 0, (1,), by))],
+        [Fake("torch", bump("head", 0, (1,), by)), Fake("sim")],
+        [Fake("sim"), Fake("torch", bump("head", 0, (1,), by))],
     ):
         report = compare_engines(GRAPH, engines, IMAGES)
         assert report.mismatches == 1 and report.first is not None
@@ -121,14 +121,14 @@ def test_a_value_off_the_grid_is_a_mismatch(by: float) -> None:
 
 
 def test_whole_floats_agree() -> None:
-    assert compare_engines(GRAPH, [Twin("torch", bump("head", 0, (1,), 0.0)), Twin("sim")], IMAGES).mismatches == 0
+    assert compare_engines(GRAPH, [Fake("torch", bump("head", 0, (1,), 0.0)), Fake("sim")], IMAGES).mismatches == 0
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     per_sample = 8 * 2 * (60 + ELEMENTS)
     assert chunk_size(GRAPH, 2) == comparison.CHUNK_BYTES // per_sample
     monkeypatch.setattr(comparison, "CHUNK_BYTES", 8 * per_sample)
-    one, two = Twin("a"), Twin("b")
+    one, two = Fake("a"), Fake("b")
     told: list[tuple[int, int]] = []
     compare_engines(GRAPH, [one, two], IMAGES, lambda task, done, total: told.append((done, total)))
     assert one.batches == two.batches == [8, 8, 4]
@@ -137,7 +137,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_engine_that_leaves_a_layer_out() -> None:
     with pytest.raises(ProjectError, match="engine b gave no value for layer 'pool'; the project and its engines do not belong"):
-        compare_engines(GRAPH, [Twin("a"), Twin("b", lambda values, x: values.pop("pool"))], IMAGES)
+        compare_engines(GRAPH, [Fake("a"), Fake("b", lambda values, x: values.pop("pool"))], IMAGES)
 
 
 def test_an_engine_that_gives_another_shape() -> None:
@@ -145,7 +145,7 @@ def test_an_engine_that_gives_another_shape() -> None:
         values["pool"] = values["pool"][:, :, 0]
 
     with pytest.raises(ProjectError, match=r"engine b gave layer 'pool' the shape \(20, 3, 1\), wanted \(20, 3, 1, 1\)"):
-        compare_engines(GRAPH, [Twin("a"), Twin("b", change)], IMAGES)
+        compare_engines(GRAPH, [Fake("a"), Fake("b", change)], IMAGES)
 
 
 def test_outputs_only() -> None:
@@ -154,15 +154,15 @@ def test_outputs_only() -> None:
         values["stem"] += 1
         del values["pool"]
 
-    report = compare_engines(GRAPH, [Twin("a"), Twin("b", change)], IMAGES, outputs_only=True)
+    report = compare_engines(GRAPH, [Fake("a"), Fake("b", change)], IMAGES, outputs_only=True)
     assert [(layer.name, layer.mismatches) for layer in report.layers] == [("head", 1)]
     assert report.values_compared == 20 * 4 and report.document()["outputs_only"] is True
     assert chunk_size(GRAPH, 2, outputs_only=True) == comparison.CHUNK_BYTES // (8 * 2 * (60 + 4))
 
 
 def test_totals_over_projects() -> None:
-    good = compare_engines(GRAPH, [Twin("a"), Twin("b")], IMAGES)
-    bad = compare_engines(GRAPH, [Twin("a"), Twin("b", bump("head", 3, (0,)))], IMAGES)
+    good = compare_engines(GRAPH, [Fake("a"), Fake("b")], IMAGES)
+    bad = compare_engines(GRAPH, [Fake("a"), Fake("b", bump("head", 3, (0,)))], IMAGES)
     document = totals({"one": good, "two": bad})
     assert (document["engines"], document["samples"], document["mismatches"]) == (["a", "b"], 20, 1)
     assert document["values_compared"] == 2 * 20 * ELEMENTS

@@ -171,7 +171,7 @@ HEADS = (
     Row("torch.argsort(x.relu(), dim=2)"),
     Row("(x.relu(), x.relu().softmax(1))", FEATURES),
 )
-"""What is left to the host, behind the graph's outputs."""
+"""Post-processing on the CPU, behind the graph's outputs."""
 
 REFUSED = (
     Row("nn.Conv2d(4, 4, 3)"),

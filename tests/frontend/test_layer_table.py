@@ -125,7 +125,7 @@ def steps(row: Row) -> str:
 
 
 def step_of_the_host(row: Row) -> str:
-    """What the host does."""
+    """The post-processing."""
     return ", ".join(f"`{step.name} = {step.text()}`" for step in lowered(row)[1].host)
 
 
@@ -151,12 +151,13 @@ Some things hold for all lines. The batch axis stays in front and is never mixed
 sets of values, `fc` and `fc_1`, from the same weights. A model may have several inputs, each read by a `qfx.nn.QuantInput`
 or `qfx.nn.Quantize`, and may return a tuple.
 
-A number is exact where it is a multiple of 2**-24 of at most 24 bits: 0.1 is none. A power of two moves the binary point and
-costs nothing on the chip; factors of one or two signed digits, such as 3 or -0.375, take shifts and additions.
+A scalar constant is exact where it is a multiple of 2**-24 of at most 24 bits: 0.1 is none. A power of two moves the binary
+point and costs nothing on the chip; factors of one or two signed digits, such as 3 or -0.375, take shifts and additions.
 
-A classifier ends in its logits or in `argmax`. A softmax, topk or sort behind them is left to the host: the graph ends before it,
-and names it. `qfx.host` computes it in float64, `qfx simulate --host` applies it. That is floating point: it agrees with PyTorch's
-within rounding errors, and it is no part of what is compared bit by bit. In the middle of a network such a step is refused.
+A classifier ends in its logits or in `argmax`. A softmax, topk or sort behind them is post-processing on the CPU: the graph
+ends before it, and names it. `qfx.host` computes it in float64, `qfx simulate --host` applies it. That is floating point: it
+agrees with PyTorch's within rounding errors, and it is no part of what is compared bit by bit. In the middle of a network such
+a step is refused.
 
 The last section has all calls of torch that are known, with their names. A function or method has the in-place form of its name,
 too: `relu_`, `operator.iadd`. `qfx.convert` makes a layer of it, leaves it as it is with casts before it where they are needed, or
@@ -205,7 +206,7 @@ def page() -> str:
         table("Layers of qfx.nn", LAYERS, "ops", steps),
         table("Modules of torch", MODULES, "ops", steps),
         table("Functions and methods", FUNCTIONS, "ops", steps),
-        table("Left to the host", HEADS, "host steps", step_of_the_host),
+        table("Post-processing on the CPU", HEADS, "steps", step_of_the_host),
         table("Refused", REFUSED, "the message says", refusal),
         all_names(),
     )

@@ -198,7 +198,7 @@ REFUSED: list[tuple[Callable[[Any, Tensor], Any], dict[str, nn.Module], str]] = 
     ),
     (lambda m, x: functional.conv2d(x, x), {}, "has no fixed-point form; use qfx.nn.Conv2d"),
     (lambda m, x: x.tanh(), {}, r"tanh \(tanh\) at .*: it has no fixed-point form"),
-    (lambda m, x: x * 0.7, {}, "the number 0.7 is no multiple of 2"),
+    (lambda m, x: x * 0.7, {}, "the scalar constant 0.7 is no multiple of 2"),
     (lambda m, x: torch.add(x, x, alpha=2), {}, "alpha=2 is not supported"),
     (
         lambda m, x: m.conv(x),

@@ -25,7 +25,7 @@ def test_no_two_rows_claim_a_name() -> None:
 
 
 def test_every_row_lowers_converts_or_gives_advice() -> None:
-    """What does not lower says what to use instead; what `convert` leaves to the host may stand in the middle of a network, too."""
+    """What does not lower says what to use instead; what becomes post-processing may stand in the middle of a network, too."""
     assert [call.name for call in CALLS if not call.aliases()] == []
     assert [call.name for call in CALLS if call.lower is None and call.advice == OTHERWISE] == []
     assert UNKNOWN.lower is None and not UNKNOWN.handled and UNKNOWN.advice == OTHERWISE

@@ -263,5 +263,5 @@ def test_kernels_state_what_they_compute_take_and_last(tmp_path: Path) -> None:
     parts = {"lanes.hpp", "matrix_vector.hpp", "multiply.hpp"}
     assert all("Cycles per frame" in text or "cycles per frame" in text for name, text in heads.items() if name not in parts)
     for name in heads.keys() - parts:
-        assert "// Latency: " in heads[name] and "// Takes: " in heads[name], name
+        assert "// Latency: " in heads[name] and "// Resources: " in heads[name], name
     assert "// Latency: 8 cycles and a cycle per level of the adder tree, declared" in heads["conv2d.hpp"]

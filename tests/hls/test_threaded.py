@@ -101,7 +101,7 @@ def check_one_place_fewer(
 
 
 def order(model: Network) -> list[list[tuple[str, str]]]:
-    """Reads and writes of every stage, one after the other, by the model."""
+    """Reads and writes of every stage, one after the other, as its kernel states them."""
     result: list[list[tuple[str, str]]] = []
     for pattern in model.patterns(FRAMES).values():
         sides = [("read", pattern.reads), ("write", pattern.writes)]
@@ -210,7 +210,7 @@ def test_a_crash_names_the_stage(tmp_path: Path) -> None:
 def test_a_project_without_live_depths(tmp_path: Path) -> None:
     layout: dict[str, Any] = {"format": 2, "top": "net", "frame_words": 1, "values": {}}
     (tmp_path / "layout.json").write_text(json.dumps(layout))
-    with pytest.raises(ProjectError, match=r"layout.json has no live depths of the streams; export the project again"):
+    with pytest.raises(ProjectError, match=r"layout.json has no deadlock-free depths of the streams; export the project again"):
         live_depths(tmp_path)
 
 

@@ -182,7 +182,7 @@ def test_every_import_counts(line: str) -> None:
     assert list(modules_of(ast.parse(line), "qfx.frontend.trace", False, imports())) == ["qfx.nn"]
 
 
-def storeys() -> list[tuple[str, ...]]:
+def layers() -> list[tuple[str, ...]]:
     """The order of the packages, from the bottom, as docs/architecture.md has it; those in one line may import each other."""
     text = (ROOT / "docs" / "architecture.md").read_text()
     block = re.search(r"from the bottom to the top[^\n]*\n\n((?:    [^\n]*\n)+)", text)
@@ -190,16 +190,16 @@ def storeys() -> list[tuple[str, ...]]:
     return [tuple(line.split()) for line in block[1].splitlines()]
 
 
-def storey(module: str) -> int:
+def layer(module: str) -> int:
     """Where a module stands, by its longest package that has a place; what has none, stands above all."""
-    places = {package: index for index, packages in enumerate(storeys()) for package in packages}
+    places = {package: index for index, packages in enumerate(layers()) for package in packages}
     within_package = [package for package in places if within(module, (package,)) and (package != "qfx" or module == "qfx")]
     return places[max(within_package, key=len)] if within_package else len(places)
 
 
 def upward(graph: Mapping[str, frozenset[str]]) -> list[str]:
     """The imports of what stands higher."""
-    places = {module: storey(module) for module in graph}
+    places = {module: layer(module) for module in graph}
     return [f"{module} -> {other}" for module in graph for other in sorted(graph[module]) if places[other] > places[module]]
 
 
@@ -218,7 +218,7 @@ def test_imports_upwards_are_found() -> None:
     assert found == ["qfx.frontend.trace -> qfx.nn.layer", "qfx.nn.layer -> qfx.new"]
 
 
-def test_every_storey_has_modules() -> None:
+def test_every_layer_has_modules() -> None:
     assert [
-        package for packages in storeys() for package in packages if not any(within(module, (package,)) for module in imports())
+        package for packages in layers() for package in packages if not any(within(module, (package,)) for module in imports())
     ] == []

@@ -61,12 +61,12 @@ def test_training_as_one_step(scale_spec: QuantSpec) -> None:
 @pytest.mark.usefixtures("engine")
 def test_running_statistics_are_those_of_torch() -> None:
     x = torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 + 5
-    bn, twin = qnn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)
+    bn, counterpart = qnn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)
     for _ in range(3):
         bn(x)
-        twin(x)
-    torch.testing.assert_close(bn.running_mean, twin.running_mean)
-    torch.testing.assert_close(bn.running_var, twin.running_var)
+        counterpart(x)
+    torch.testing.assert_close(bn.running_mean, counterpart.running_mean)
+    torch.testing.assert_close(bn.running_var, counterpart.running_var)
 
 
 def test_statistics_far_from_zero() -> None:

@@ -64,12 +64,12 @@ def test_avg_pool2d(
     size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int], ceil: bool, include: bool
 ) -> None:
     shape = (2, *size)
-    twin = nn.AvgPool2d(kernel, stride, padding, ceil, include)
-    assume(fits(twin, shape))
+    counterpart = nn.AvgPool2d(kernel, stride, padding, ceil, include)
+    assume(fits(counterpart, shape))
     layer = qnn.AvgPool2d(kernel, stride, padding, ceil, include, output=None, reciprocal_width=16)
     assert_exact(layer, shape)
     x = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(layer.eval()(x), twin(x), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(layer.eval()(x), counterpart(x), rtol=1e-3, atol=1e-4)
 
 
 @settings(max_examples=60)

@@ -1,4 +1,4 @@
-"""Every layer in eval against the integer engine, at every value; its torch twin in float mode; its errors."""
+"""Every layer in eval against the integer engine, at every value; its torch counterpart in float mode; its errors."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_layer_is_exact(case: str) -> None:
     assert_exact(Alone(make()), shape)
 
 
-TWINS: list[tuple[Layer, nn.Module, tuple[int, ...]]] = [
+COUNTERPARTS: list[tuple[Layer, nn.Module, tuple[int, ...]]] = [
     (qnn.Conv2d(4, 6, 3, 2, 1, groups=2), nn.Conv2d(4, 6, 3, 2, 1, groups=2), IMAGE),
     (qnn.Linear(12, 5), nn.Linear(12, 5), VECTOR),
     (qnn.BatchNorm2d(4), nn.BatchNorm2d(4), IMAGE),
@@ -196,27 +196,27 @@ TWINS: list[tuple[Layer, nn.Module, tuple[int, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("layer", "twin", "shape"), TWINS, ids=lambda item: type(item).__name__)
-def test_float_mode_is_the_torch_twin(layer: Layer, twin: nn.Module, shape: tuple[int, ...]) -> None:
-    twin.load_state_dict({key: value for key, value in layer.state_dict().items() if key in twin.state_dict()})
+@pytest.mark.parametrize(("layer", "counterpart", "shape"), COUNTERPARTS, ids=lambda item: type(item).__name__)
+def test_float_mode_is_the_torch_counterpart(layer: Layer, counterpart: nn.Module, shape: tuple[int, ...]) -> None:
+    counterpart.load_state_dict({key: value for key, value in layer.state_dict().items() if key in counterpart.state_dict()})
     set_enabled(layer, False)
     x = torch.randn(8, *shape, generator=torch.Generator().manual_seed(0))
     for _ in range(3):
-        torch.testing.assert_close(layer(x), twin(x))
+        torch.testing.assert_close(layer(x), counterpart(x))
     layer.eval()
-    twin.eval()
+    counterpart.eval()
     result = layer(x)
     assert result.dtype == torch.float32
-    torch.testing.assert_close(result, twin(x))
+    torch.testing.assert_close(result, counterpart(x))
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
 def test_same_padding_of_even_kernels_is_torchs() -> None:
-    layer, twin = (make(4, 4, (2, 4), padding="same", dilation=(3, 1)) for make in (qnn.Conv2d, nn.Conv2d))
-    twin.load_state_dict({key: value for key, value in layer.state_dict().items() if key in twin.state_dict()})
+    layer, counterpart = (make(4, 4, (2, 4), padding="same", dilation=(3, 1)) for make in (qnn.Conv2d, nn.Conv2d))
+    counterpart.load_state_dict({key: value for key, value in layer.state_dict().items() if key in counterpart.state_dict()})
     set_enabled(layer, False)
     x = torch.randn(2, *IMAGE, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(layer(x), twin(x))
+    torch.testing.assert_close(layer(x), counterpart(x))
 
 
 def test_normalisation_of_pixels() -> None:

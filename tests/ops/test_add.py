@@ -18,7 +18,7 @@ class Difference(Module):
         return a - b
 
 
-def twin(sample: Sample) -> Module:
+def counterpart(sample: Sample) -> Module:
     """The torch layer of a sample."""
     assert isinstance(sample.op, Add)
     return Difference() if sample.op.minus else nn.Add(None, None)
@@ -27,4 +27,4 @@ def twin(sample: Sample) -> Module:
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
 @pytest.mark.parametrize("sample", samples_of("add"), ids=label)
 def test_engines_agree(sample: Sample, corners: bool) -> None:
-    check_sample(sample, twin, corners)
+    check_sample(sample, counterpart, corners)

@@ -9,7 +9,7 @@ from qfx.ops import Affine, Sample
 from qfx.testing.conformance import Function, check_sample, label, real_of, samples_of, spec_of
 
 
-def twin(sample: Sample) -> nn.BatchNorm1d | nn.BatchNorm2d | Function:
+def counterpart(sample: Sample) -> nn.BatchNorm1d | nn.BatchNorm2d | Function:
     """The torch layer of a sample; numbers where one scale serves all channels."""
     x, scale, offset = sample.operands
     assert isinstance(sample.op, Affine)
@@ -26,4 +26,4 @@ def twin(sample: Sample) -> nn.BatchNorm1d | nn.BatchNorm2d | Function:
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
 @pytest.mark.parametrize("sample", samples_of("affine"), ids=label)
 def test_engines_agree(sample: Sample, corners: bool) -> None:
-    check_sample(sample, twin, corners, alone=sample.label != "one scale and offset")  # a product and a sum in torch
+    check_sample(sample, counterpart, corners, alone=sample.label != "one scale and offset")  # a product and a sum in torch

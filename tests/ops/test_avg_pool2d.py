@@ -9,7 +9,7 @@ from qfx.ops import AvgPool2d, Sample
 from qfx.testing.conformance import check_sample, label, samples_of
 
 
-def twin(sample: Sample) -> nn.AvgPool2d:
+def counterpart(sample: Sample) -> nn.AvgPool2d:
     """The torch layer of a sample."""
     op = sample.op
     assert isinstance(op, AvgPool2d)
@@ -21,4 +21,4 @@ def twin(sample: Sample) -> nn.AvgPool2d:
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
 @pytest.mark.parametrize("sample", samples_of("avg_pool2d"), ids=label)
 def test_engines_agree(sample: Sample, corners: bool) -> None:
-    check_sample(sample, twin, corners)
+    check_sample(sample, counterpart, corners)

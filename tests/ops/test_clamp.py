@@ -9,7 +9,7 @@ from qfx.ops import Clamp, Sample
 from qfx.testing.conformance import Function, check_sample, label, samples_of
 
 
-def twin(sample: Sample) -> nn.Module:
+def counterpart(sample: Sample) -> nn.Module:
     """The torch module of a sample."""
     op = sample.op
     assert isinstance(op, Clamp)
@@ -20,4 +20,4 @@ def twin(sample: Sample) -> nn.Module:
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
 @pytest.mark.parametrize("sample", samples_of("clamp"), ids=label)
 def test_engines_agree(sample: Sample, corners: bool) -> None:
-    check_sample(sample, twin, corners)
+    check_sample(sample, counterpart, corners)

@@ -21,7 +21,7 @@ class Together(nn.Module):
         return torch.cat(parts, self.axis + 1)
 
 
-def twin(sample: Sample) -> nn.Module:
+def counterpart(sample: Sample) -> nn.Module:
     """The torch module of a sample."""
     op = sample.op
     assert isinstance(op, Concat)
@@ -31,4 +31,4 @@ def twin(sample: Sample) -> nn.Module:
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
 @pytest.mark.parametrize("sample", samples_of("concat"), ids=label)
 def test_engines_agree(sample: Sample, corners: bool) -> None:
-    check_sample(sample, twin, corners)
+    check_sample(sample, counterpart, corners)

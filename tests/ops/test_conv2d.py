@@ -9,7 +9,7 @@ from qfx.ops import Conv2d, Sample
 from qfx.testing.conformance import bias_of, check_sample, label, samples_of, spec_of, with_constants
 
 
-def twin(sample: Sample) -> nn.Conv2d:
+def counterpart(sample: Sample) -> nn.Conv2d:
     """The torch layer of a sample."""
     x, weight = sample.operands[:2]
     op = sample.op
@@ -32,4 +32,4 @@ def twin(sample: Sample) -> nn.Conv2d:
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
 @pytest.mark.parametrize("sample", samples_of("conv2d"), ids=label)
 def test_engines_agree(sample: Sample, corners: bool) -> None:
-    check_sample(sample, twin, corners)
+    check_sample(sample, counterpart, corners)

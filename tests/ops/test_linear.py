@@ -9,7 +9,7 @@ from qfx.ops import Linear, Sample
 from qfx.testing.conformance import bias_of, check_sample, label, samples_of, spec_of, with_constants
 
 
-def twin(sample: Sample) -> nn.Linear:
+def counterpart(sample: Sample) -> nn.Linear:
     """The torch layer of a sample."""
     x, weight = sample.operands[:2]
     op = sample.op
@@ -26,4 +26,4 @@ def twin(sample: Sample) -> nn.Linear:
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
 @pytest.mark.parametrize("sample", samples_of("linear"), ids=label)
 def test_engines_agree(sample: Sample, corners: bool) -> None:
-    check_sample(sample, twin, corners)
+    check_sample(sample, counterpart, corners)

@@ -9,7 +9,7 @@ from qfx.ops import MaxPool2d, Sample
 from qfx.testing.conformance import check_sample, label, samples_of
 
 
-def twin(sample: Sample) -> nn.MaxPool2d:
+def counterpart(sample: Sample) -> nn.MaxPool2d:
     """The torch layer of a sample."""
     assert isinstance(sample.op, MaxPool2d)
     op = sample.op
@@ -19,4 +19,4 @@ def twin(sample: Sample) -> nn.MaxPool2d:
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
 @pytest.mark.parametrize("sample", samples_of("max_pool2d"), ids=label)
 def test_engines_agree(sample: Sample, corners: bool) -> None:
-    check_sample(sample, twin, corners)
+    check_sample(sample, counterpart, corners)

@@ -17,7 +17,7 @@ class Product(nn.Module):
         return a * b
 
 
-def twin(sample: Sample) -> nn.Module:
+def counterpart(sample: Sample) -> nn.Module:
     """The torch module of a sample."""
     op = sample.op
     assert isinstance(op, Multiply)
@@ -27,4 +27,4 @@ def twin(sample: Sample) -> nn.Module:
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
 @pytest.mark.parametrize("sample", samples_of("multiply"), ids=label)
 def test_engines_agree(sample: Sample, corners: bool) -> None:
-    check_sample(sample, twin, corners)
+    check_sample(sample, counterpart, corners)

@@ -9,7 +9,7 @@ from qfx.ops import PReLU, Sample
 from qfx.testing.conformance import check_sample, label, samples_of, spec_of, with_constants
 
 
-def twin(sample: Sample) -> nn.PReLU:
+def counterpart(sample: Sample) -> nn.PReLU:
     """The torch layer of a sample."""
     x, slope = sample.operands
     assert isinstance(sample.op, PReLU)
@@ -19,4 +19,4 @@ def twin(sample: Sample) -> nn.PReLU:
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
 @pytest.mark.parametrize("sample", samples_of("prelu"), ids=label)
 def test_engines_agree(sample: Sample, corners: bool) -> None:
-    check_sample(sample, twin, corners)
+    check_sample(sample, counterpart, corners)

@@ -56,7 +56,7 @@ def test_a_negative_bias_leaves_room_for_the_sum_without_it() -> None:
 @pytest.mark.parametrize("shift", [1, 2, 7])
 @pytest.mark.parametrize(("width", "narrow", "wide"), [(24, "float32", "float64"), (53, "float64", "int64")])
 def test_the_offset_of_a_rounding_counts(width: int, narrow: str, wide: str, shift: int) -> None:
-    """Codes just below a carrier's limit fit it, and their sum with half of what is dropped does not."""
+    """Codes just below an accumulator dtype's limit fit it, and their sum with half of what is dropped does not."""
     x = Value("x", FixedType(False, width, shift), (1,))
     op = Requantize(FixedType(False, 8, 0), Rounding.RND)
     assert op.bound((x,)) == LIMITS[narrow] - 1 + (1 << shift - 1)

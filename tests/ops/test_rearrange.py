@@ -9,7 +9,7 @@ from qfx.ops import Rearrange, Sample
 from qfx.testing.conformance import Function, check_sample, label, samples_of
 
 
-def twin(sample: Sample) -> nn.Module:
+def counterpart(sample: Sample) -> nn.Module:
     """The torch module of a sample."""
     op = sample.op
     assert isinstance(op, Rearrange)
@@ -26,4 +26,6 @@ def twin(sample: Sample) -> nn.Module:
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
 @pytest.mark.parametrize("sample", samples_of("rearrange"), ids=label)
 def test_engines_agree(sample: Sample, corners: bool) -> None:
-    check_sample(sample, twin, corners, alone=not isinstance(twin(sample), Function) or len(sample.operands[0].shape) == 3)
+    check_sample(
+        sample, counterpart, corners, alone=not isinstance(counterpart(sample), Function) or len(sample.operands[0].shape) == 3
+    )

@@ -9,7 +9,7 @@ from qfx.ops import ReLU, Sample
 from qfx.testing.conformance import check_sample, label, samples_of
 
 
-def twin(sample: Sample) -> nn.ReLU:
+def counterpart(sample: Sample) -> nn.ReLU:
     """The torch layer of a sample."""
     assert isinstance(sample.op, ReLU)
     return nn.ReLU(output=None)
@@ -18,4 +18,4 @@ def twin(sample: Sample) -> nn.ReLU:
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
 @pytest.mark.parametrize("sample", samples_of("relu"), ids=label)
 def test_engines_agree(sample: Sample, corners: bool) -> None:
-    check_sample(sample, twin, corners)
+    check_sample(sample, counterpart, corners)

@@ -10,7 +10,7 @@ from qfx.quant import QuantSpec
 from qfx.testing.conformance import check_sample, label, samples_of
 
 
-def twin(sample: Sample) -> nn.Quantize:
+def counterpart(sample: Sample) -> nn.Quantize:
     """The torch layer of a sample."""
     assert isinstance(sample.op, Requantize)
     return nn.Quantize(QuantSpec.of(sample.op.type, sample.op.rounding, sample.op.overflow))
@@ -19,4 +19,4 @@ def twin(sample: Sample) -> nn.Quantize:
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
 @pytest.mark.parametrize("sample", samples_of("requantize"), ids=label)
 def test_engines_agree(sample: Sample, corners: bool) -> None:
-    check_sample(sample, twin, corners)
+    check_sample(sample, counterpart, corners)

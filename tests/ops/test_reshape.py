@@ -9,7 +9,7 @@ from qfx.ops import Reshape, Sample
 from qfx.testing.conformance import check_sample, label, samples_of
 
 
-def twin(sample: Sample) -> torch.nn.Module:
+def counterpart(sample: Sample) -> torch.nn.Module:
     """The torch layer of a sample."""
     assert isinstance(sample.op, Reshape)
     return _View(sample.op.shape)
@@ -27,4 +27,4 @@ class _View(torch.nn.Module):
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
 @pytest.mark.parametrize("sample", samples_of("reshape"), ids=label)
 def test_engines_agree(sample: Sample, corners: bool) -> None:
-    check_sample(sample, twin, corners)
+    check_sample(sample, counterpart, corners)

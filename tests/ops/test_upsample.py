@@ -11,7 +11,7 @@ from qfx.quant import QuantSpec
 from qfx.testing.conformance import check_sample, label, samples_of
 
 
-def twin(sample: Sample) -> nn.Module:
+def counterpart(sample: Sample) -> nn.Module:
     """The torch module of a sample."""
     op = sample.op
     assert isinstance(op, Upsample)
@@ -26,4 +26,4 @@ def twin(sample: Sample) -> nn.Module:
 @pytest.mark.parametrize("corners", [False, True], ids=["random", "corners"])
 @pytest.mark.parametrize("sample", samples_of("upsample"), ids=label)
 def test_engines_agree(sample: Sample, corners: bool) -> None:
-    check_sample(sample, twin, corners, alone=isinstance(sample.op, Upsample) and not sample.op.zeros)
+    check_sample(sample, counterpart, corners, alone=isinstance(sample.op, Upsample) and not sample.op.zeros)

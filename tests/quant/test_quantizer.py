@@ -32,7 +32,7 @@ def fixed(
 
 @given(st.integers(1, 12), st.integers(-6, 14), st.booleans(), st.sampled_from(list(Rounding)), st.integers(0, 1000))
 def test_cast_properties(width: int, frac: int, signed: bool, rounding: Rounding, seed: int) -> None:
-    """Idempotent, on the grid, in range, monotone, close inside the range; the scaling law holds exactly."""
+    """Idempotent, on the grid, in range, monotone, close inside the range; scaling by a power of two is exact."""
     x = gaussian(200, seed).sort().values * 2.0 ** (width - frac - 1)
     quantizer = fixed(width, frac, signed, rounding)
     q = quantizer(x)

@@ -1,4 +1,4 @@
-"""Merged steps at the limits of their carriers: what is merged has a bound of its own."""
+"""Merged steps at the limits of their accumulator dtypes: what is merged has a bound of its own."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from qfx.fixed import FixedType
 class AvgPool2d(Pool[ops.AvgPool2d]):
     """y = the exact sum of each window, times the code of 1 / area where the area is no power of two.
 
-    Windows at the border may have smaller areas; a table has the code of 1 / area of each pixel then.
+    Windows that overlap the padding may have smaller areas; a table has the code of 1 / area of each pixel then.
     """
 
     kind = "avg_pool2d"

@@ -66,7 +66,7 @@ def facts(latency: int, takes: str) -> str:
     """Comment lines for the head of a kernel's file."""
     tree = " and a cycle per level of the adder tree" if "adder tree" in takes else ""
     head = f"// Latency: {latency} cycles{tree}, declared for the schedule; no vendor tool has confirmed it.\n"
-    return f"{head}// Takes: {takes}.\n"
+    return f"{head}// Resources: {takes}.\n"
 
 
 def header_of(name: str, template: str, facts: str, needs: Sequence[Header] = (LANES,), /, **values: object) -> Header:
@@ -112,7 +112,7 @@ class Kernel(ABC):
 
     @abstractmethod
     def resources(self) -> Resources:
-        """What it takes, by the model, without the FIFOs behind it."""
+        """Resource usage, estimated, without the FIFOs behind it."""
 
     @property
     def terms(self) -> int:

@@ -35,10 +35,10 @@ class Elementwise(OpKernel[T]):
 
     @abstractmethod
     def lane(self) -> Resources:
-        """What one lane takes, tables aside."""
+        """Resource usage of one lane, tables aside."""
 
     def tables(self) -> Resources:
-        """What tables of constants take; here there are none."""
+        """Resource usage of tables of constants; here there are none."""
         return Resources()
 
     def resources(self) -> Resources:

@@ -82,10 +82,10 @@ class OpKernel(Parameterized, Generic[T]):
 
     @abstractmethod
     def resources(self) -> Resources:
-        """What it takes, by the model, without the FIFO behind it and without its window's stage."""
+        """Resource usage, estimated, without the FIFO behind it and without its window's stage."""
 
     def node_resources(self, depth: int = 0) -> Resources:
-        """What the stages of the node take.
+        """Resource usage of the stages of the node.
 
         Args:
             depth: words of the FIFOs behind them; 0 leaves them out.

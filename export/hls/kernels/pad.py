@@ -1,4 +1,4 @@
-"""pad: a border round an image."""
+"""pad: an image with padding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qfx.export.hls.settings import Settings
 
 
 class Pad(Movement[ops.Pad]):
-    """y = x with a border of one code."""
+    """y = x with padding of one code."""
 
     kind = "pad"
     serves = ops.Pad

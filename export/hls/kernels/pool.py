@@ -17,7 +17,7 @@ class Pool(Windowed[T]):
 
     @abstractmethod
     def lane(self) -> Resources:
-        """What one lane takes."""
+        """Resource usage of one lane."""
 
     def resources(self) -> Resources:
         """Lanes and the counters of the loops."""

@@ -119,7 +119,7 @@ class ByConstants:
         return digits.count * digits.digit_width if self.way == "khot" else self.factor.type.width
 
     def resources(self) -> Resources:
-        """What one product takes."""
+        """Resource usage of one product."""
         return product_resources(self.x, self.factor.type.width, self.way, self.operation.digits if self.way == "khot" else None)
 
 

@@ -14,7 +14,7 @@ from qfx.fixed import FixedType, Rounding
 
 
 class Requantize(Elementwise[ops.Requantize]):
-    """y = the nearest code of y's format, as ap_fixed rounds and limits on assignment."""
+    """y = the nearest code of y's format, as ap_fixed rounds and saturates or wraps on assignment."""
 
     kind = "requantize"
     serves = ops.Requantize

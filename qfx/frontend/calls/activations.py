@@ -7,7 +7,7 @@ from torch import nn
 from qfx import ops
 from qfx.errors import LoweringError
 from qfx.frontend.calls.call import Call, Modules, Storage, same
-from qfx.frontend.numbers import clamp_op
+from qfx.frontend.scalars import clamp_op
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
 

@@ -1,4 +1,4 @@
-"""Sums, differences, products, of tensors and of numbers; and the index of the greatest."""
+"""Sums, differences, products, of tensors and of scalar constants; and the index of the greatest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fractions import Fraction
 from qfx import ops
 from qfx.errors import LoweringError
 from qfx.frontend.calls.call import Call
-from qfx.frontend.numbers import exact, inverse, line
+from qfx.frontend.scalars import exact, inverse, line
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
 
@@ -39,7 +39,7 @@ def _check_alpha(alpha: float) -> None:
 
 def _tensor(operand: object) -> Value:
     if not isinstance(operand, Value):
-        raise LoweringError(f"{operand!r} is neither a computed tensor nor a number; use numbers, or layers of qfx.nn")
+        raise LoweringError(f"{operand!r} is neither a computed tensor nor a scalar constant; use one, or layers of qfx.nn")
     return operand
 
 

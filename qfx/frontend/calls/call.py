@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 Handler = Callable[..., Any]
-"""Has the signature of the torch function it stands for, after the scope: Values and numbers -> a Value, the parts of one, or a
-head. Anything it cannot do exactly is a LoweringError whose text completes "<call> at <line>: ..."."""
+"""Has the signature of the torch function it stands for, after the scope: Values and scalar constants -> a Value, the parts of one,
+or a head. Anything it cannot do exactly is a LoweringError whose text completes "<call> at <line>: ..."."""
 
 Modules = Mapping[type[nn.Module], Mapping[str, object] | None]
 

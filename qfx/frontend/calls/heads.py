@@ -1,4 +1,4 @@
-"""What ends a model and is left to the host: softmax, log-softmax, topk, sort. The graph ends before it and names it."""
+"""Post-processing on the CPU, which may end a model: softmax, log-softmax, topk, sort. The graph ends before it and names it."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def argsort(scope: Scope, x: Value, dim: int = -1, descending: bool = False, sta
 
 _SOFTMAX = (
     "leave it out: it keeps the order of its inputs, so torch.argmax(x, dim=1) or the bare logits can end the network; "
-    "as the last step, it is left to the host"
+    "as the last step, it becomes post-processing on the CPU"
 )
-_ORDER = "torch.argmax(x, dim=1) gives the best on the chip; topk and sort as the last step are left to the host"
+_ORDER = "torch.argmax(x, dim=1) gives the best on the chip; topk and sort as the last step become post-processing on the CPU"
 
 CALLS = (
     Call(
@@ -91,6 +91,6 @@ CALLS = (
     Call(
         ("softmin",),
         modules={nn.Softmin: None},
-        instead="use F.softmax(-x, dim=1) as the last step, which is left to the host",
+        instead="use F.softmax(-x, dim=1) as the last step, which becomes post-processing on the CPU",
     ),
 )

@@ -8,7 +8,7 @@ from typing import Any
 from torch import fx, nn
 
 from qfx.errors import LoweringError
-from qfx.frontend.calls import activations, arithmetic, heads, parts, pools, shapes, unsupported, weighted
+from qfx.frontend.calls import activations, arithmetic, heads, pools, shapes, slicing, unsupported, weighted
 from qfx.frontend.calls.call import UNKNOWN, Call
 from qfx.frontend.scope import Scope
 
@@ -18,7 +18,7 @@ CALLS: tuple[Call, ...] = (
     *activations.CALLS,
     *pools.CALLS,
     *shapes.CALLS,
-    *parts.CALLS,
+    *slicing.CALLS,
     *heads.CALLS,
     *unsupported.CALLS,
 )

@@ -44,7 +44,7 @@ CALLS = (
     Call(
         ("embedding", "embedding_bag"),
         modules=_modules("Embedding", "EmbeddingBag"),
-        instead="do it on the host, and let the network read its result through qfx.nn.QuantInput",
+        instead="do it on the CPU before the network, and let it read its result through qfx.nn.QuantInput",
     ),
     Call(("stack",), instead="use torch.cat(tensors, dim=1), and unsqueeze or view before it"),
     Call(("sum",), instead="use mean, where the number of pixels is a power of two, or qfx.nn.AvgPool2d"),

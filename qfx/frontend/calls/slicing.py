@@ -1,4 +1,4 @@
-"""Parts of tensors, tensors put together, borders, and larger images."""
+"""Slicing, concatenation, padding, and larger images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qfx import ops
 from qfx.errors import LoweringError
 from qfx.frontend.calls.call import Call, Storage, same
 from qfx.frontend.calls.shapes import axis_of
-from qfx.frontend.numbers import code_of
+from qfx.frontend.scalars import code_of
 from qfx.frontend.scope import RESULT, Scope
 from qfx.ir import Value
 
@@ -98,7 +98,7 @@ def chunk(scope: Scope, x: Value, chunks: int, dim: int = 0) -> tuple[Part, ...]
 def concat(scope: Scope, tensors: Sequence[object], dim: int = 0) -> Value:
     values = [tensor for tensor in tensors if isinstance(tensor, Value)]
     if not values or len(values) < len(tensors):
-        raise LoweringError("it wants a list of computed tensors; take the parts of a split one by one, a, b = x.split(...)")
+        raise LoweringError("it wants a list of computed tensors; take the results of a split one by one, a, b = x.split(...)")
     axis = axis_of(values[0], dim) - 1
     return values[0] if len(values) == 1 else scope.add("", ops.Concat(axis), *values)
 
@@ -114,7 +114,7 @@ def pad(scope: Scope, x: Value, pad: Sequence[int], mode: str = "constant", valu
         raise LoweringError(f"padding of {list(pad)} cuts pixels away; slice instead")
     code = code_of(value or 0, x.type.frac)
     if code is None or not x.type.min_int <= code <= x.type.max_int:
-        raise LoweringError(f"the value {value} of the border is no value of {x.type.ap_name}; requantize before, or take another")
+        raise LoweringError(f"the padding value {value} is no value of {x.type.ap_name}; requantize before, or take another")
     op = ops.Pad((above, left), (below, right), code)
     return scope.add("", op, x) if len(x.shape) == 3 else scope.add_on_image(op, x)
 
@@ -148,7 +148,7 @@ def _per_axis(value: float | Sequence[float] | None, axes: int) -> list[float]:
     return [value] * axes if isinstance(value, int | float) else [*value]
 
 
-_BORDER = {"pad": "padding", "value": "value"}
+_PADDING = {"pad": "padding", "value": "value"}
 
 CALLS = (
     Call(("getitem",), ("getitem",), lower=item, storage=Storage.VIEW),
@@ -159,7 +159,7 @@ CALLS = (
     Call(("cat", "concat", "concatenate"), lower=concat, handled=True),
     Call(
         ("pad",),
-        modules={nn.ConstantPad1d: _BORDER, nn.ConstantPad2d: _BORDER, nn.ConstantPad3d: _BORDER},  # the bases of zero padding
+        modules={nn.ConstantPad1d: _PADDING, nn.ConstantPad2d: _PADDING, nn.ConstantPad3d: _PADDING},  # the bases of zero padding
         lower=pad,
     ),
     Call(

@@ -1,4 +1,4 @@
-"""A tensor and a number: every binary fraction within the limit is exact in all engines, every other is refused by name."""
+"""A tensor and a scalar constant: binary fractions within the limit are exact in all engines, all others are refused by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from qfx.errors import LoweringError
 from qfx.export.onnx import onnx_model
 from qfx.fixed import FixedType
 from qfx.frontend import lower
-from qfx.frontend.numbers import MAX_BITS, exact, inverse
+from qfx.frontend.scalars import MAX_BITS, exact, inverse
 from qfx.ir import Graph
 from qfx.ops import Affine, Shift
 from qfx.ops.sampling import corner_codes, random_codes
@@ -150,21 +150,21 @@ def test_spellings(body: Body, kind: str) -> None:
 REFUSED: list[tuple[Body, str]] = [
     (
         lambda x: x * 0.1,
-        r"the number 0.1 is no multiple of 2\*\*-24 of at most 24 bits; take a near one, such as 0.10009765625,",
+        r"the scalar constant 0.1 is no multiple of 2\*\*-24 of at most 24 bits; take a near one, such as 0.10009765625,",
     ),
     (lambda x: x + 2.0**-25, r"no multiple of 2\*\*-24 .*; take one from 2\*\*-24 to below 2\*\*24"),
-    (lambda x: x - (2**24 + 1), r"the number 16777217 is no multiple .* to below 2\*\*24"),
-    (lambda x: x + 65536.001953125, "the number 65536.001953125 is no multiple .*, such as 65536.0"),
-    (lambda x: 2**25 * x, "the number 33554432 is no multiple"),
-    (lambda x: x * math.inf, "the number inf is not finite"),
-    (lambda x: x / math.nan, "the number nan is not finite"),
+    (lambda x: x - (2**24 + 1), r"the scalar constant 16777217 is no multiple .* to below 2\*\*24"),
+    (lambda x: x + 65536.001953125, "the scalar constant 65536.001953125 is no multiple .*, such as 65536.0"),
+    (lambda x: 2**25 * x, "the scalar constant 33554432 is no multiple"),
+    (lambda x: x * math.inf, "the scalar constant inf is not finite"),
+    (lambda x: x / math.nan, "the scalar constant nan is not finite"),
     (lambda x: x / 0, "dividing by 0 has no result"),
-    (lambda x: x / 3, "dividing by 3 is not exact; take a power of two, or multiply by a near number, such as 0.333984375"),
+    (lambda x: x / 3, "dividing by 3 is not exact; take a power of two, or multiply by a near constant, such as 0.333984375"),
     (lambda x: x / 0.75, "dividing by 0.75 is not exact"),
     (lambda x: 1 / x, "a computed divisor has no exact form"),
     (lambda x: torch.div(x, 2, rounding_mode="floor"), "rounding_mode='floor' is not supported"),
     (lambda x: torch.sub(x, x, alpha=3), r"alpha=3 is not supported; use a product, as in a \+ 3 \* b"),
-    (lambda x: x * "a", "'a' is neither a computed tensor nor a number"),
+    (lambda x: x * "a", "'a' is neither a computed tensor nor a scalar constant"),
 ]
 
 

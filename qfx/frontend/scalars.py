@@ -1,4 +1,4 @@
-"""Numbers beside tensors, and bounds: exact where they are multiples of a power of two, neither too wide nor too fine."""
+"""Scalar constants beside tensors, and bounds: exact where they are multiples of a power of two, neither too wide nor too fine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qfx.ir import Value
 from qfx.ops.base import signed_digits
 
 MAX_BITS = 24
-"""Of a number, from its highest bit to its lowest, as float32 holds them; and its finest grid is 2**-24, as that of a bound."""
+"""Of a constant, from its highest bit to its lowest, as float32 holds them; and its finest grid is 2**-24, as that of a bound."""
 MAX_BOUND_FRAC = 24
 """Finest grid of a bound. The bound is a constant of the network; on a finer grid every value after it gets wider for its sake."""
 MOST_DIGITS = 2
@@ -23,21 +23,21 @@ MOST_DIGITS = 2
 
 
 def exact(number: object) -> Fraction:
-    """The number as it is.
+    """The constant as it is.
 
     Raises:
-        LoweringError: no number, or one that is not finite, too wide or too fine.
+        LoweringError: no real number, or one that is not finite, too wide or too fine.
     """
     if not isinstance(number, int | float | Fraction):
-        raise LoweringError(f"{number!r} is neither a computed tensor nor a number; use numbers, or layers of qfx.nn")
+        raise LoweringError(f"{number!r} is neither a computed tensor nor a scalar constant; use one, or layers of qfx.nn")
     if not math.isfinite(number):
-        raise LoweringError(f"the number {number} is not finite; use one that is")
+        raise LoweringError(f"the scalar constant {number} is not finite; use one that is")
     fraction = Fraction(number)
     if not _fits(fraction):
         near = _near(float(number))
         other = f"a near one, such as {near}" if _fits(Fraction(near)) else f"one from 2**-{MAX_BITS} to below 2**{MAX_BITS}"
         raise LoweringError(
-            f"the number {number} is no multiple of 2**-{MAX_BITS} of at most {MAX_BITS} bits; take {other}, or use"
+            f"the scalar constant {number} is no multiple of 2**-{MAX_BITS} of at most {MAX_BITS} bits; take {other}, or use"
             " qfx.nn.BatchNorm2d, whose scales and offsets have formats"
         )
     return fraction
@@ -54,7 +54,7 @@ def inverse(number: object) -> Fraction:
         raise LoweringError("dividing by 0 has no result; leave it out")
     if not _fits(1 / divisor):
         raise LoweringError(
-            f"dividing by {number} is not exact; take a power of two, or multiply by a near number, such as "
+            f"dividing by {number} is not exact; take a power of two, or multiply by a near constant, such as "
             f"{_near(float(1 / divisor))}"
         )
     return 1 / divisor

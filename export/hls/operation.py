@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from qfx.export.hls.digits import Digits
+from qfx.export.hls.signed_digits import SignedDigits
 from qfx.ir import Graph, Node, Value
 from qfx.ops.base import Op
 
@@ -43,9 +43,9 @@ class Operation(Generic[T]):
         return self.operands[0]
 
     @cached_property
-    def digits(self) -> Digits:
+    def digits(self) -> SignedDigits:
         """Signed digits of the second operand, a constant."""
-        return Digits.of(self.operands[1])
+        return SignedDigits.of(self.operands[1])
 
     @cached_property
     def factor_range(self) -> tuple[int, int]:

@@ -47,7 +47,7 @@ class Multiplication:
     text: str
 
 
-class Program:
+class TopFunction:
     """All function definitions of a project by name, and its DATAFLOW region."""
 
     def __init__(self, sources: list[Source]) -> None:
@@ -104,7 +104,7 @@ class Program:
 def dataflow(sources: list[Source]) -> Iterator[Violation]:
     """dataflow-body, stream-*: only calls and stream declarations; each stream named after itself, with a depth, written
     by one stage and then read by one other."""
-    program = Program(sources)
+    program = TopFunction(sources)
     regions = list(program.regions())
     if len(regions) != 1:
         where = sources[0]
@@ -113,7 +113,7 @@ def dataflow(sources: list[Source]) -> Iterator[Violation]:
         yield from _region(program, source, function)
 
 
-def _region(program: Program, source: Source, function: Node) -> Iterator[Violation]:
+def _region(program: TopFunction, source: Source, function: Node) -> Iterator[Violation]:
     streams: dict[str, Node] = {}
     uses: dict[str, list[str]] = {name: [] for name, kind in parameters(function).items() if kind.startswith("hls::stream")}
     ports = frozenset(uses)
@@ -149,7 +149,7 @@ def _declaration(source: Source, name: str, item: Node, has_depth: bool) -> Iter
         yield source.violation("stream-depth", item, f"stream {name!r} has no STREAM pragma with a depth")
 
 
-def _stage(program: Program, source: Source, call: Node, uses: dict[str, list[str]]) -> Iterator[Violation]:
+def _stage(program: TopFunction, source: Source, call: Node, uses: dict[str, list[str]]) -> Iterator[Violation]:
     name = called(call)
     if name not in program.functions:
         yield source.violation("dataflow-body", call, f"{name!r} is no function of the project")
@@ -171,7 +171,7 @@ def _stage(program: Program, source: Source, call: Node, uses: dict[str, list[st
 
 def stage_multiplications(sources: list[Source]) -> dict[str, list[Multiplication]]:
     """Per stage of the DATAFLOW region, by the name of its layer, value or port: every `*` in the code that it reaches."""
-    program = Program(sources)
+    program = TopFunction(sources)
     result: dict[str, list[Multiplication]] = {}
     for _, region in program.regions():
         for statement in statements(body(region)):

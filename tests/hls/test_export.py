@@ -18,10 +18,10 @@ from qfx.errors import ExportError
 from qfx.export.hls import write_hls
 from qfx.export.hls.board import load_board
 from qfx.export.hls.design import Design, design
-from qfx.export.hls.digits import naf
 from qfx.export.hls.folding import lanes
 from qfx.export.hls.names import RESERVED, identifier, unique_identifiers
 from qfx.export.hls.render import Renderer, render
+from qfx.export.hls.signed_digits import naf
 from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder
 from qfx.ops import Add, Affine, Conv2d, PReLU, ReLU, Requantize, Reshape

@@ -25,7 +25,7 @@ AT_ONCE = "RUN * PE * SIMD multiplications by constants and RUN * PE adder trees
 LATENCY = 8
 
 
-class Convolution(Windowed[ops.Conv2d], Weighted[ops.Conv2d]):
+class AnyConvolution(Windowed[ops.Conv2d], Weighted[ops.Conv2d]):
     """What convolutions of all kinds of groups have in common."""
 
     kind = "conv2d"
@@ -87,7 +87,7 @@ class Convolution(Windowed[ops.Conv2d], Weighted[ops.Conv2d]):
         return f"SIMD {simd}, PE {self.fold.writes // pixels}{f', {pixels} pixels' if pixels > 1 else ''}"
 
 
-class Conv2d(Convolution):
+class Conv2d(AnyConvolution):
     """y[o, i, j] = bias[o] + sum over c, r, s of weight[o, c, r, s] * x[c, i * stride + r * dilation - padding, ...].
 
     A group of channels, or all, into an output; all of them at once for several pixels.
@@ -145,7 +145,7 @@ class Conv2d(Convolution):
         return operation.op.groups != operation.out.channels
 
 
-class DepthwiseConv2d(Convolution):
+class DepthwiseConv2d(AnyConvolution):
     """y[c, i, j] = bias[c] + sum over r, s of weight[c, 0, r, s] * x[c, i * stride + r * dilation - padding, ...]."""
 
     functions = ("conv2d_depthwise", "conv2d_depthwise_pixels")

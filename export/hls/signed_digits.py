@@ -8,7 +8,7 @@ from qfx.ir import Value
 
 
 @dataclass(frozen=True)
-class Digits:
+class SignedDigits:
     """The signed digits of the codes of a constant.
 
     Attributes:
@@ -22,7 +22,7 @@ class Digits:
     top: int
 
     @classmethod
-    def of(cls, value: Value) -> Digits:
+    def of(cls, value: Value) -> SignedDigits:
         """Those of a constant."""
         codes: list[int] = value.codes.ravel().tolist()
         forms = {code: naf(code) for code in set(codes)}

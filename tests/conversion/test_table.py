@@ -17,7 +17,7 @@ from tests.frontend.layer_table import FUNCTIONS, LAYERS, MODULES, REFUSED, Row
 
 NAMES: dict[str, Any] = {"torch": torch, "nn": nn, "F": functional}
 RAW = FixedType(True, 6, 3)
-NOT_TORCH = ("qfx.nn.Exp", "qfx.nn.Lookup", "qfx.nn.Quantize", "nn.Identity", "nn.Dropout")
+NOT_TORCH = (*(f"qfx.nn.{name}(" for name in qfx.nn.__all__ if not hasattr(nn, name)), "nn.Identity", "nn.Dropout")
 """No module of torch, or nothing but the input itself."""
 FROM_TORCH = [Row(row.code.replace("qfx.nn.", "nn."), row.shape) for row in LAYERS if not row.code.startswith(NOT_TORCH)]
 TAKEN = {  # refused in a network of qfx.nn, where formats would have to be given

@@ -36,7 +36,7 @@ def test_every_op_has_a_maker(kind: str) -> None:
 
 
 def test_no_maker_is_of_another_op() -> None:
-    assert MAKERS.keys() == OPS.keys()
+    assert MAKERS.keys() <= OPS.keys()
 
 
 def test_nothing_imports_the_tests() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from qfx.export.hls import design as planning
 from qfx.ir import GraphBuilder, proof
 from qfx.models import ResNet
 from qfx.project import verify, write_project
+from tests.counting import count_calls
 
 COUNTED: tuple[tuple[Any, str], ...] = (
     (fx.Tracer, "trace"),
@@ -32,18 +32,7 @@ COUNTED: tuple[tuple[Any, str], ...] = (
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Number of calls by name."""
-    counts: Counter[str] = Counter()
-
-    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            counts[name] += 1
-            return function(*args, **kwargs)
-
-        return call
-
-    for owner, name in COUNTED:
-        monkeypatch.setattr(owner, name, counted(name, getattr(owner, name)))
-    return counts
+    return count_calls(monkeypatch, COUNTED)
 
 
 def test_from_a_float_model_to_a_verified_project(calls: Counter[str], tmp_path: Path) -> None:

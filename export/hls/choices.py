@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from qfx.errors import ExportError
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Fold, Folding
-from qfx.export.hls.kernels import OpKernel, kernel_class, kernel_of
+from qfx.export.hls.kernels import kernel_class, kernel_of
 from qfx.export.hls.kernels.op import FIFO_DEPTH
 from qfx.export.hls.operation import Likeness, Operation, operation_of
 from qfx.ir import Graph, Node
@@ -75,10 +75,6 @@ class NodeCosts:
     def operation(self, node: Node) -> Operation[Op]:
         """The node with its values."""
         return self._operations[node.name]
-
-    def kernel(self, node: Node, fold: Fold) -> OpKernel[Op]:
-        """The node's kernel."""
-        return kernel_of(self._operations[node.name], fold)
 
     def __call__(self, node: Node, fold: Fold) -> Resources:
         """Resource usage of the node's stages, with FIFOs of two words behind them."""

@@ -13,6 +13,7 @@ import qfx
 from qfx.ir import GraphBuilder
 from qfx.models import ResNet
 from tests.conversion.nets import reals
+from tests.counting import count_calls
 
 COUNTED: tuple[tuple[Any, str], ...] = ((fx.Tracer, "trace"), (GraphBuilder, "build"))
 """What every trace and every lowering calls once."""
@@ -21,18 +22,7 @@ COUNTED: tuple[tuple[Any, str], ...] = ((fx.Tracer, "trace"), (GraphBuilder, "bu
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Number of calls by name."""
-    counts: Counter[str] = Counter()
-
-    def counted(name: str, function: Any) -> Any:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            counts[name] += 1
-            return function(*args, **kwargs)
-
-        return call
-
-    for owner, name in COUNTED:
-        monkeypatch.setattr(owner, name, counted(name, getattr(owner, name)))
-    return counts
+    return count_calls(monkeypatch, COUNTED)
 
 
 def test_a_conversion_traces_both_networks_once_and_lowers_once(calls: Counter[str]) -> None:

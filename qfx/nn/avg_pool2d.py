@@ -22,6 +22,7 @@ from qfx.ir import Value
 from qfx.nn.layer import Layer, lower_cast
 from qfx.ops.base import Pair
 from qfx.quant import Quantizer, QuantSpec
+from qfx.quant.tracing import shape_of, unseen
 
 DEFAULT_OUTPUT = QuantSpec.activations(8, signed=True)
 RECIPROCAL_WIDTH = 8
@@ -53,9 +54,10 @@ class _AvgPool(Layer):
         return dataclasses.replace(op, reciprocal=reciprocal_type(int(op.areas(image).min()), self.reciprocal_width))
 
     def _pool(self, x: Tensor) -> Tensor:
-        op = self._with_reciprocal((x.shape[2], x.shape[3]))
-        total = functional.avg_pool2d(x, op.kernel, op.stride, op.padding, max(op.extra) > 0, divisor_override=1)
-        areas = _areas(x, op)
+        with unseen():
+            op = self._with_reciprocal((x.shape[2], x.shape[3]))
+            areas = _areas(x, op)
+        total = _totals(x, op)
         # A float model (quantizers off) divides; its weights must not depend on the reciprocal's format.
         if op.reciprocal is None or (self.quant is not None and not self.quant.enabled):
             return total / areas.to(total.dtype)
@@ -68,6 +70,17 @@ class _AvgPool(Layer):
         (x,) = inputs
         op = self._with_reciprocal((x.shape[-2], x.shape[-1]))
         return lower_cast(scope, ".quant", self.quant, scope.add("", op, x))
+
+
+def _totals(x: Tensor, op: ops.AvgPool2d) -> Tensor:
+    """The sum of each window."""
+    if not torch.jit.is_tracing():
+        return functional.avg_pool2d(x, op.kernel, op.stride, op.padding, max(op.extra) > 0, divisor_override=1)
+    # torch.onnx drops the divisor without a word, so a trace has a convolution with ones.
+    (ph, pw), (eh, ew), channels = op.padding, op.extra, shape_of(x)[1]
+    with unseen():
+        ones = torch.ones(channels, 1, *op.kernel, dtype=x.dtype, device=x.device)
+    return functional.conv2d(functional.pad(x, (pw, pw + ew, ph, ph + eh)), ones, None, op.stride, groups=channels)
 
 
 def _areas(x: Tensor, op: ops.AvgPool2d) -> Tensor:

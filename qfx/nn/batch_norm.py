@@ -18,6 +18,7 @@ from qfx.nn._evaluation import Constants
 from qfx.nn.layer import Layer, lower_affine
 from qfx.quant import Quantizer, QuantSpec
 from qfx.quant.normalize import NormalizeBatch, affine, per_channel
+from qfx.quant.tracing import shape_of
 
 DEFAULT_SCALE = QuantSpec.weights(8)
 DEFAULT_OFFSET = QuantSpec.weights(8)
@@ -55,7 +56,7 @@ class BatchNorm(Layer):
         self.offset_quant = Quantizer(offset, num_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dim() not in self.dims or x.shape[1] != self.num_features:
+        if x.dim() not in self.dims or shape_of(x)[1] != self.num_features:
             raise QuantizationError(f"{type(self).__name__}({self.num_features}) got an input of shape {tuple(x.shape)}")
         if self.training and all(cast.ready and not cast.watched for cast in (self.scale_quant, self.offset_quant)):
             return self.emit(self.tap("", self._train(x)))

@@ -18,6 +18,7 @@ from qfx.nn._basis import Basis, Shape
 from qfx.nn._evaluation import entered, running
 from qfx.nn._plan import Plan, prove_in_torch
 from qfx.quant.exact_arithmetic import exact_arithmetic
+from qfx.quant.tracing import check_followed, unseen
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -56,8 +57,10 @@ class Model(NetworkModule):
     def _call(self, *args: Any, **kwargs: Any) -> Any:
         if _inside.get():  # a part of a larger model: the larger one proves
             return super().__call__(*args, **kwargs)
+        check_followed(self.training)
         planned = not self.training and bool(args) and all(isinstance(argument, Tensor) for argument in args)
-        plan = self.exact_plan([tuple(argument.shape[1:]) for argument in args]) if planned else None
+        with unseen():
+            plan = self.exact_plan([tuple(argument.shape[1:]) for argument in args]) if planned else None
         token = _inside.set(True)
         try:
             if plan is None:

@@ -15,9 +15,11 @@ from qfx.fixed import FixedType
 from qfx.frontend.leaf import InputLeaf
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
+from qfx.nn._evaluation import Constants
 from qfx.nn.layer import Layer, lower_affine, lower_cast
 from qfx.quant import Quantizer, QuantSpec
 from qfx.quant.normalize import per_channel
+from qfx.quant.tracing import unseen
 
 RAW = FixedType(False, 8, 0)
 """Raw 8-bit pixels, 0..255."""
@@ -112,15 +114,20 @@ class QuantInput(InputLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.exact:
-            self._check(x)
+            with unseen():
+                self._check(x)
         wide = x.dtype == torch.float64 or self.raw.width > FLOAT32_BITS or abs(self.raw.frac) > FLOAT32_FRAC
         real = torch.float64 if wide else torch.float32
         x = x.to(real) * 2.0**-self.raw.frac
         if self.normalises:
-            scale = per_channel(self.to_accumulator(".norm", self.scale_quant(self.scale)), x)
-            offset = per_channel(self.to_accumulator(".norm", self.offset_quant(self.offset)), x)
-            x = self.tap(".norm", self.to_accumulator(".norm", x) * scale + offset)
+            scale, offset = self.kept_constants()
+            assert scale is not None and offset is not None
+            x = self.tap(".norm", self.to_accumulator(".norm", x) * per_channel(scale, x) + per_channel(offset, x))
         return self.emit(self.cast(".quant", self.quant, x))
+
+    def constants(self) -> Constants:
+        scale, offset = self.scale_quant(self.scale), self.offset_quant(self.offset)
+        return self.to_accumulator(".norm", scale), self.to_accumulator(".norm", offset)
 
     def _check(self, x: Tensor) -> None:
         if x.dtype == torch.uint8 and self.raw.min_int <= 0 and self.raw.max_int >= 255:

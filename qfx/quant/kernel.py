@@ -30,6 +30,7 @@ from qfx.files import joint_hash
 from qfx.fixed import Overflow, Rounding
 from qfx.quant.khot import limits
 from qfx.quant.spec import QuantSpec
+from qfx.quant.tracing import recording
 
 SOURCES = ("kernel.c", "loops.h")
 COMMON = ("-O3", "-shared", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
@@ -120,12 +121,12 @@ def library() -> ctypes.CDLL | None:
 
 
 def serves(*tensors: Tensor) -> bool:
-    """Whether the kernel can compute with these: plain CPU tensors of one supported dtype, outside torch.compile."""
+    """Whether the kernel can compute with these: plain CPU tensors of one supported dtype, and nobody records."""
     first = tensors[0].dtype
     return (
         first in SUFFIX
         and all(t.dtype == first and t.device.type == "cpu" and type(t) in (Tensor, nn.Parameter) for t in tensors)
-        and not torch.compiler.is_compiling()
+        and not recording()
         and library() is not None
     )
 
@@ -168,7 +169,7 @@ def cast_backward(grad: Tensor, x: Tensor, frac: Tensor, spec: QuantSpec, relu: 
     dx, dfrac = torch.empty_like(x), torch.empty_like(frac)
     rows = frac.numel()
     columns = x.numel() // rows if rows else 0
-    sums = torch.empty(rows * -(-columns // BLOCK), dtype=torch.float64)
+    sums = torch.empty(rows * -(-columns // BLOCK), dtype=torch.float64, device=x.device)
     pointers = [tensor.data_ptr() for tensor in (grad, x, frac, dx, dfrac, sums)]
     function = _function("cast_backward", x)
     function(*pointers, rows, columns, ctypes.byref(_format(spec, relu)), torch.get_num_threads())
@@ -181,8 +182,8 @@ def channel_sums(x: Tensor, grad: Tensor | None = None) -> tuple[Tensor, Tensor]
     x and grad are contiguous.
     """
     samples, channels = x.shape[:2]
-    first = torch.empty(channels, dtype=torch.float64)
-    second = torch.empty(channels, dtype=torch.float64)
+    first = torch.empty(channels, dtype=torch.float64, device=x.device)
+    second = torch.empty_like(first)
     pointers = (x.data_ptr(), None if grad is None else grad.data_ptr(), first.data_ptr(), second.data_ptr())
     _function("channel_sums", x)(*pointers, samples, channels, _image(x), torch.get_num_threads())
     return first, second
@@ -199,7 +200,7 @@ def affine(x: Tensor, scale: Tensor, offset: Tensor, grad: Tensor | None = None,
 
 def affine_widening(x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
     """scale[c] * x + offset[c] in float64, from float32; all contiguous."""
-    y = torch.empty(x.shape, dtype=torch.float64)
+    y = torch.empty_like(x, dtype=torch.float64)
     pointers = (x.data_ptr(), y.data_ptr(), scale.data_ptr(), offset.data_ptr())
     _loaded().affine_widening(*pointers, x.shape[0], x.shape[1], _image(x), torch.get_num_threads())
     return y

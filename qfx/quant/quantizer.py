@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import NoReturn, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from qfx.fixed import FixedType, IntArray
 from qfx.quant.cast import FixedPointCast, integer_frac, merges_relu
 from qfx.quant.search import best_frac
 from qfx.quant.spec import QuantSpec
+from qfx.quant.tracing import cannot_follow, check_followed, unseen
 
 
 class Quantizer(nn.Module):
@@ -62,6 +63,7 @@ class Quantizer(nn.Module):
 
         In eval a quantizer of more than 24 bits gives float64. With `narrow` one of fewer gives float32, whatever x is.
         """
+        check_followed(self.training)
         ready = self.ready
         merged = relu and ready and merges_relu(self.spec)
         x = x.relu() if relu and not merged else x
@@ -74,6 +76,10 @@ class Quantizer(nn.Module):
         if not self.training and self.spec.width > FLOAT32_BITS:
             x = x.to(torch.float64)  # the ends of such a range are no float32 numbers
         return FixedPointCast.cast(x, self.point(), self.spec, merged, narrow and self.spec.width <= FLOAT32_BITS)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Asked for by torch.jit.script."""
+        raise cannot_follow("torch.jit.script")
 
     @property
     def ready(self) -> bool:
@@ -96,7 +102,8 @@ class Quantizer(nn.Module):
         version = -1 if buffer.is_inference() else buffer._version
         known = self._flags.get(name)
         if known is None or known[0] is not buffer or known[1] != version or version < 0:
-            known = self._flags[name] = (buffer, version, bool(buffer))
+            with unseen():
+                known = self._flags[name] = (buffer, version, bool(buffer))
         return known[2]
 
     def calibrate(self, x: Tensor) -> None:

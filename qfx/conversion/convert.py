@@ -30,6 +30,7 @@ from qfx.fixed import FixedType
 from qfx.frontend.trace import Trace, trace
 from qfx.nn.quantize import RAW, InputLayer
 from qfx.quant import QuantSpec, best_frac, quantizers, set_enabled
+from qfx.quant.once import making
 
 COMPARED = 4
 """Samples on which the float model and the converted one are compared."""
@@ -44,13 +45,17 @@ class Converted(fx.GraphModule, qnn.Model):
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        restore, given = super().__reduce__()[:2]
-        return _restored, (restore, given)
+        restore, (state, *rest) = super().__reduce__()[:2]
+        return _restored, (
+            restore,
+            ({**state, "_plan": None}, *rest),
+        )  # the plan is about these tensors, and has a trace of its own
 
 
 def _restored(restore: Any, given: tuple[Any, ...]) -> Converted:
     """torch.fx restores a plain GraphModule, whatever class it had."""
-    plain: fx.GraphModule = restore(*given)
+    with making:  # it traces
+        plain: fx.GraphModule = restore(*given)
     return Converted(plain, plain.graph, plain._get_name())  # pyright: ignore[reportPrivateUsage]
 
 

@@ -18,6 +18,7 @@ from qfx.nn._basis import Basis, Shape
 from qfx.nn._evaluation import entered, running
 from qfx.nn._plan import Plan, prove_in_torch
 from qfx.quant.exact_arithmetic import exact_arithmetic
+from qfx.quant.once import making
 from qfx.quant.tracing import check_followed, unseen
 
 if TYPE_CHECKING:
@@ -109,12 +110,21 @@ class Model(NetworkModule):
         basis = Basis(self, shapes)
         if not basis.exact:
             return None
-        if self._plan is None or not self._plan.holds(basis):
+        plan = self._plan
+        if plan is None or not plan.holds(basis):
+            with making:
+                plan = self._made(basis)
+        return plan
+
+    def _made(self, basis: Basis) -> Plan:
+        """A new plan, unless another thread has just made one."""
+        plan = self._plan
+        if plan is None or not plan.holds(basis):
             self._plan = None
             with torch.no_grad():
-                self._plan = Plan(self._lowered(shapes, "network"), basis)
-            self._shapes = list(shapes)
-        return self._plan
+                plan = self._plan = Plan(self._lowered(basis.shapes, "network"), basis)
+            self._shapes = basis.shapes
+        return plan
 
     def _lowered(self, shapes: Shape | Sequence[Shape], name: str) -> Lowered:
         return lower_traced(self, shapes, name)

@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,7 @@ from qfx.errors import InputError
 from qfx.files import joint_hash
 from qfx.fixed import Overflow, Rounding
 from qfx.quant.khot import limits
+from qfx.quant.once import making
 from qfx.quant.spec import QuantSpec
 from qfx.quant.tracing import recording
 
@@ -75,10 +77,12 @@ class Operand:
     cast: tuple[Tensor, QuantSpec] | None = None
 
 
-class _Loaded:
-    """Whether the kernel is wanted, and what became of it."""
+_enabled: ContextVar[bool] = ContextVar("whether kernels are wanted", default=os.environ.get("QFX_KERNEL", "1") != "0")
 
-    enabled = os.environ.get("QFX_KERNEL", "1") != "0"
+
+class _Loaded:
+    """What became of the kernel."""
+
     library: ctypes.CDLL | None = None
     message = "not loaded yet"
     tried = False
@@ -86,22 +90,22 @@ class _Loaded:
 
 @contextmanager
 def using(kernel: bool) -> Generator[None]:
-    """Compute with the kernel, or without it, inside the block."""
-    before, _Loaded.enabled = _Loaded.enabled, kernel
+    """Compute with the kernel, or without it, inside the block and in this thread."""
+    token = _enabled.set(kernel)
     try:
         yield
     finally:
-        _Loaded.enabled = before
+        _enabled.reset(token)
 
 
 def enabled() -> bool:
     """Whether kernels are wanted at all, this one and those of a GPU."""
-    return _Loaded.enabled
+    return _enabled.get()
 
 
 def status() -> str:
     """What is used: the compiled file, or why there is none."""
-    if not _Loaded.enabled:
+    if not enabled():
         return "the kernel is switched off"
     library()
     return _Loaded.message
@@ -109,15 +113,23 @@ def status() -> str:
 
 def library() -> ctypes.CDLL | None:
     """The compiled kernel; None if it is switched off or cannot be made."""
-    if not _Loaded.enabled:
+    if not enabled():
         return None
     if not _Loaded.tried:
-        _Loaded.tried = True
-        try:
-            _Loaded.library = _load()
-        except (OSError, subprocess.SubprocessError, InputError) as error:
-            _Loaded.message = f"torch computes the casts, since the kernel cannot be made: {error}"
+        with making:
+            _try()
     return _Loaded.library
+
+
+def _try() -> None:
+    """Load the library, unless another thread has just done so."""
+    if _Loaded.tried:
+        return
+    try:
+        _Loaded.library = _load()
+    except (OSError, subprocess.SubprocessError, InputError) as error:
+        _Loaded.message = f"torch computes the casts, since the kernel cannot be made: {error}"
+    _Loaded.tried = True
 
 
 def serves(*tensors: Tensor) -> bool:

@@ -8,7 +8,7 @@ operations. Three answers are possible, and every kind of recorder gets one:
     torch.compile                                                 as `qfx.nn.Model` says; exact in eval
     torch.jit.trace in training, torch.jit.script, torch.export, make_fx, FakeTensorMode, torch.func's transforms     refused
 
-What is refused would lose a gradient, or needs values that those do not have: a format, whether a quantizer is calibrated, the proof.
+What is refused would lose a gradient, or needs values that those do not have, as the formats and the proof.
 """
 # pyright: reportPrivateUsage=false
 
@@ -74,8 +74,8 @@ def cannot_follow(what: str) -> QuantizationError:
     """The error for one who cannot."""
     return QuantizationError(
         f"{what} cannot follow a quantized network: the formats and the proof of exactness are values to it, and it has none; "
-        "for an ONNX model use qfx.write_project or `qfx export`, for a module that runs without QFX take torch.jit.trace in eval, for speed "
-        "torch.compile"
+        "for an ONNX model use qfx.write_project or `qfx export`, for a module that runs without QFX take torch.jit.trace in eval, "
+        "for speed torch.compile"
     )
 
 

@@ -1,4 +1,4 @@
-"""Others that record or transform what torch computes: what they make of a network computes the same on other inputs, or is refused."""
+"""Others that record or transform what torch computes: what they make computes the same on other inputs, or is refused."""
 
 from __future__ import annotations
 

@@ -124,10 +124,13 @@ def _copied(model: nn.Module) -> nn.Module:
     """A copy in float32 and eval, without what wraps it for several devices or a compiler.
 
     Raises:
-        ConversionError: torch cannot copy it.
+        ConversionError: torch cannot copy it, or it holds complex numbers.
     """
     wrapper: Any = getattr(model, "_orig_mod", model)
     own: nn.Module = wrapper.module if type(wrapper) in _PARALLEL else wrapper
+    for name, tensor in (*own.named_parameters(), *own.named_buffers()):
+        if tensor.is_complex():
+            raise ConversionError(f"{name} holds complex numbers ({tensor.dtype}), which have no fixed-point form; use real ones")
     try:
         return copy.deepcopy(own).to(torch.float32).eval()
     except RuntimeError as error:

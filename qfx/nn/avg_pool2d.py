@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from qfx import ops
+from qfx.checks import argument, whole
 from qfx.errors import QuantizationError
 from qfx.fixed import FixedType
 from qfx.frontend.pooling import adaptive_avg_pool_op, adaptive_kernel, avg_pool_op, divides, is_power_of_two, pair, single
@@ -41,7 +42,7 @@ class _AvgPool(Layer):
     def __init__(self, output: QuantSpec | None, reciprocal_width: int) -> None:
         super().__init__()
         self.quant = None if output is None else Quantizer(output)
-        self.reciprocal_width = reciprocal_width
+        self.reciprocal_width = argument("an average pool", "reciprocal_width", reciprocal_width, whole(1), QuantizationError)
 
     @abstractmethod
     def _op(self, image: Pair) -> ops.AvgPool2d:

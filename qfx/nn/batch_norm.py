@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from qfx.checks import argument, number, or_none
 from qfx.errors import QuantizationError
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
@@ -46,7 +47,8 @@ class BatchNorm(Layer):
         super().__init__()
         if not track_running_stats:
             raise QuantizationError("without running statistics there is no fixed scale; leave track_running_stats on")
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.num_features, self.eps = num_features, argument("a batch normalisation", "eps", eps, number(0), QuantizationError)
+        self.momentum = argument("a batch normalisation", "momentum", momentum, or_none(number(0, 1)), QuantizationError)
         self.weight = nn.Parameter(torch.ones(num_features), requires_grad=affine)
         self.bias = nn.Parameter(torch.zeros(num_features), requires_grad=affine)
         self.register_buffer("running_mean", torch.zeros(num_features))

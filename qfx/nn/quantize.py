@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from qfx.checks import argument, instance, number
 from qfx.errors import InputError, QuantizationError
 from qfx.exact import FLOAT32_BITS, FLOAT32_FRAC
 from qfx.fixed import FixedType
@@ -96,11 +97,15 @@ class QuantInput(InputLayer):
         output: QuantSpec | None = DEFAULT_OUTPUT,
     ) -> None:
         super().__init__()
-        self.raw = type
+        self.raw = argument("QuantInput", "type", type, instance(FixedType), QuantizationError)
+        full_scale = argument("QuantInput", "full_scale", full_scale, number(), QuantizationError)
         self.normalises = mean is not None
         if (mean is None) != (std is None) or (mean is not None and std is not None and len(mean) != len(std)):
             raise QuantizationError("QuantInput wants mean and std with one entry per channel each, or neither")
         if mean is not None and std is not None:
+            for name, given in (("mean", mean), ("std", std)):
+                for entry in given:
+                    argument("QuantInput", name, entry, number(), QuantizationError)
             if min(std) <= 0 or full_scale <= 0:
                 raise QuantizationError(f"QuantInput: std {list(std)} and full_scale {full_scale} have to be positive")
             deviation = torch.tensor(std, dtype=torch.float64)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qfx.checks import argument, instance
 from qfx.errors import QuantizationError
 from qfx.exact import FLOAT32_BITS
 from qfx.fixed import FixedType, IntArray
@@ -44,6 +45,7 @@ class Quantizer(nn.Module):
 
     def __init__(self, spec: QuantSpec, channels: int | None = None) -> None:
         super().__init__()
+        spec = argument("a quantizer", "spec", spec, instance(QuantSpec), QuantizationError)
         if spec.per_channel and channels is None:
             raise QuantizationError("a binary point per channel fits constants only; an activation has one format")
         self.spec, self.constant = spec, channels is not None

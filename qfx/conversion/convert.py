@@ -85,6 +85,7 @@ def convert(model: nn.Module, sample: Tensor | Sequence[Tensor], config: Convert
     own = _copied(model)
     if type(own).__module__.startswith("torch.nn") and not isinstance(own, nn.Sequential):
         own = nn.Sequential(own)  # the root of a trace is never a leaf
+    _check_root(own)
     traced = trace(own)
     _rename(traced)
     inputs = _inputs(traced, config, samples)
@@ -138,6 +139,12 @@ def _copied(model: nn.Module) -> nn.Module:
             f"{type(own).__name__} cannot be copied: {str(error).splitlines()[0]}; tensors that are computed from parameters, as"
             " torch.nn.utils.weight_norm keeps them, have to be removed first"
         ) from error
+
+
+def _check_root(model: nn.Module) -> None:
+    """Raises ConversionError where the model itself has hooks; the walk finds those of its parts."""
+    if vars(model)["_forward_hooks"] or vars(model)["_forward_pre_hooks"]:
+        raise ConversionError(f"{type(model).__name__} has hooks, which the converted network would not run; remove them first")
 
 
 def _rename(traced: Trace) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from qfx.errors import QuantizationError
-from qfx.frontend import Lowered, lower_traced
+from qfx.frontend import Lowered, lower, lower_traced
 from qfx.frontend.leaf import NetworkModule
 from qfx.ir import Graph
 from qfx.ir.proof import Proof
@@ -79,7 +79,7 @@ class Model(NetworkModule):
 
     def lower(self, input_shape: Shape | Sequence[Shape], name: str = "network") -> Graph:
         """The graph of this model; see `qfx.frontend.lower`."""
-        return self._lowered(input_shape, name).graph
+        return lower(self, input_shape, name)
 
     def exactness(self, input_shape: Shape | Sequence[Shape] | None = None) -> list[Proof]:
         """Per step: the largest intermediate integer, and the accumulator dtype in which it is exact.

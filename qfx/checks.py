@@ -25,7 +25,7 @@ def whole(least: int | None = None, most: int | None = None) -> Check:
     limits = "" if least is None else f", {least} or more" if most is None else f", {least}..{most}"
 
     def check(value: Any) -> int:
-        number = int(value) if isinstance(value, numbers.Integral) and not isinstance(value, bool) else None
+        number = None if isinstance(value, bool) or not isinstance(value, numbers.Integral) else int(value)
         if number is None or (least is not None and number < least) or (most is not None and number > most):
             raise ValueError(f"a whole number is wanted{limits}")
         return number
@@ -35,7 +35,7 @@ def whole(least: int | None = None, most: int | None = None) -> Check:
 
 def flag(value: Any) -> bool:
     """A truth value."""
-    if not isinstance(value, bool | np.bool_):
+    if type(value) not in (bool, np.bool_):
         raise ValueError("true or false is wanted")
     return bool(value)
 
@@ -60,7 +60,7 @@ def positive(value: Any) -> float:
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    return not isinstance(value, bool) and isinstance(value, numbers.Real) and math.isfinite(value)
 
 
 def choice(kind: type[enum.Enum]) -> Check:

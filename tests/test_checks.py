@@ -39,7 +39,8 @@ def quantizer() -> Quantizer:
 
 
 def spec(**fields: Any) -> QuantSpec:
-    return QuantSpec(**{"width": 8, **fields})
+    given: dict[str, Any] = {"width": 8, **fields}
+    return QuantSpec(**given)
 
 
 def options(**fields: Any) -> Any:

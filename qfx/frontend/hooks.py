@@ -9,7 +9,7 @@ from __future__ import annotations
 import dis
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 from torch.nn.modules import module as torch_module
@@ -42,7 +42,7 @@ def check_hooks(model: nn.Module) -> None:
 def _passed_by(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """What a trace calls without its hooks: its root, and what it does not enter."""
     roots = (model, model.module if isinstance(model, NetworkModule) else model)
-    for path, module in model.named_modules():
+    for path, module in cast(Iterator[tuple[str, nn.Module]], model.named_modules()):
         plain = type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.Sequential)
         if module in roots or plain or isinstance(module, Leaf | Quantizer):
             yield path, module

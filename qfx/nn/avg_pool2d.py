@@ -23,7 +23,7 @@ from qfx.ir import Value
 from qfx.nn.layer import Layer, lower_cast
 from qfx.ops.base import Pair
 from qfx.quant import Quantizer, QuantSpec
-from qfx.quant.tracing import shape_of, unseen
+from qfx.quant.tracing import shape_of, traced_by_jit, unseen
 
 DEFAULT_OUTPUT = QuantSpec.activations(8, signed=True)
 RECIPROCAL_WIDTH = 8
@@ -75,7 +75,7 @@ class _AvgPool(Layer):
 
 def _totals(x: Tensor, op: ops.AvgPool2d) -> Tensor:
     """The sum of each window."""
-    if not torch.jit.is_tracing():
+    if not traced_by_jit():
         return functional.avg_pool2d(x, op.kernel, op.stride, op.padding, max(op.extra) > 0, divisor_override=1)
     # torch.onnx drops the divisor without a word, so a trace has a convolution with ones.
     (ph, pw), (eh, ew), channels = op.padding, op.extra, shape_of(x)[1]

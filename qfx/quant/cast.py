@@ -29,7 +29,7 @@ from qfx.quant import fused, kernel
 from qfx.quant.khot import project_k_hot
 from qfx.quant.rounding import exp2, handle_overflow, round_to_integer
 from qfx.quant.spec import MAX_FRAC, QuantSpec
-from qfx.quant.tracing import unseen
+from qfx.quant.tracing import traced_by_jit, unseen
 
 LN2 = math.log(2.0)
 WRAPPING = (Overflow.WRAP, Overflow.WRAP_SM)
@@ -235,6 +235,6 @@ class FixedPointCast(torch.autograd.Function):
     @classmethod
     def cast(cls, x: Tensor, frac: Tensor, spec: QuantSpec, relu: bool = False, narrow: bool = False) -> Tensor:
         """`x` in the format `spec` at the real binary point `frac`; see `compute`."""
-        if not torch.is_grad_enabled() or torch.jit.is_tracing():  # a trace has no gradients of its own making
+        if not torch.is_grad_enabled() or traced_by_jit():  # a trace has no gradients of its own making
             return compute(x, frac, spec, relu, narrow)[0]
         return typing.cast(Tensor, cls.apply(x, frac, spec, relu, narrow))

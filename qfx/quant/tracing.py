@@ -34,6 +34,11 @@ def recording() -> bool:
     return bool(torch.compiler.is_compiling() or _tracing_state() is not None or _modes() or _transform() is not None)
 
 
+def traced_by_jit() -> bool:
+    """Whether torch.jit.trace, or torch.onnx by it, records."""
+    return _tracing_state() is not None
+
+
 def unseen() -> AbstractContextManager[None]:
     """What is computed inside is recorded by nobody, and is a constant to those who record."""
     return _unseen() if not torch.compiler.is_compiling() and (_tracing_state() is not None or _modes()) else _STAY

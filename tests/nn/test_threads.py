@@ -113,7 +113,7 @@ class Slow(nn.Module):
         return self.layer(x)
 
 
-def during_a_trace(work: Callable[[nn.Module], Any]) -> Any:
+def during_a_trace(work: Callable[[Slow], Any]) -> Any:
     """The result of `work`, done while another thread traces the model it is given."""
     inside, go_on = Event(), Event()
     model = Slow(inside, go_on)

@@ -64,16 +64,19 @@ def network(kind: str = "plain") -> Net:
 
 Made = Callable[[Tensor], Any]
 
+torch_onnx: Any = torch.onnx
+torch_jit: Any = torch.jit
+
 
 def by_onnx(model: Net, x: Tensor) -> Made:
     file = io.BytesIO()
-    torch.onnx.export(model, (x,), file, dynamo=False, input_names=["x"], dynamic_axes={"x": {0: "batch"}})
+    torch_onnx.export(model, (x,), file, dynamo=False, input_names=["x"], dynamic_axes={"x": {0: "batch"}})
     session = onnxruntime.InferenceSession(file.getvalue())
     return lambda x: torch.from_numpy(session.run(None, {"x": x.numpy()})[0])
 
 
 def by_jit(model: Net, x: Tensor) -> Made:
-    return torch.jit.trace(model, x)
+    return torch_jit.trace(model, x)
 
 
 def by_fx(model: Net, x: Tensor) -> Made:
@@ -82,6 +85,10 @@ def by_fx(model: Net, x: Tensor) -> Made:
 
 def by_compile(model: Net, x: Tensor) -> Made:
     return torch.compile(model, backend="eager")
+
+
+def by_functional_call(model: Net, x: Tensor) -> Made:
+    return lambda x: torch.func.functional_call(model, dict(model.named_parameters()), (x,))
 
 
 class Seen(TorchDispatchMode):
@@ -118,7 +125,7 @@ def under(mode: Callable[[], Any]) -> Callable[[Net, Tensor], Made]:
     return make
 
 
-FOLLOW = {
+FOLLOW: dict[str, Callable[[Net, Tensor], Made]] = {
     "torch.onnx": by_onnx,
     "torch.jit.trace": by_jit,
     "torch.fx": by_fx,
@@ -128,7 +135,7 @@ FOLLOW = {
     "a flop counter": under(lambda: FlopCounterMode(display=False)),
     "another default device": under(lambda: torch.device("meta")),
     "another default dtype": under(default_float64),
-    "functional_call": lambda model, x: lambda x: torch.func.functional_call(model, dict(model.named_parameters()), (x,)),
+    "functional_call": by_functional_call,
 }
 
 
@@ -149,11 +156,18 @@ def test_what_others_make_computes_the_same(who: str, kind: str) -> None:
 
 
 def _trace_in_training(model: Net, x: Tensor) -> None:
-    torch.jit.trace(model.train(), x)
+    torch_jit.trace(model.train(), x)
 
 
 def _batch_norm_in_training(model: Net, x: Tensor) -> None:
-    torch.jit.trace(model.bn.train(), torch.rand(4, 4, 3, 3))
+    torch_jit.trace(model.bn.train(), torch.rand(4, 4, 3, 3))
+
+
+def _vmap(model: Net, x: Tensor) -> None:
+    def one(x: Tensor) -> Any:
+        return model(x[None])
+
+    torch.func.vmap(one)(x)
 
 
 def _fake(model: Net, x: Tensor) -> None:
@@ -165,16 +179,16 @@ def _fake(model: Net, x: Tensor) -> None:
 
 def _compiled_by_onnx(model: Net, x: Tensor) -> None:
     try:
-        torch.onnx.export(model, (x,), io.BytesIO(), dynamo=True)
+        torch_onnx.export(model, (x,), io.BytesIO(), dynamo=True)
     except RuntimeError as error:
         assert error.__cause__ is not None
         raise error.__cause__ from None
 
 
 REFUSED: dict[str, tuple[str, Callable[[Net, Tensor], Any]]] = {
-    "torch.jit.script": ("torch.jit.script", lambda model, x: torch.jit.script(model)),
-    "a scripted layer": ("torch.jit.script", lambda model, x: torch.jit.script(model.act)),
-    "a scripted quantizer": ("torch.jit.script", lambda model, x: torch.jit.script(model.conv.weight_quant)),
+    "torch.jit.script": ("torch.jit.script", lambda model, x: torch_jit.script(model)),
+    "a scripted layer": ("torch.jit.script", lambda model, x: torch_jit.script(model.act)),
+    "a scripted quantizer": ("torch.jit.script", lambda model, x: torch_jit.script(model.conv.weight_quant)),
     "training": ("torch.jit.trace in training, which loses the gradients of the casts,", _trace_in_training),
     "a layer in training": ("torch.jit.trace in training", _batch_norm_in_training),
     "torch.export": ("torch.export", lambda model, x: torch.export.export(model, (x,))),
@@ -183,7 +197,7 @@ REFUSED: dict[str, tuple[str, Callable[[Net, Tensor], Any]]] = {
     "make_fx": ("make_fx", lambda model, x: make_fx(model)(x)),
     "make_fx, symbolic": ("make_fx", lambda model, x: make_fx(model, tracing_mode="symbolic")(x)),
     "fake tensors": ("a FakeTensorMode", _fake),
-    "vmap": ("a transform of torch.func", lambda model, x: torch.func.vmap(lambda one: model(one[None]))(x)),
+    "vmap": ("a transform of torch.func", _vmap),
     "jacrev": ("a transform of torch.func", lambda model, x: torch.func.jacrev(model)(x.float())),
     "vmap of a layer": ("a transform of torch.func", lambda model, x: torch.func.vmap(model.act)(x.float())),
 }
@@ -211,6 +225,6 @@ def test_a_layer_by_itself_is_traced() -> None:
     layer = nn.Sequential(qnn.Quantize(QuantSpec(4, frac=1)), qnn.AvgPool2d(2)).eval()
     calibrate(layer, [torch.randn(4, 2, 4, 4)])
     layer.eval()
-    made: Any = torch.jit.trace(layer, torch.randn(4, 2, 4, 4))
+    made: Any = torch_jit.trace(layer, torch.randn(4, 2, 4, 4))
     x = torch.randn(3, 2, 4, 4)
     assert torch.equal(made(x), layer(x))

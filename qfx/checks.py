@@ -5,7 +5,6 @@ NumPy's numbers and truth values are taken for Python's, and kept as Python's. A
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import math
 import numbers
@@ -25,12 +24,16 @@ def whole(least: int | None = None, most: int | None = None) -> Check:
     limits = "" if least is None else f", {least} or more" if most is None else f", {least}..{most}"
 
     def check(value: Any) -> int:
-        number = None if isinstance(value, bool) or not isinstance(value, numbers.Integral) else int(value)
+        number = value if type(value) is int else _integer(value)
         if number is None or (least is not None and number < least) or (most is not None and number > most):
             raise ValueError(f"a whole number is wanted{limits}")
         return number
 
     return check
+
+
+def _integer(value: Any) -> int | None:
+    return None if isinstance(value, bool) or not isinstance(value, numbers.Integral) else int(value)
 
 
 def flag(value: Any) -> bool:
@@ -67,8 +70,10 @@ def choice(kind: type[enum.Enum]) -> Check:
     """A member, or its value."""
 
     def check(value: Any) -> Any:
+        if isinstance(value, kind):
+            return value
         names = [member.value for member in kind]
-        if not isinstance(value, kind) and value not in names:
+        if value not in names:
             raise ValueError(f"one of {', '.join(names)} is wanted")
         return kind(value)
 
@@ -118,7 +123,8 @@ def keep(owner: Any, where: str, known: Mapping[str, Check], error: type[QfxErro
     Raises:
         QfxError: an `error`, for the first wrong value.
     """
-    for entry in dataclasses.fields(owner):
-        if entry.name in known:
-            given = getattr(owner, entry.name)
-            object.__setattr__(owner, entry.name, argument(where, entry.name, given, known[entry.name], error))
+    for name, check in known.items():
+        given = getattr(owner, name)
+        kept = argument(where, name, given, check, error)
+        if kept is not given:
+            object.__setattr__(owner, name, kept)

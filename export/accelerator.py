@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypedDict
 
-from qfx import notebook
+from qfx import checks, notebook
+from qfx.checks import Check, keep
 from qfx.errors import ExportError, InputError
 from qfx.export.cost.resources import NAMES, Resources
 from qfx.export.estimate import Estimate, estimate
@@ -94,6 +95,9 @@ class AcceleratorOptions:
         products: by node name, how it multiplies: one of `PRODUCTS`.
         multiplier_free: make every product of shifts and additions.
         axi_bits: of a beat of the AXI streams: 32, 64 or 128.
+
+    Raises:
+        InputError: a value of another type, or a number that is not finite.
     """
 
     board: str = "ultra96"
@@ -103,6 +107,18 @@ class AcceleratorOptions:
     products: Mapping[str, str] = field(default_factory=dict[str, str])
     multiplier_free: bool = False
     axi_bits: int = 64
+
+    def __post_init__(self) -> None:
+        keep(self, "the accelerator", _OPTIONS)
+
+
+_OPTIONS: Mapping[str, Check] = {
+    **dict.fromkeys(("board", "folding"), checks.text),
+    **dict.fromkeys(("clock_mhz", "fps"), checks.or_none(checks.number())),
+    "products": checks.instance(Mapping),
+    "multiplier_free": checks.flag,
+    "axi_bits": checks.whole(),
+}
 
 
 class Options(TypedDict, total=False):
@@ -212,7 +228,7 @@ def _counts(resources: Resources) -> list[int]:
 
 
 def _interval(fps: float, clock_mhz: float) -> int:
-    interval = int(clock_mhz * 1e6 / fps) if fps > 0 else 0
+    interval = int(clock_mhz * 1e6 / checks.argument("the accelerator", "fps", fps, checks.number())) if fps > 0 else 0
     if interval < 1:
         raise ExportError(f"{fps:g} frames per second is no rate at {clock_mhz:g} MHz; give more than 0 and at most the clock")
     return interval

@@ -8,7 +8,7 @@ from typing import Protocol
 from qfx.errors import InputError
 from qfx.fixed import IntArray
 from qfx.ir import Graph
-from qfx.sim.engine import Codes, FastSimulator, by_input
+from qfx.sim.engine import Codes, FastSimulator, given_codes
 
 
 class HasGraph(Protocol):
@@ -33,10 +33,11 @@ def simulate(
         int64 codes (samples, *shape) by the name of the value; a code times `graph.values[name].type.step` is the real value.
 
     Raises:
-        InputError: inputs that do not fit the network, by shape, dtype, range or name; a value that it does not compute.
+        InputError: inputs that do not fit the network, by shape, dtype, range or name, or hold no sample; a value that it does not
+            compute.
     """
     graph = network if isinstance(network, Graph) else network.graph
     unknown = [] if wanted is None else [name for name in wanted if name not in graph.activations()]
     if unknown:
         raise InputError(f"{unknown[0]!r} is no value that the network computes; it has {', '.join(graph.activations())}")
-    return FastSimulator(graph, wanted, threads).run(by_input(graph, inputs))
+    return FastSimulator(graph, wanted, threads).run(given_codes(graph, inputs))

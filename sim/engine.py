@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
+from qfx.checks import argument, whole
 from qfx.errors import GraphError, InputError
 from qfx.fixed import IntArray
 from qfx.ir import Graph
@@ -36,7 +37,7 @@ class Simulator:
 
     def __init__(self, graph: Graph, threads: int = 0) -> None:
         self.graph = graph
-        self.threads = threads or cores()
+        self.threads = argument("the simulator", "threads", threads, whole(0)) or cores()
 
     def run(self, inputs: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, IntArray]:
         """Evaluate one batch.
@@ -77,7 +78,7 @@ class FastSimulator:
 
     def __init__(self, graph: Graph, wanted: Collection[str] | None = None, threads: int = 0) -> None:
         self.graph = graph
-        self.threads = threads or cores()
+        self.threads = argument("the simulator", "threads", threads, whole(0)) or cores()
         self._wanted = [name for name in graph.activations() if name in (graph.outputs if wanted is None else wanted)]
         self._computed = frozenset(self._wanted).difference(graph.inputs)
         self._programs: list[Program] = []
@@ -228,6 +229,18 @@ def by_input(graph: Graph, inputs: Codes) -> dict[str, npt.NDArray[np.integer]]:
     _check_names(graph, inputs)
     _count(inputs)
     return dict(inputs)
+
+
+def given_codes(graph: Graph, inputs: Codes) -> dict[str, npt.NDArray[np.integer]]:
+    """`by_input` of what somebody asks about.
+
+    Raises:
+        InputError: as there, or the inputs hold no sample.
+    """
+    codes = by_input(graph, inputs)
+    if any(len(array) == 0 for array in codes.values()):
+        raise InputError("the inputs hold no sample; give one or more")
+    return codes
 
 
 def check_inputs(graph: Graph, inputs: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, IntArray]:

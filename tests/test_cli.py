@@ -182,8 +182,8 @@ def test_verify_outputs_only(home: Path) -> None:
 
 def test_simulate_no_samples(home: Path) -> None:
     np.save(home / "empty.npy", np.zeros((0, 2, 5, 6), np.uint8))
-    qfx("simulate", "project", "--inputs", "empty.npy", "--out", "nothing.npy", cwd=home)
-    assert np.load(home / "nothing.npy").shape == (0, 4)
+    refused = qfx("simulate", "project", "--inputs", "empty.npy", "--out", "nothing.npy", cwd=home, code=2)
+    assert "the inputs hold no sample; give one or more" in refused.stderr and not (home / "nothing.npy").exists()
 
 
 def test_info(home: Path) -> None:

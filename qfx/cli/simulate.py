@@ -21,7 +21,7 @@ from qfx.host import results
 from qfx.ir import Graph
 from qfx.project import open_project
 from qfx.project.golden import read_inputs, write_arrays, writing_by_name
-from qfx.sim.engine import by_input
+from qfx.sim.engine import given_codes
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _writing_results(graph: Graph, out: Path) -> Generator[Callable[[Mapping[str
 def simulate_project(directory: File, options: SimulateOptions) -> int:
     """Run an engine on a file of input codes; writes output codes in the narrowest integer dtype, part by part."""
     graph = open_project(directory).graph
-    codes, out = by_input(graph, read_inputs(options.inputs)), options.out
+    codes, out = given_codes(graph, read_inputs(options.inputs)), options.out
     names = result_names(graph) if options.host else graph.outputs
     if len(names) > 1 and out.suffix != ".npz":
         raise InputError(f"the network has {len(names)} outputs, {', '.join(names)}; give --out a name that ends in .npz")

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from qfx.checks import argument
+from qfx.checks import number as finite
 from qfx.errors import InputError, QuantizationError
 from qfx.quant import QuantSpec, best_frac, quantizers, set_enabled
 from qfx.quant.cast import quantize
@@ -92,7 +94,7 @@ def search_of(method: Method | str, percentile: float) -> Search:
     name = method.value if isinstance(method, Method) else method
     if name not in names:
         raise InputError(f"there is no calibration method {name!r}{nearest(str(name), names)}; the methods are {', '.join(names)}")
-    if not 0 < percentile <= 100:
+    if not 0 < argument("calibrate", "percentile", percentile, finite()) <= 100:
         raise InputError(f"the percentile {percentile:g} is outside 0..100; 99.99 lets one value in 10,000 saturate")
     if name == Method.MSE.value:
         return best_frac

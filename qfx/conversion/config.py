@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qfx import settings
+from qfx import checks, settings
+from qfx.checks import Check, keep
 from qfx.conversion.calibration import Method
 from qfx.errors import ConfigError
 from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.quant import QuantSpec
-from qfx.settings import Check, checked, keep_checked, nearest, read_toml
+from qfx.settings import checked, nearest, read_toml
 
 TYPES = (
     "Conv1d",
@@ -45,24 +46,24 @@ TYPES = (
 _FORMATS: Mapping[str, Check] = {
     "weights": settings.width,
     "activations": settings.width,
-    "pre_add": settings.or_none(settings.width),
+    "pre_add": checks.or_none(settings.width),
     "constants": settings.width,
     "pool": settings.width,
     "weights_k_hot": settings.digits,
     "weights_max_exponent": settings.exponent,
     "constants_k_hot": settings.digits,
     "constants_max_exponent": settings.exponent,
-    "per_channel": settings.flag,
-    "learn": settings.flag,
-    "rounding": settings.choice(Rounding),
-    "overflow": settings.choice(Overflow),
+    "per_channel": checks.flag,
+    "learn": checks.flag,
+    "rounding": checks.choice(Rounding),
+    "overflow": checks.choice(Overflow),
 }
 _INPUT: Mapping[str, Check] = {
     "mean": settings.numbers,
     "std": settings.numbers,
-    "full_scale": settings.positive,
+    "full_scale": checks.positive,
     "type": settings.fixed_type,
-    "real": settings.flag,
+    "real": checks.flag,
     "width": settings.width,
 }
 
@@ -84,6 +85,9 @@ class Formats:
         per_channel: whether each output channel of a weight has a binary point of its own.
         learn: whether training moves the binary points.
         rounding, overflow: of the casts of values; constants are rounded to nearest and saturate.
+
+    Raises:
+        ConfigError: a wrong value.
     """
 
     weights: int = 8
@@ -99,6 +103,9 @@ class Formats:
     learn: bool = True
     rounding: Rounding = Rounding.RND
     overflow: Overflow = Overflow.SAT
+
+    def __post_init__(self) -> None:
+        keep(self, "the formats", _FORMATS, ConfigError)
 
     def weight(self) -> QuantSpec:
         """Of the weights of a convolution or linear layer."""
@@ -167,7 +174,7 @@ class InputFormat:
         return cls(type=FixedType(False, bits, bits))
 
     def __post_init__(self) -> None:
-        keep_checked(self, "the input", _INPUT)
+        keep(self, "the input", _INPUT, ConfigError)
         if (self.mean is None) != (self.std is None) or len(self.mean or ()) != len(self.std or ()):
             raise ConfigError("the input: mean and std belong together, with one entry per channel each")
         if any(entry <= 0 for entry in self.std or ()):
@@ -205,7 +212,7 @@ class ConvertConfig(Formats):
     percentile: float = 99.99
 
     def __post_init__(self) -> None:
-        keep_checked(self, "the configuration", _CONFIG)
+        keep(self, "the configuration", _CONFIG, ConfigError)
 
     @classmethod
     def bits(cls, bits: int, **others: Any) -> ConvertConfig:
@@ -279,6 +286,6 @@ _CONFIG: Mapping[str, Check] = {
     "inputs": _inputs,
     "types": _types,
     "layers": _layers,
-    "calibration": settings.choice(Method),
+    "calibration": checks.choice(Method),
     "percentile": settings.percentile,
 }

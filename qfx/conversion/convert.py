@@ -30,6 +30,7 @@ from qfx.fixed import FixedType
 from qfx.frontend.trace import Trace, trace
 from qfx.nn.quantize import RAW, InputLayer
 from qfx.quant import QuantSpec, best_frac, quantizers, set_enabled
+from qfx.quant.once import making
 
 COMPARED = 4
 """Samples on which the float model and the converted one are compared."""
@@ -44,13 +45,17 @@ class Converted(fx.GraphModule, qnn.Model):
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        restore, given = super().__reduce__()[:2]
-        return _restored, (restore, given)
+        restore, (state, *rest) = super().__reduce__()[:2]
+        return _restored, (
+            restore,
+            ({**state, "_plan": None}, *rest),
+        )  # the plan is about these tensors, and has a trace of its own
 
 
 def _restored(restore: Any, given: tuple[Any, ...]) -> Converted:
     """torch.fx restores a plain GraphModule, whatever class it had."""
-    plain: fx.GraphModule = restore(*given)
+    with making:  # it traces
+        plain: fx.GraphModule = restore(*given)
     return Converted(plain, plain.graph, plain._get_name())  # pyright: ignore[reportPrivateUsage]
 
 
@@ -80,6 +85,7 @@ def convert(model: nn.Module, sample: Tensor | Sequence[Tensor], config: Convert
     own = _copied(model)
     if type(own).__module__.startswith("torch.nn") and not isinstance(own, nn.Sequential):
         own = nn.Sequential(own)  # the root of a trace is never a leaf
+    _check_root(own)
     traced = trace(own)
     _rename(traced)
     inputs = _inputs(traced, config, samples)
@@ -119,10 +125,13 @@ def _copied(model: nn.Module) -> nn.Module:
     """A copy in float32 and eval, without what wraps it for several devices or a compiler.
 
     Raises:
-        ConversionError: torch cannot copy it.
+        ConversionError: torch cannot copy it, or it holds complex numbers.
     """
     wrapper: Any = getattr(model, "_orig_mod", model)
     own: nn.Module = wrapper.module if type(wrapper) in _PARALLEL else wrapper
+    for name, tensor in (*own.named_parameters(), *own.named_buffers()):
+        if tensor.is_complex():
+            raise ConversionError(f"{name} holds complex numbers ({tensor.dtype}), which have no fixed-point form; use real ones")
     try:
         return copy.deepcopy(own).to(torch.float32).eval()
     except RuntimeError as error:
@@ -130,6 +139,12 @@ def _copied(model: nn.Module) -> nn.Module:
             f"{type(own).__name__} cannot be copied: {str(error).splitlines()[0]}; tensors that are computed from parameters, as"
             " torch.nn.utils.weight_norm keeps them, have to be removed first"
         ) from error
+
+
+def _check_root(model: nn.Module) -> None:
+    """Raises ConversionError where the model itself has hooks; the walk finds those of its parts."""
+    if vars(model)["_forward_hooks"] or vars(model)["_forward_pre_hooks"]:
+        raise ConversionError(f"{type(model).__name__} has hooks, which the converted network would not run; remove them first")
 
 
 def _rename(traced: Trace) -> None:

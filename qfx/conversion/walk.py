@@ -23,7 +23,7 @@ from qfx.conversion.trial import trial
 from qfx.errors import QfxError
 from qfx.frontend.calls.call import UNKNOWN, Call, Storage
 from qfx.frontend.calls.table import by_position, call_of, out_of_place
-from qfx.frontend.trace import Trace
+from qfx.frontend.trace import Trace, Tracer
 from qfx.nn.quantize import InputLayer
 from qfx.settings import nearest
 
@@ -66,7 +66,7 @@ class Walk:
         handlers: Mapping[str, Handler],
     ) -> None:
         self.traced, self.results, self.config, self.inputs = traced, results, config, inputs
-        self.graph = fx.Graph()
+        self.graph = fx.Graph(tracer_cls=Tracer)  # which unpickling takes, too
         self.modules: dict[str, nn.Module] = {}
         self.problems: list[str] = []
         self.names: list[str] = []

@@ -13,6 +13,7 @@ from qfx.fixed import FixedType
 from qfx.frontend.calls.heads import Head
 from qfx.frontend.calls.slicing import Part
 from qfx.frontend.calls.table import BY_NAME, call_of, lower_call
+from qfx.frontend.hooks import check_hooks
 from qfx.frontend.in_place import read_again
 from qfx.frontend.leaf import InputLeaf, Leaf, NetworkModule
 from qfx.frontend.scope import Scope
@@ -52,10 +53,12 @@ def lower(model: nn.Module, input_shape: Shapes, name: str = "network") -> Graph
         name: of the graph, a C identifier.
 
     Raises:
-        LoweringError: a call that has no exact form on integers; names the call, its line, and what to use.
+        LoweringError: a call that has no exact form on integers, or a hook that may change a value; names it, its line, and what
+            to do.
         QuantizationError: a quantizer that is not calibrated or switched off.
         GraphError: shapes that do not fit.
     """
+    check_hooks(model)
     return lower_traced(model, input_shape, name).graph
 
 

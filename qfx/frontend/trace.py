@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -16,6 +18,7 @@ from qfx.errors import LoweringError, QfxError
 from qfx.frontend.in_place import read_again
 from qfx.frontend.leaf import Leaf
 from qfx.quant import Quantizer
+from qfx.quant.once import making
 
 _INSIDE = (str(Path(torch.__file__).parent), str(Path(__file__).parent), str(Path(__file__).parents[1] / "nn"))
 """Code that is not the user's: torch, this package, qfx.nn."""
@@ -42,10 +45,23 @@ class Trace:
         return self.module.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
-class _Tracer(fx.Tracer):
+class Tracer(fx.Tracer):
+    """Traces what the own thread calls, with the layers of qfx.nn as leaves."""
+
     def __init__(self) -> None:
         super().__init__()
         self.sources: dict[fx.Node, str] = {}
+        self._thread = threading.get_ident()
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return super().call_module(m, forward, args, kwargs) if self._own() else forward(*args, **kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        return super().getattr(attr, attr_val, parameter_proxy_cache) if self._own() else attr_val
+
+    def _own(self) -> bool:
+        """Whether the thread that traces asks; torch.fx catches the modules of all threads meanwhile."""
+        return threading.get_ident() == self._thread
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, Leaf | Quantizer) or super().is_leaf_module(m, module_qualified_name)
@@ -62,8 +78,12 @@ def trace(model: nn.Module) -> Trace:
     Raises:
         LoweringError: the model's Python code depends on data, or does something else that torch.fx cannot follow.
     """
-    model = nn.Sequential(model) if isinstance(model, Leaf) else model  # the root of a trace is never a leaf
-    tracer = _Tracer()
+    with making:
+        return _traced(nn.Sequential(model) if isinstance(model, Leaf) else model)  # the root of a trace is never a leaf
+
+
+def _traced(model: nn.Module) -> Trace:
+    tracer = Tracer()
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

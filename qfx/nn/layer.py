@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from qfx.errors import QuantizationError
 from qfx.frontend.leaf import Leaf
@@ -15,6 +15,7 @@ from qfx.ir import Value
 from qfx.nn._evaluation import Constants, running
 from qfx.ops import Affine, Requantize
 from qfx.quant import Quantizer
+from qfx.quant.tracing import cannot_follow
 
 
 class Layer(Leaf):
@@ -26,6 +27,9 @@ class Layer(Leaf):
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if args and isinstance(args[0], fx.Proxy):  # a layer is a leaf of anybody's trace
+            tracer: Any = args[0].tracer
+            return tracer.create_proxy("call_module", tracer.path_of_module(self), args, kwargs)
         if not self.training and not kwargs:
             evaluation = running()
             step = evaluation.steps.get(self)
@@ -33,6 +37,10 @@ class Layer(Leaf):
             if result is not None:
                 return result
         return super().__call__(*args, **kwargs)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Asked for by torch.jit.script."""
+        raise cannot_follow("torch.jit.script")
 
     def constants(self) -> Constants:
         """What the layer computes with, made of its parameters, in the dtype of the step."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qfx.checks import argument, flag, or_none, whole
 from qfx.engines.comparison import compare_engines
 from qfx.engines.protocol import Engine
 from qfx.engines.report import Report
@@ -17,7 +18,7 @@ from qfx.files import File
 from qfx.progress import Progress, silent
 from qfx.project.directory import Project, open_project
 from qfx.project.golden import RECORDED, random_samples
-from qfx.sim.engine import Codes, by_input, checked_codes
+from qfx.sim.engine import Codes, checked_codes, given_codes
 
 ENGINES = ("torch", "sim", "onnx", "csim", "threads", "live")
 """Every engine, the usual reference first. The last three run the compiled C++: one stage after the other, a thread per stage with
@@ -58,6 +59,7 @@ def verify(
         ToolMissingError: an engine that was asked for or is listed cannot run here.
         ProjectError: files of the project that do not belong together.
     """
+    check_arguments(samples, seed, outputs_only)
     project = project if isinstance(project, Project) else open_project(project)
     codes = choose_samples(project, inputs, samples, seed)
     names = _check_names(project.manifest.engines if engines is None else engines)
@@ -83,6 +85,13 @@ def verify(
     return compare_engines(project.graph, built, codes, progress, notes, outputs_only)
 
 
+def check_arguments(samples: int | None, seed: int | None, outputs_only: bool) -> None:
+    """Raises InputError for arguments of `verify` of another type, or below 0."""
+    argument("verify", "samples", samples, or_none(whole()))
+    argument("verify", "seed", seed, or_none(whole(0)))
+    argument("verify", "outputs_only", outputs_only, flag)
+
+
 def choose_samples(
     project: Project, inputs: Codes | None = None, samples: int | None = None, seed: int | None = None
 ) -> dict[str, npt.NDArray[np.integer]]:
@@ -96,10 +105,8 @@ def choose_samples(
         raise InputError(f"{samples} samples cannot be compared; ask for 1 or more")
     if inputs is None and seed is not None:
         return {**random_samples(graph, samples or RECORDED, seed)}
-    codes = checked_codes(graph, by_input(graph, project.samples if inputs is None else inputs))
+    codes = checked_codes(graph, given_codes(graph, project.samples if inputs is None else inputs))
     count = len(codes[graph.inputs[0]])
-    if count == 0:
-        raise InputError("the inputs hold no sample; give one or more")
     if samples is None:
         return codes
     if samples > count:

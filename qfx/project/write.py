@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qfx._version import __version__
+from qfx.checks import argument, flag, whole
 from qfx.export.accelerator import Accelerator, AcceleratorOptions, accelerate
 from qfx.export.hls.modes import check_modes
 from qfx.export.hls.project import write_hls
@@ -60,8 +61,11 @@ def write_project(
     Raises:
         ProjectError: `path` exists and may not be replaced.
         ExportError, ExactnessError: the graph cannot be written as C++ or ONNX.
-        InputError: samples that do not fit the network.
+        InputError: samples that do not fit the network, or an argument of another type.
     """
+    argument("write_project", "seed", seed, whole(0))
+    for name, given in (("overwrite", overwrite), ("allow_unverified_modes", allow_unverified_modes)):
+        argument("write_project", name, given, flag)
     graph = accelerator if isinstance(accelerator, Graph) else accelerator.graph
     check_ends(graph)
     check_modes(graph, allow_unverified_modes)

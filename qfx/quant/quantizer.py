@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import NoReturn, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qfx.checks import argument, instance
 from qfx.errors import QuantizationError
 from qfx.exact import FLOAT32_BITS
 from qfx.fixed import FixedType, IntArray
 from qfx.quant.cast import FixedPointCast, integer_frac, merges_relu
 from qfx.quant.search import best_frac
 from qfx.quant.spec import QuantSpec
+from qfx.quant.tracing import cannot_follow, check_followed, unseen
 
 
 class Quantizer(nn.Module):
@@ -43,6 +45,7 @@ class Quantizer(nn.Module):
 
     def __init__(self, spec: QuantSpec, channels: int | None = None) -> None:
         super().__init__()
+        spec = argument("a quantizer", "spec", spec, instance(QuantSpec), QuantizationError)
         if spec.per_channel and channels is None:
             raise QuantizationError("a binary point per channel fits constants only; an activation has one format")
         self.spec, self.constant = spec, channels is not None
@@ -62,6 +65,7 @@ class Quantizer(nn.Module):
 
         In eval a quantizer of more than 24 bits gives float64. With `narrow` one of fewer gives float32, whatever x is.
         """
+        check_followed(self.training)
         ready = self.ready
         merged = relu and ready and merges_relu(self.spec)
         x = x.relu() if relu and not merged else x
@@ -74,6 +78,10 @@ class Quantizer(nn.Module):
         if not self.training and self.spec.width > FLOAT32_BITS:
             x = x.to(torch.float64)  # the ends of such a range are no float32 numbers
         return FixedPointCast.cast(x, self.point(), self.spec, merged, narrow and self.spec.width <= FLOAT32_BITS)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Asked for by torch.jit.script."""
+        raise cannot_follow("torch.jit.script")
 
     @property
     def ready(self) -> bool:
@@ -96,7 +104,8 @@ class Quantizer(nn.Module):
         version = -1 if buffer.is_inference() else buffer._version
         known = self._flags.get(name)
         if known is None or known[0] is not buffer or known[1] != version or version < 0:
-            known = self._flags[name] = (buffer, version, bool(buffer))
+            with unseen():
+                known = self._flags[name] = (buffer, version, bool(buffer))
         return known[2]
 
     def calibrate(self, x: Tensor) -> None:

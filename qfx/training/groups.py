@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from qfx.checks import argument, number
 from qfx.quant import Quantizer
 
 FRAC_LR = 1e-2
@@ -22,7 +23,13 @@ def parameter_groups(
         fracs     binary points, learned and not frozen                      frac_lr   none
 
     Weight decay would pull a binary point to 0, which means nothing.
+
+    Raises:
+        InputError: a number below 0, or none.
     """
+    rates = {"lr": lr, "weight_decay": weight_decay, "frac_lr": frac_lr}
+    for name, value in rates.items():
+        argument("parameter_groups", name, value, number(0))
     fracs = {id(module.frac) for module in model.modules() if isinstance(module, Quantizer)}
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     others = [parameter for parameter in learned if id(parameter) not in fracs]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from qfx.checks import argument, instance, whole
 from qfx.errors import InputError, TrainingError
 from qfx.training.freezing import BinaryPointFreezer
 from qfx.training.groups import parameter_groups
@@ -44,9 +45,11 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
         the mean loss of each epoch, and how often binary points have changed.
 
     Raises:
-        InputError: no data.
+        InputError: no data, or no recipe.
         TrainingError: a loss that is no longer finite.
     """
+    recipe = argument("fit", "recipe", recipe, instance(Recipe))
+    argument("fit", "model", model, instance(nn.Module))
     steps = recipe.epochs * len(data)
     if steps == 0:
         raise InputError(f"nothing to train on: {recipe.epochs} epochs of {len(data)} batches")
@@ -81,7 +84,14 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
 
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch: int = 256) -> float:
-    """Part of the samples classified correctly, in percent."""
+    """Part of the samples classified correctly, in percent; `batch` samples at a time.
+
+    Raises:
+        InputError: no samples, or a batch of none.
+    """
+    batch = argument("accuracy", "batch", batch, whole(1))
+    if len(y) == 0:
+        raise InputError("accuracy of no samples means nothing; give one or more")
     model.eval()
     with torch.no_grad():
         starts = range(0, len(y), batch)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from qfx.checks import argument, whole
 from qfx.errors import InputError
 from qfx.nn.batch_norm import BatchNorm1d, BatchNorm2d
 
@@ -27,8 +28,9 @@ def reestimate_statistics(model: nn.Module, batches: Iterable[tuple[Tensor, Tens
         the number of batches used; 0 for a model without batch normalisation.
 
     Raises:
-        InputError: no batches.
+        InputError: no batches, or fewer than 1 step.
     """
+    steps = argument("reestimate_statistics", "steps", steps, whole(1))
     norms = [module for module in model.modules() if isinstance(module, BatchNorm1d | BatchNorm2d)]
     if not norms:
         return 0

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from qfx.checks import argument, whole
 from qfx.errors import QuantizationError, ToolMissingError
 from qfx.ops.base import signed_digits
 from qfx.quant import Quantizer, quantizers
@@ -120,7 +121,7 @@ class Watcher:
             what = f"the quantizers {', '.join(missing)} are not calibrated" if missing else "no quantizer is switched on"
             raise QuantizationError(f"{what}; run qfx.conversion.calibrate(model, batches) before watching")
         self.steps = 0
-        self._every, self._writers = every, writers
+        self._every, self._writers = argument("the watcher", "every", every, whole(0)), writers
         self._measured: dict[str, _Measured] = {}
         self._hooks: list[RemovableHandle] = []
         self._fracs = self._in_use()

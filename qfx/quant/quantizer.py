@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,9 +15,10 @@ from qfx.fixed import FixedType, IntArray
 from qfx.quant.cast import FixedPointCast, integer_frac, merges_relu
 from qfx.quant.search import best_frac
 from qfx.quant.spec import QuantSpec
+from qfx.quant.stated import Stated, spec_codes, spec_of, spec_text
 
 
-class Quantizer(nn.Module):
+class Quantizer(Stated):
     """Casts a tensor to a fixed-point format whose binary point is a real parameter.
 
     The forward uses `round(frac)`, so a trained quantizer exports as it computed. Until it is calibrated a quantizer has no
@@ -158,6 +159,19 @@ class Quantizer(nn.Module):
         if not np.array_equal(codes, scaled):
             raise QuantizationError(f"{self._label()} gave values that are off its grid 2**-{type.frac}")
         return codes, type
+
+    def format_codes(self) -> list[int]:
+        """For state dicts, see `qfx.quant.stated`."""
+        return spec_codes(self.spec)
+
+    @staticmethod
+    def format_text(codes: Sequence[int]) -> str:
+        """Of a quantizer's codes."""
+        return spec_text(spec_of(codes))
+
+    def format_unknown(self, state: Mapping[str, Any], prefix: str) -> bool:
+        """A binary point alone is half a format."""
+        return f"{prefix}frac" in state
 
     def extra_repr(self) -> str:
         """The format as it stands."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -203,20 +201,6 @@ def test_a_model_that_differs(model: Callable[[], nn.Module], message: str, save
         qfx.load(saved[1], other)
     after = other.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
-
-
-def test_every_part_of_a_format_counts() -> None:
-    from qfx.saving.match import format_text
-
-    spec = QuantSpec(8, k_hot=2, max_exponent=3)
-    others: list[dict[str, Any]] = [{"width": 7}, {"signed": False}, {"k_hot": 3}, {"max_exponent": 2}, {"per_channel": True}]
-    others += [{"rounding": Rounding.TRN}]
-    texts = {format_text(dataclasses.replace(spec, **change)) for change in others}
-    wrapping = format_text(QuantSpec(8, overflow=Overflow.WRAP))
-    assert len(texts | {format_text(spec)}) == len(others) + 1 and wrapping != format_text(QuantSpec(8))
-    assert format_text(spec) == "8 bits signed, 2-hot up to 2**3, AP_RND, AP_SAT"
-    free = dataclasses.replace(spec, frac=3, learn=False, scale_gradient=True)
-    assert format_text(free) == format_text(spec)
 
 
 def test_a_function_of_the_user_s(tmp_path: Path) -> None:

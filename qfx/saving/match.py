@@ -8,7 +8,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 import qfx.nn as qnn
-from qfx.errors import InputError
+from qfx.errors import StateError
 from qfx.files import File
 from qfx.quant import Quantizer
 from qfx.quant.stated import spec_text
@@ -19,7 +19,7 @@ FREE = frozenset(("momentum", "inplace", "label"))
 """Settings that no value in eval depends on."""
 
 SHOWN = 8
-"""Differences that a message lists."""
+"""Tensors that a message lists; of layers it lists all."""
 
 
 def check_match(
@@ -32,13 +32,13 @@ def check_match(
         modules: of the file, as `describe` wrote them.
 
     Raises:
-        InputError: what differs, by name and with both sides.
+        StateError: what differs, by name and with both sides.
     """
     quantizers: list[tuple[Quantizer, bool]] = []
-    differences = [*_layers(model, modules, quantizers), *_shapes(own, saved)]
-    if differences:
-        more = [f"and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else []
-        raise InputError("\n  ".join([f"{path} does not fit the model:", *differences[:SHOWN], *more]))
+    layers, shapes = list(_layers(model, modules, quantizers)), list(_shapes(own, saved))
+    if layers or shapes:
+        more = [f"and {len(shapes) - SHOWN} more"] if len(shapes) > SHOWN else []
+        raise StateError("\n  ".join([f"{path} does not fit the model:", *layers, *shapes[:SHOWN], *more]))
     return quantizers
 
 

@@ -159,7 +159,7 @@ def test_a_class_of_the_user_s(saved: tuple[Own, Path]) -> None:
         qfx.load(str(file))
     assert str(raised.value) == (
         f"{file} does not say how its network is made: the network is of the class {Own.__module__}.Own; make one, and load into"
-        " it: qfx.load(path, model)"
+        " it: qfx.load(path, network), or module:factory and --weights on the command line"
     )
     model = Own().train()
     assert qfx.load(file, model) is model and model.training

@@ -15,7 +15,7 @@ from qfx.ir import Value
 from qfx.nn._evaluation import Constants, running
 from qfx.ops import Affine, Requantize
 from qfx.quant import Quantizer
-from qfx.quant.stated import KEY, SOURCE, Stated
+from qfx.quant.stated import KEY, SOURCE, Stated, shown
 
 
 class Layer(Leaf, Stated):
@@ -62,9 +62,9 @@ class Layer(Leaf, Stated):
         there = {parts[0] for parts in inside if len(parts) == 2 and parts[1] == KEY}
         here = {name: child for name, child in self._modules.items() if isinstance(child, Stated)}
         for name in sorted(there - here.keys()):
-            yield f"{prefix}{name}: {SOURCE} has {Quantizer.shown(state[f'{prefix}{name}.{KEY}'])}; the network has none"
+            yield f"{prefix}{name}: {SOURCE} has {shown(Quantizer, state[f'{prefix}{name}.{KEY}'])}; the network has none"
         for name in sorted(here.keys() - there):
-            yield f"{prefix}{name}: {SOURCE} has none; the network has {here[name].shown(here[name].get_extra_state())}"
+            yield f"{prefix}{name}: {SOURCE} has none; the network has {shown(type(here[name]), here[name].get_extra_state())}"
 
     def _quantizers(self) -> list[Quantizer]:
         return [child for child in self._modules.values() if isinstance(child, Quantizer)]

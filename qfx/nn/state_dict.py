@@ -14,7 +14,7 @@ from torch import nn
 
 from qfx.errors import StateError
 from qfx.quant import Quantizer
-from qfx.quant.stated import KEY, SOURCE, UNKNOWN, Stated
+from qfx.quant.stated import KEY, SOURCE, UNKNOWN, Stated, unknown
 
 State = Mapping[str, Any]
 
@@ -172,10 +172,10 @@ def _completed(stated: Sequence[tuple[str, Stated]], state: State, source: str) 
     silent = {f"{prefix}{KEY}": module for prefix, module in stated if f"{prefix}{KEY}" not in state}
     if not silent:
         return state, ""
-    unknown = any(module.format_unknown(state, key.removesuffix(KEY)) for key, module in silent.items())
+    odd = any(unknown(module, state, key.removesuffix(KEY)) for key, module in silent.items())
     full: OrderedDict[str, Any] = OrderedDict(state)
     full.update({key: module.get_extra_state() for key, module in silent.items()})
     metadata = getattr(state, "_metadata", None)
     if metadata is not None:
         full._metadata = metadata  # pyright: ignore[reportAttributeAccessIssue]  torch's own place for it
-    return full, f"{source} {UNKNOWN}" if unknown else ""
+    return full, f"{source} {UNKNOWN}" if odd else ""

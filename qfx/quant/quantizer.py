@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -168,10 +168,6 @@ class Quantizer(Stated):
     def format_text(codes: Sequence[int]) -> str:
         """Of a quantizer's codes."""
         return spec_text(spec_of(codes))
-
-    def format_unknown(self, state: Mapping[str, Any], prefix: str) -> bool:
-        """A binary point alone is half a format."""
-        return f"{prefix}frac" in state
 
     def extra_repr(self) -> str:
         """The format as it stands."""

@@ -94,20 +94,8 @@ class Stated(nn.Module):
         """
         there, here = state.get(prefix + KEY), self.get_extra_state()
         if there is not None and _whole_numbers(there) != here.tolist():
-            yield f"{prefix[:-1] or type(self).__name__}: {SOURCE} has {self.shown(there)}; the network has {self.shown(here)}"
-
-    @classmethod
-    def shown(cls, state: Any) -> str:
-        """The format that an extra state says, whatever it is."""
-        codes = _whole_numbers(state)
-        if not codes:
-            return f"{state!r:.60}, which is no format"
-        if codes[0] != VERSION:
-            return f"a format of version {codes[0]}, of which this QFX reads {VERSION}"
-        try:
-            return cls.format_text(codes[1:])
-        except (ValueError, LookupError, TypeError, QfxError):
-            return f"{codes[1:]}, which is no format of a {cls.__name__}"
+            kind = type(self)
+            yield f"{prefix[:-1] or kind.__name__}: {SOURCE} has {shown(kind, there)}; the network has {shown(kind, here)}"
 
     def _load_from_state_dict(
         self,
@@ -125,14 +113,31 @@ class Stated(nn.Module):
             error_msgs.extend(differences)
             return
         if prefix + KEY not in state_dict:
-            if self.format_unknown(state_dict, prefix):
+            if unknown(self, state_dict, prefix):
                 _warn_once(error_msgs)
             state_dict[prefix + KEY] = self.get_extra_state()  # a copy of torch's, in which the key is not missed then
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
 
-    def format_unknown(self, state: Mapping[str, Any], prefix: str) -> bool:
-        """Whether `state` has tensors of this module that mean nothing without the format, which it does not have."""
+
+def shown(kind: type[Stated], state: Any) -> str:
+    """The format that an extra state says of a module of this kind, whatever it is."""
+    codes = _whole_numbers(state)
+    if not codes:
+        return f"{state!r:.60}, which is no format"
+    if codes[0] != VERSION:
+        return f"a format of version {codes[0]}, of which this QFX reads {VERSION}"
+    try:
+        return kind.format_text(codes[1:])
+    except (ValueError, LookupError, TypeError, QfxError):
+        return f"{codes[1:]}, which is no format of a {kind.__name__}"
+
+
+def unknown(module: Stated, state: Mapping[str, Any], prefix: str) -> bool:
+    """Whether `state` has tensors of a module, such as a binary point, and not the format that goes with them."""
+    if prefix + KEY in state or not module.format_codes():
         return False
+    own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+    return any(prefix + name in state for name, _ in own)
 
 
 _warned: list[list[str]] = []

@@ -82,7 +82,7 @@ def misplaced(network: nn.Module, own: State, state: State, strict: bool = True)
     weights = own.keys() - points - {key for key in own if key.endswith(KEY)} or own.keys()
     if not own.keys() & state.keys():
         return _wrapped(own, weights, state)
-    if points and strict and not points & state.keys() and weights <= state.keys():
+    if points and strict and not points & state.keys():
         return (
             "has the weights of a float model and no binary points; load it into the float model, and convert that with qfx.convert"
         )

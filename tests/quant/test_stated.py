@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import io
 import itertools
 import re
@@ -66,6 +67,42 @@ def test_whatever_decides_a_value_is_compared(what: str) -> None:
         with pytest.raises(RuntimeError, match=rf"\t{place}: the state dict has .*; the network has "):
             own.load_state_dict(saved.state_dict(), strict)
         assert what in PLACES or int(own.get_parameter("1.weight_quant.frac")) == 3
+
+
+GIVEN: State = {
+    "in_channels": 2,
+    "out_channels": 3,
+    "kernel_size": 3,
+    "in_features": 3,
+    "out_features": 2,
+    "num_features": 3,
+    "mean": [0.5],
+    "std": [0.5],
+    "function": torch.sin,
+    "output": QuantSpec(8),
+    "bias": QuantSpec(8),
+}
+"""Values of arguments, by name, where a layer has them."""
+FORMATS = [
+    (name, parameter)
+    for name in qnn.__all__
+    if isinstance(kind := getattr(qnn, name), type) and issubclass(kind, qnn.Layer) and kind is not qnn.Layer
+    for parameter, described in inspect.signature(kind).parameters.items()
+    if re.search(r"QuantSpec|FixedType", str(described.annotation)) or parameter.endswith("_width")
+]
+"""Every layer, with each of its arguments for formats."""
+
+
+@pytest.mark.parametrize(("name", "parameter"), FORMATS)
+def test_every_argument_for_a_format_is_in_the_state_dict(name: str, parameter: str) -> None:
+    """A new layer, or a new argument, may not forget it."""
+    kind = getattr(qnn, name)
+    given = {key: value for key, value in GIVEN.items() if key in inspect.signature(kind).parameters}
+    other = FixedType(False, 5, 3) if parameter == "type" else 5 if parameter.endswith("_width") else QuantSpec(5)
+    states = [kind(**values).state_dict() for values in (given, {**given, parameter: other})]
+    with pytest.raises(RuntimeError, match=r"\t.*: the state dict has .*; the network has "):
+        kind(**given).load_state_dict(states[1], strict=False)
+    kind(**given).load_state_dict(states[0])
 
 
 def test_every_difference_is_in_the_one_error() -> None:

@@ -235,3 +235,21 @@ def test_it_trains_on(tmp_path: Path) -> None:
     assert all(parameter.grad is not None for parameter in found.parameters() if parameter.requires_grad)
     with torch.no_grad():
         next(found.parameters()).add_(1.0)  # the tensors are its own, and may be written
+
+
+def test_a_loaded_network_goes_on_as_the_saved_one_would(tmp_path: Path) -> None:
+    """It lowers to the same graph, trains to the same weights, and is saved again; the float model is gone."""
+    torch.manual_seed(0)
+    images, labels = torch.randint(0, 256, (32, 4)), torch.randint(0, 3, (32,))
+    config = qfx.ConvertConfig.bits(4, input=qfx.InputFormat(type=PIXELS))
+    network = qfx.convert(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), images, config)
+    qfx.save(network, tmp_path / "network.qfx")
+    found = qfx.load(tmp_path / "network.qfx")
+    assert isinstance(found, qnn.Model) and found.lower((4,)).text() == network.lower((4,)).text()
+    for one in (network, found):
+        torch.manual_seed(0)
+        qfx.fit(one, [(images, labels)], qfx.Recipe(epochs=3, lr=1e-2))
+    assert equal(network, found, images)
+    qfx.save(found, tmp_path / "again.qfx")
+    found.load_state_dict(network.state_dict())
+    assert equal(qfx.load(tmp_path / "again.qfx"), network, images)

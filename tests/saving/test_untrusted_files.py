@@ -17,6 +17,7 @@ import qfx
 from qfx import nn as qnn
 from qfx.conversion import calibrate
 from qfx.errors import InputError
+from qfx.files import joint_hash
 from qfx.quant import QuantSpec
 from qfx.saving.tensor_file import read_tensors, write_tensors
 
@@ -63,6 +64,24 @@ def test_it_is_in_the_layout_of_safetensors(file: Path) -> None:
         ends.append(place["data_offsets"][1])
     assert 8 + size + ends[-1] == len(content)
     assert header["conv.weight"]["dtype"] == "F32" and header["conv.weight"]["shape"] == [4, 2, 3, 3]
+
+
+def test_the_layout_in_which_qfx_wrote_it_before(file: Path, tmp_path: Path) -> None:
+    """The same file by hand: the tensors in another order, the header padded."""
+    tensors, document = read_tensors(file)
+    assert document is not None
+    header, rest = dict[str, Any](), b""
+    for name, tensor in reversed(tensors.items()):
+        part = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+        dtype = {torch.float32: "F32", torch.bool: "BOOL", torch.int64: "I64"}[tensor.dtype]
+        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [len(rest), len(rest) + len(part)]}
+        rest += part
+    text = json.dumps(document)
+    header["__metadata__"] = {"format": "pt", "qfx": text, "sha256": joint_hash(text.encode(), rest)}
+    head = json.dumps(header).encode()
+    (tmp_path / "before").write_bytes(in_layout(head + b" " * (-len(head) % 8), rest))
+    x = torch.randn(3, 2, 5, 5)
+    assert torch.equal(qfx.load(tmp_path / "before")(x), qfx.load(file)(x))
 
 
 def in_layout(header: bytes, rest: bytes = b"") -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ def read_torch_file(file: File) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged pickle raises is up to its bytes
         reason = str(error).partition("\n")[0] or type(error).__name__
+        if isinstance(error, pickle.UnpicklingError) and reason.startswith("Weights only"):
+            reason = "it holds more than tensors and plain values, as a whole model does; save model.state_dict(), or use qfx.save"
         raise InputError(f"{file} is no state dict that torch.load reads with weights_only=True: {reason}") from error
 
 

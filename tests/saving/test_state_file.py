@@ -101,6 +101,19 @@ def test_a_saved_network_with_other_names(tmp_path: Path) -> None:
         qfx.load(tmp_path / "network", nn.Sequential(nn.Identity(), nn.Linear(3, 2)))
 
 
+def test_what_torch_says_where_hooks_rename(tmp_path: Path) -> None:
+    """Names are torch's to judge then, since a hook may change them."""
+    state = network().state_dict()
+    del state["1.bias"]
+    torch.save(state, tmp_path / "state")
+    found = network()
+    found.register_load_state_dict_pre_hook(lambda *_: None)
+    with pytest.raises(
+        StateError, match=r'state does not fit Sequential: Error\(s\) in .*\n\tMissing key\(s\) in state_dict: "1.bias"'
+    ):
+        qfx.load(tmp_path / "state", found)
+
+
 class Stranger:
     """Nothing that weights_only reads."""
 

@@ -107,7 +107,11 @@ def test_what_torch_says_where_hooks_rename(tmp_path: Path) -> None:
     del state["1.bias"]
     torch.save(state, tmp_path / "state")
     found = network()
-    found.register_load_state_dict_pre_hook(lambda *_: None)
+
+    def nothing(*_: Any) -> None:
+        pass
+
+    found.register_load_state_dict_pre_hook(nothing)
     with pytest.raises(
         StateError, match=r'state does not fit Sequential: Error\(s\) in .*\n\tMissing key\(s\) in state_dict: "1.bias"'
     ):

@@ -3,7 +3,8 @@
     QfxError
     ├── InputError (ValueError)     arguments and input files
     │   ├── FormatError             number formats, roundings, overflow modes
-    │   └── ConfigError             configurations
+    │   ├── ConfigError             configurations
+    │   └── StateError (RuntimeError)  state dicts, as torch has it
     ├── ModelError                  what a network is made of
     │   ├── ConversionError         float models
     │   ├── QuantizationError       quantizers
@@ -36,6 +37,10 @@ class FormatError(InputError):
 
 class ConfigError(InputError):
     """A configuration with unknown or wrong entries."""
+
+
+class StateError(InputError, RuntimeError):
+    """A state dict that does not fit its network: other formats, sizes or names; a RuntimeError, as torch raises."""
 
 
 class ModelError(QfxError):

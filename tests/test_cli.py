@@ -16,9 +16,10 @@ import pytest
 import torch
 import typer
 
+from qfx import save
 from qfx.cli.app import app
 from qfx.project import open_project
-from tests.user_models import net
+from tests.user_models import narrow, net
 
 QFX = Path(sys.executable).with_name("qfx")
 MODELS = Path(__file__).with_name("user_models.py")
@@ -90,9 +91,11 @@ def test_verify_live_with_other_inputs(home: Path) -> None:
     )
     assert message in qfx(*common, cwd=home, code=3).stderr
     assert (
-        "a live model takes both --model module:factory and --weights FILE"
+        "models:net makes a model, but its weights are missing; give --weights FILE, or a file of qfx.save for both"
         in qfx(*common, "--model", "models:net", cwd=home, code=2).stderr
     )
+    message = "a live model takes --model module:factory and --weights FILE, or --model FILE of qfx.save"
+    assert message in qfx(*common, "--weights", "net.pt", cwd=home, code=2).stderr
 
 
 def test_torch_left_out_is_said(home: Path) -> None:
@@ -207,8 +210,9 @@ def test_info_of_a_model_in_training(home: Path) -> None:
     assert re.search(r"2\.quant +unsigned 4, frac 2 +2\.000 +$", text, re.M)
     text = qfx(*model, "--sample", "x.npy", cwd=home).stdout.replace("│", "")
     assert re.search(r"1\.weight_quant +signed 5, frac 4 +4\.000 +\d\.\d\d +\d+\.\d{3}% +\d+\.\d{3}% +$", text, re.M)
-    for arguments in (("models:net",), ("project", "--sample", "x.npy")):
-        assert "a model in training takes module:factory and --weights FILE" in qfx("info", *arguments, cwd=home, code=2).stderr
+    assert "models:net makes a model, but its weights are missing" in qfx("info", "models:net", cwd=home, code=2).stderr
+    message = "project is no network; --weights and --sample are for module:factory, --sample for a file of qfx.save, too"
+    assert message in qfx("info", "project", "--sample", "x.npy", cwd=home, code=2).stderr
     assert "there is no file none.pt" in qfx("info", "models:net", "--weights", "none.pt", cwd=home, code=2).stderr
 
 
@@ -222,9 +226,9 @@ def test_info_of_a_model_in_training(home: Path) -> None:
         (("models:broken", "net.pt", "x.npy"), "models:broken() failed: KeyError: 'no such layer' ("),
         (("models:leaves", "net.pt", "x.npy"), "models:leaves() failed: SystemExit: bye ("),
         (("models:net", "none.pt", "x.npy"), "there is no file none.pt"),
-        (("models:net", "x.npy", "x.npy"), "x.npy is no state dict that torch.load reads with weights_only=True"),
+        (("models:net", "x.npy", "x.npy"), "x.npy is neither a file of qfx.save nor a state dict of torch.save or safetensors: "),
         (("models:net", "list.pt", "x.npy"), "list.pt holds a list; save model.state_dict()"),
-        (("models:plain", "net.pt", "x.npy"), "net.pt does not fit the model of models:plain: "),
+        (("models:plain", "net.pt", "x.npy"), "net.pt is that of a network with formats, and the model has none; make the network"),
         (("models:net", "net.pt", "none.npy"), "none.npy cannot be read: No such file or directory"),
         (("models:net", "net.pt", "net.pt"), "net.pt is an archive of arrays; give one .npy file"),
         (("models:net", "net.pt", "flat.npy"), "flat.npy has shape (3,); samples are wanted as (count, channel, height, width)"),
@@ -261,6 +265,30 @@ def test_no_project(home: Path, command: tuple[str, ...]) -> None:
 def test_an_output_that_cannot_be_written(home: Path) -> None:
     result = qfx("simulate", "project", "--inputs", "x.npy", "--out", "no/where.npy", cwd=home, code=2)
     assert "error: [Errno 2] No such file or directory" in result.stderr
+
+
+def test_a_checkpoint_of_other_formats_makes_no_project(home: Path) -> None:
+    """It once was exported, and verify agreed with the wrong network."""
+    torch.save(narrow().state_dict(), home / "narrow.pt")
+    result = qfx("export", "models:net", "--weights", "narrow.pt", "--sample", "x.npy", "--out", "wrong", cwd=home, code=2)
+    for layer in ("1.weight_quant", "4.weight_quant", "4.bias_quant"):
+        assert f"{layer}: narrow.pt has 4 bits signed, AP_RND, AP_SAT; the network has 5 bits signed" in result.stderr
+    assert not (home / "wrong").exists()
+    live = ("--engines", "torch,sim", "--inputs", "other.npy", "--model", "models:net", "--weights", "narrow.pt")
+    assert "narrow.pt has 4 bits signed" in qfx("verify", "project", *live, cwd=home, code=2).stderr
+
+
+def test_a_saved_network_stands_for_factory_and_weights(home: Path) -> None:
+    save(net(), home / "whole.qfx")
+    qfx("export", "whole.qfx", "--sample", "x.npy", "--out", "whole", cwd=home)
+    assert open_project(home / "whole").manifest.model == "whole.qfx"
+    for file in ("graph.json", "hls/weights.hpp", "golden/outputs.npy"):
+        assert (home / "whole" / file).read_bytes() == (home / "project" / file).read_bytes()
+    arguments = ("--engines", "torch,sim", "--inputs", "other.npy", "--model", "whole.qfx")
+    assert "torch = sim: 5 samples" in qfx("verify", "whole", *arguments, cwd=home).stdout
+    shown = qfx("info", "whole.qfx", "--sample", "x.npy", cwd=home).stdout
+    factory = qfx("info", "models:net", "--weights", "whole.qfx", "--sample", "x.npy", cwd=home).stdout
+    assert "whole.qfx" in shown and shown.splitlines()[1:] == factory.splitlines()[1:]
 
 
 def _heed_interrupts() -> None:

@@ -32,6 +32,10 @@ Json = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Write the result as JSON to this file; `-` is standard output.", show_default=False),
 ]
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="Weights for MODULE:FACTORY: a state dict, or a network that qfx.save wrote.", show_default=False),
+]
 INPUTS = "Integer inputs (count, ...) in a .npy file; of several inputs a .npz file with an array for each, by name."
 
 
@@ -64,12 +68,14 @@ def export(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODULE:FACTORY", help="Names a function without arguments that makes the model.", show_default=False
+            metavar="FILE|MODULE:FACTORY",
+            help="A network that qfx.save wrote, or a function without arguments that makes the model.",
+            show_default=False,
         ),
     ],
-    weights: Annotated[Path, typer.Option(help="State dict of the model, as torch.save writes it.", show_default=False)],
     sample: Annotated[Path, typer.Option(help=INPUTS, show_default=False)],
     out: Annotated[Path, typer.Option(help="The project directory to make.", show_default=False)],
+    weights: Weights = None,
     name: Annotated[str, typer.Option(help="Name of the network, a C identifier.")] = "network",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a project that lies there.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random inputs that are added to fewer than 100 samples.")] = 0,
@@ -107,7 +113,7 @@ def export(
         products = command.parsed_products(product or ())
         asked = AcceleratorOptions(board, clock, folding, fps, products, multiplier_free, axi_bits)
         return command.export(
-            command.ExportOptions(model, weights, sample, out, name, overwrite, seed, allow_unverified_modes, asked, quiet)
+            command.ExportOptions(model, sample, out, weights, name, overwrite, seed, allow_unverified_modes, asked, quiet)
         )
 
     _finish(run)
@@ -159,9 +165,13 @@ def verify(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="MODULE:FACTORY", help="Run torch live, on the model that this function makes.", show_default=False),
+        typer.Option(
+            metavar="FILE|MODULE:FACTORY",
+            help="Run torch live, on a network that qfx.save wrote or the model that this function makes.",
+            show_default=False,
+        ),
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="State dict of the model.", show_default=False)] = None,
+    weights: Weights = None,
     json: Json = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML with a case per layer.", show_default=False)] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report as text.", show_default=False)] = None,
@@ -187,14 +197,19 @@ def verify(
 @app.command()
 def info(
     target: Annotated[
-        str, typer.Argument(metavar="DIR|MODULE:FACTORY", help="A project, or a model in training.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="DIR|FILE|MODULE:FACTORY",
+            help="A project, a network that qfx.save wrote, or a model in training.",
+            show_default=False,
+        ),
     ],
-    weights: Annotated[Path | None, typer.Option(help="State dict of the model.", show_default=False)] = None,
+    weights: Weights = None,
     sample: Annotated[
         Path | None, typer.Option(help="Raw inputs of the model, to measure what its quantizers lose.", show_default=False)
     ] = None,
 ) -> None:
-    """Print a project: the network, formats, exactness and costs; or the quantizers of a model in training."""
+    """Print a project: the network, formats, exactness and costs; or the quantizers of a network."""
     from qfx.cli import info as command
 
     _finish(lambda: command.info(target, weights, sample))

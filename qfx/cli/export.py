@@ -22,10 +22,10 @@ class ExportOptions:
     """Options of `qfx export`.
 
     Attributes:
-        model: `module:factory`.
-        weights: file with its state dict.
+        model: `module:factory`, or a file of `qfx.save`.
         sample: file of raw integer inputs.
         out: the project to make.
+        weights: file with the state dict of a factory's model.
         name: of the network.
         overwrite: replace a project that lies there.
         seed: of the inputs added to few samples.
@@ -35,9 +35,9 @@ class ExportOptions:
     """
 
     model: str
-    weights: Path
     sample: Path
     out: Path
+    weights: Path | None = None
     name: str = "network"
     overwrite: bool = False
     seed: int = 0

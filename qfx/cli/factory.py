@@ -1,48 +1,51 @@
-"""A user's torch model: `module:factory` and a file of weights."""
+"""A user's torch model: `module:factory` and a file of weights, or a saved network."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import pickle
 import sys
 import traceback
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
+from qfx.cli.console import message
 from qfx.errors import InputError, QfxError
 from qfx.files import File
+from qfx.saving import load, load_into
 
 
-def load_model(spec: str, weights: File) -> torch.nn.Module:
-    """The model that `module:factory` makes, with `weights` loaded, in eval mode.
+def load_model(spec: str, weights: File | None) -> torch.nn.Module:
+    """The model that `module:factory` makes with `weights` loaded, or the one in a file of `qfx.save`, in eval mode.
 
     Args:
-        spec: a module, importable or in the current directory, and a function in it that takes no argument.
-        weights: a state dict, as `torch.save(model.state_dict(), file)` writes it; read without pickled code.
+        spec: a module, importable or in the current directory, and a function in it that takes no argument; or a file.
+        weights: a state dict, or a network that was saved, whose formats have to be those of the model; None with a file.
 
     Raises:
-        InputError: the module, the factory or the weights do not fit.
+        InputError: the module, the factory, the file or the weights do not fit.
     """
+    if is_saved(spec):
+        if weights is not None:
+            raise InputError(f"{spec} is a file, and a saved network has its weights; leave out --weights, or give module:factory")
+        return load(spec)
+    if weights is None and ":" in spec:
+        raise InputError(f"{spec} makes a model, but its weights are missing; give --weights FILE, or a file of qfx.save for both")
+    if weights is None:
+        raise InputError(f"there is no file {spec}; give a network that qfx.save wrote, or module:factory and --weights FILE")
     model = make_model(spec)
-    try:
-        state: Any = torch.load(weights, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {weights}") from error
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise InputError(
-            f"{weights} is no state dict that torch.load reads with weights_only=True: {_first_line(error)}"
-        ) from error
-    if not isinstance(state, dict):
-        raise InputError(f"{weights} holds a {type(state).__name__}; save model.state_dict()")
-    try:
-        model.load_state_dict(cast("dict[str, Any]", state))
-    except RuntimeError as error:
-        raise InputError(f"{weights} does not fit the model of {spec}: {error}") from error
+    note = load_into(model, weights)
+    if note:
+        message(f"note: {note}")
     return model.eval()
+
+
+def is_saved(spec: str) -> bool:
+    """Whether an argument names a file, rather than `module:factory`."""
+    return Path(spec).is_file()
 
 
 def make_model(spec: str) -> torch.nn.Module:
@@ -87,7 +90,3 @@ def _user_code(what: str) -> Generator[None]:
         frames = traceback.extract_tb(error.__traceback__)
         where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
         raise InputError(f"{what} failed: {type(error).__name__}: {error}{where}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0]

@@ -20,26 +20,28 @@ from qfx.sim.engine import by_input
 
 
 def names_model(target: str) -> bool:
-    """Whether an argument is `module:factory`: it has a colon, and nothing of this name lies on the disk."""
-    return ":" in target and not Path(target).exists()
+    """Whether an argument is a file, or `module:factory`: it has a colon, and nothing of this name lies on the disk."""
+    return Path(target).is_file() or (":" in target and not Path(target).exists())
 
 
 def info(target: str, weights: File | None = None, sample: File | None = None) -> int:
-    """Print a project, or the quantizers of a model in training.
+    """Print a project, or the quantizers of a network.
 
     Args:
-        target: a directory, or `module:factory`.
-        weights: state dict of the model.
+        target: a directory, a file of `qfx.save`, or `module:factory`.
+        weights: of the model that a factory makes.
         sample: raw inputs of the model.
     """
-    if names_model(target) and weights is not None:
+    if names_model(target):
         return _info_model(target, weights, sample)
-    if names_model(target) or weights is not None or sample is not None:
-        raise InputError(f"{target}: a model in training takes module:factory and --weights FILE; a project takes neither option")
+    if weights is not None or sample is not None:
+        raise InputError(
+            f"{target} is no network; --weights and --sample are for module:factory, --sample for a file of qfx.save, too"
+        )
     return _info_project(target)
 
 
-def _info_model(spec: str, weights: File, sample: File | None) -> int:
+def _info_model(spec: str, weights: File | None, sample: File | None) -> int:
     """Print the quantizers: formats, and what they lose on the sample, if there is one."""
     from qfx.cli.factory import load_model
     from qfx.engines.torch_engine import TorchEngine

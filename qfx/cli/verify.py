@@ -29,7 +29,7 @@ class VerifyOptions:
         engines: names, the reference first.
         inputs: file of input codes, for every project.
         samples, seed: how many, and of which random ones.
-        model, weights: `module:factory` and state dict of a live torch model.
+        model, weights: `module:factory` and state dict of a live torch model; a file of `qfx.save` has both.
         json: file for JSON; `-` is standard output.
         junit: file for JUnit XML.
         report: file for what would be printed.
@@ -61,8 +61,8 @@ def verify_projects(directories: Sequence[Path], options: VerifyOptions) -> int:
     from qfx.cli.outcome import documents
 
     names = list(dict.fromkeys(map(str, directories)))
-    if (options.model is None) != (options.weights is None):
-        raise InputError("a live model takes both --model module:factory and --weights FILE")
+    if options.model is None and options.weights is not None:
+        raise InputError("a live model takes --model module:factory and --weights FILE, or --model FILE of qfx.save")
     if options.model is not None and len(names) > 1:
         raise InputError(f"a live model belongs to one project; {len(names)} were given")
     codes = None if options.inputs is None else read_inputs(options.inputs)
@@ -96,7 +96,7 @@ def _verified(
     try:
         project = open_project(name)
         live = None
-        if options.model is not None and options.weights is not None:
+        if options.model is not None:
             from qfx.cli.factory import load_model
 
             live = load_model(options.model, options.weights)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -43,6 +44,14 @@ class _AvgPool(Layer):
         super().__init__()
         self.quant = None if output is None else Quantizer(output)
         self.reciprocal_width = argument("an average pool", "reciprocal_width", reciprocal_width, whole(1), QuantizationError)
+
+    def format_codes(self) -> list[int]:
+        return [self.reciprocal_width]
+
+    @staticmethod
+    def format_text(codes: Sequence[int]) -> str:
+        (width,) = codes
+        return f"reciprocals of {width} bits"
 
     @abstractmethod
     def _op(self, image: Pair) -> ops.AvgPool2d:

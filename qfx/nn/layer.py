@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import torch
@@ -15,10 +15,11 @@ from qfx.ir import Value
 from qfx.nn._evaluation import Constants, running
 from qfx.ops import Affine, Requantize
 from qfx.quant import Quantizer
+from qfx.quant.stated import KEY, SOURCE, Stated, shown
 from qfx.quant.tracing import cannot_follow
 
 
-class Layer(Leaf):
+class Layer(Leaf, Stated):
     """Base of the layers that have a fixed-point meaning.
 
     A layer computes step by step. Each step has a suffix (the empty one for its own value, `.quant` for the Requantize after it),
@@ -59,6 +60,19 @@ class Layer(Leaf):
     def exact(self) -> bool:
         """Whether the layer computes integers exactly: in eval, with its quantizers on."""
         return not self.training and all(not isinstance(c, Quantizer) or c.enabled for c in self._modules.values())
+
+    def format_differences(self, state: Mapping[str, Any], prefix: str) -> Iterator[str]:
+        """Those of the layer itself, and casts that only one side has."""
+        yield from super().format_differences(state, prefix)
+        if prefix + KEY not in state:  # the layer is not there, or its casts have no formats
+            return
+        inside = [key[len(prefix) :].split(".") for key in state if key.startswith(prefix)]
+        there = {parts[0] for parts in inside if len(parts) == 2 and parts[1] == KEY}
+        here = {name: child for name, child in self._modules.items() if isinstance(child, Stated)}
+        for name in sorted(there - here.keys()):
+            yield f"{prefix}{name}: {SOURCE} has {shown(Quantizer, state[f'{prefix}{name}.{KEY}'])}; the network has none"
+        for name in sorted(here.keys() - there):
+            yield f"{prefix}{name}: {SOURCE} has none; the network has {shown(type(here[name]), here[name].get_extra_state())}"
 
     def _quantizers(self) -> list[Quantizer]:
         return [child for child in self._modules.values() if isinstance(child, Quantizer)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from qfx.ir.proof import Proof
 from qfx.nn._basis import Basis, Shape
 from qfx.nn._evaluation import entered, running
 from qfx.nn._plan import Plan, prove_in_torch
+from qfx.nn.state_dict import fitted
 from qfx.quant.exact_arithmetic import exact_arithmetic
 from qfx.quant.once import making
 from qfx.quant.tracing import check_followed, unseen
@@ -128,6 +130,17 @@ class Model(NetworkModule):
 
     def _lowered(self, shapes: Shape | Sequence[Shape], name: str) -> Lowered:
         return lower_traced(self, shapes, name)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As in torch, once the state dict fits; formats have to be those of the network, whatever `strict` is.
+
+        Raises:
+            StateError: it does not fit, and nothing was loaded; says what differs, or what it is instead.
+        """
+        state, note = fitted(self, state_dict, strict)
+        if note:
+            warnings.warn(note, stacklevel=2)
+        return super().load_state_dict(state, strict, assign)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the plan, which is about these tensors and no copies."""

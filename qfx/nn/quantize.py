@@ -153,5 +153,13 @@ class QuantInput(InputLayer):
     def input_type(self) -> FixedType:
         return self.raw
 
+    def format_codes(self) -> list[int]:
+        return [self.raw.width, int(self.raw.signed), self.raw.frac]
+
+    @staticmethod
+    def format_text(codes: Sequence[int]) -> str:
+        width, signed, frac = codes
+        return f"raw integers of {FixedType(bool(signed), width, frac).ap_name}"
+
     def encode(self, codes: npt.NDArray[np.integer]) -> Tensor:
         return torch.from_numpy(codes.astype(np.float32 if self.raw.width <= FLOAT32_BITS else np.float64))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn, cast
 
 import numpy as np
@@ -16,10 +16,11 @@ from qfx.fixed import FixedType, IntArray
 from qfx.quant.cast import FixedPointCast, integer_frac, merges_relu
 from qfx.quant.search import best_frac
 from qfx.quant.spec import QuantSpec
+from qfx.quant.stated import Stated, spec_codes, spec_of, spec_text
 from qfx.quant.tracing import cannot_follow, check_followed, unseen
 
 
-class Quantizer(nn.Module):
+class Quantizer(Stated):
     """Casts a tensor to a fixed-point format whose binary point is a real parameter.
 
     The forward uses `round(frac)`, so a trained quantizer exports as it computed. Until it is calibrated a quantizer has no
@@ -167,6 +168,15 @@ class Quantizer(nn.Module):
         if not np.array_equal(codes, scaled):
             raise QuantizationError(f"{self._label()} gave values that are off its grid 2**-{type.frac}")
         return codes, type
+
+    def format_codes(self) -> list[int]:
+        """For state dicts, see `qfx.quant.stated`."""
+        return spec_codes(self.spec)
+
+    @staticmethod
+    def format_text(codes: Sequence[int]) -> str:
+        """Of a quantizer's codes."""
+        return spec_text(spec_of(codes))
 
     def extra_repr(self) -> str:
         """The format as it stands."""

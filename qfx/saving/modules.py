@@ -153,7 +153,7 @@ def _quantizer(settings: Mapping[str, Any], held: Mapping[str, Tensor]) -> Quant
     if not isinstance(spec, QuantSpec):
         raise TypeError(f"{spec!r} is no format of a quantizer")
     module = Quantizer(spec, max(1, held["frac"].numel()) if settings["constant"] is True else None)
-    wanted = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    wanted = {name: tensor.shape for name, tensor in (*module.named_parameters(), *module.named_buffers())}
     if wanted != {name: tensor.shape for name, tensor in held.items()}:
         raise ValueError("the binary points do not fit the format of their quantizer")
     module.enabled = settings["enabled"] is True

@@ -146,7 +146,7 @@ class ThreadedSimulator(CSimulator):
         return [self.hls / f"{self.layout.top}.hpp", *sorted((self.hls / "kernels").glob("*.hpp"))]
 
     def _execute(self, command: list[str]) -> None:
-        with tempfile.TemporaryDirectory(prefix="qfx-threads-") as folder:
+        with tempfile.TemporaryDirectory(dir=Path(command[0]).parent) as folder:
             depths, trace = Path(folder, "depths"), Path(folder, "trace")
             depths.write_text("".join(f"{stream} {depth}\n" for stream, depth in self.depths.items()))
             variables = {"QFX_DEPTHS": str(depths)}

@@ -13,7 +13,7 @@ import torch
 
 import qfx
 from qfx.cache import Cache
-from qfx.cli.demo import clear_run
+from qfx.cli.demo import new_run
 from qfx.cli.estimate import estimate_project
 from qfx.cli.factory import load_model
 from qfx.cli.info import info
@@ -23,7 +23,7 @@ from qfx.export.hls.folding_file import read_folding
 from qfx.export.hls.monitor import project_hash
 from qfx.export.hls.project import write_hls
 from qfx.export.hls.validator import multiplications, validate
-from qfx.files import check_free, file_hash, new_directory, new_file, write_text
+from qfx.files import add_text, check_free, check_writable, file_hash, new_directory, new_file, write_text
 from qfx.ir import load_graph, save_graph
 from qfx.ops import ReLU
 from qfx.ops.sampling import random_codes
@@ -96,7 +96,9 @@ WRITE: dict[str, Callable[[Either], object]] = {
     "save_graph": lambda path: (Path(path).mkdir(), save_graph(GRAPH, path)),
     "write_hls": lambda path: write_hls(design(GRAPH), path, load_board("ultra96"), CODES, np.maximum(CODES, 0)),
     "new_directory": lambda path: in_the_end(new_directory(path)),
-    "clear_run": clear_run,
+    "new_run": lambda path: in_the_end(new_run(path)),
+    "check_writable": check_writable,
+    "add_text": lambda path: add_text(path, "x"),
     "check_free": check_free,
     "new_file": lambda path: in_the_end(new_file(path)),
     "write_text": lambda path: write_text(path, "x"),
@@ -115,6 +117,6 @@ def test_writing(name: str, tmp_path: Path) -> None:
         home = tmp_path / kind.__name__
         home.mkdir()
         WRITE[name](kind(f"{home}/made"))
-        files = (file for file in home.rglob("*") if file.is_file() and ".partial" not in file.name)
+        files = (file for file in home.rglob("*") if file.is_file())
         found.append({file.relative_to(home).as_posix(): file.read_bytes() for file in files})
     assert found[0] == found[1]

@@ -42,10 +42,9 @@ def new_file(file: File) -> Generator[IO[bytes]]:
         work = folder / NEW
         with work.open("w+b") as stream:  # NumPy writes to a plain "wb" past Python, and its errors do not say what is wrong
             yield stream
-            stream.flush()
-            with contextlib.suppress(FileNotFoundError):
-                work.chmod(stat.S_IMODE(target.stat().st_mode))
-            os.fsync(stream.fileno())  # or a power cut after the rename loses both, the old and the new one
+        if target.exists():
+            work.chmod(stat.S_IMODE(target.stat().st_mode))
+            _flush(work)
         work.replace(target)
 
 
@@ -181,6 +180,13 @@ def _refuse(path: Path, replaceable: Callable[[Path], bool] | None) -> None:
         raise ProjectError(f"{path} was not written by QFX, so it is not overwritten; choose another directory")
 
 
+def _flush(file: Path) -> None:
+    """Have a file on the disk before what it replaces is gone; else a power cut may lose both."""
+    if file.is_file():
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())
+
+
 def _is_device(file: File) -> bool:
     """Whether it is a device or a pipe, which a rename must not replace."""
     return Path(file).exists() and not Path(file).is_file() and not Path(file).is_dir()
@@ -218,6 +224,8 @@ def _put(folder: Path, target: Path, kept: Callable[[Path], Path | None] | None)
     there = os.path.lexists(target)
     aside = kept(target) if there and kept else None
     if there:
+        for file in (folder / NEW).rglob("*"):
+            _flush(file)
         target.rename(aside or folder / OLD)
     try:
         (folder / NEW).rename(target)

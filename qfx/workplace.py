@@ -47,6 +47,9 @@ _NAME = re.compile(r"\.qfx-([0-9a-f]{8})-[0-9a-f]{16}")
 _FOREIGN = 86_400
 """Seconds after which a workplace of another kernel counts as left behind."""
 
+PATIENCE = 5.0
+"""Seconds to wait for others who rename something in the same folder, which takes them milliseconds."""
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 """Errors of a write; they come without the name of a file."""
 
@@ -78,11 +81,14 @@ def workplace(target: Path, shown: object = None) -> Generator[Path]:
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Generator[None]:
-    """While no other process renames directories in `folder`, as far as its file system has locks."""
+    """While no other process renames directories in `folder`, as far as its file system has locks. Whoever has held the folder's
+    lock for `PATIENCE` seconds is no such process, but perhaps the user's own `flock`, and is not waited for any longer.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
+    end = time.monotonic() + PATIENCE
     try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while not _lock(descriptor) and time.monotonic() < end:
+            time.sleep(0.01)
         yield
     finally:
         os.close(descriptor)
@@ -135,28 +141,30 @@ def _locked(folder: Path, target: Path) -> int:
     try:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            _lock(lock)
+            if not _lock(lock):
+                raise _Cleared
             (folder / LOCK).stat()
             os.write(lock, os.fsencode(target.name))
         except BaseException:
             os.close(lock)
             raise
         return lock
-    except (FileNotFoundError, BlockingIOError) as error:
-        raise _Cleared from error
+    except (FileNotFoundError, _Cleared):
+        raise _Cleared from None
     except BaseException:
         _settle(folder, target)
         raise
 
 
-def _lock(descriptor: int) -> None:
-    """Lock a file, where its file system has locks."""
+def _lock(descriptor: int) -> bool:
+    """Lock a file or folder, where its file system has locks; False while somebody else has it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise
-    except OSError:  # no locks here: nobody will clear it either
+        return False
+    except OSError:  # no locks here, so nobody else will lock it either
         pass
+    return True
 
 
 def _settle(folder: Path, target: Path) -> bool:

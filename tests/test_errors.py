@@ -266,7 +266,9 @@ def test_projects(home: Path, command: str, spoil: Callable[[Path], object], mes
     assert files() == before
 
 
-@pytest.mark.parametrize("writer", ["pathlib.Path.write_text", "os.fsync", "numpy.save", "numpy.savez_compressed"])
+@pytest.mark.parametrize(
+    "writer", ["pathlib.Path.write_text", "qfx.project.write.write_text", "numpy.save", "numpy.savez_compressed"]
+)
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_full_disk(home: Path, monkeypatch: pytest.MonkeyPatch, writer: str, overwrite: bool) -> None:
     """Nothing half-written stays, and a project that was to be replaced does."""
@@ -292,13 +294,16 @@ def test_a_full_disk_while_results_are_written(home: Path, monkeypatch: pytest.M
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    results = ("y.npy", "r.json", "j.xml", "r.txt")
+    for name in results:
+        (home / name).write_text("old")
     before = files()
     monkeypatch.setattr("os.fsync", full)
     message = "error: {} cannot be written: No space left on device; free some space, nothing half-written was left ("
     assert message.format("y.npy") in refused("simulate", "project", "--inputs", "x.npy", "--out", "y.npy")
     for option, name in (("--json", "r.json"), ("--junit", "j.xml"), ("--report", "r.txt")):
         assert message.format(name) in refused("verify", "project", "--engines", "sim,onnx", option, name)
-    assert files() == before
+    assert files() == before and {(home / name).read_text() for name in results} == {"old"}
 
 
 @pytest.mark.parametrize(

@@ -248,6 +248,36 @@ def test_a_workplace_that_somebody_is_clearing(tmp_path: Path, monkeypatch: pyte
     assert left(tmp_path) == []
 
 
+def test_a_folder_that_somebody_else_has_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as `flock folder qfx export ...`: not waited for until the end of days."""
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with new_directory(tmp_path / "a"):
+        pass
+    os.close(descriptor)
+    assert left(tmp_path) == ["a"]
+
+
+def test_what_replaces_something_is_on_the_disk_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut right after must not lose both."""
+    file, target = tmp_path / "file", directory(tmp_path / "a", "old")
+    write_text(file, "old")
+    seen: list[str] = []
+
+    def flushed(descriptor: int) -> None:
+        seen.append(file.read_text() + (target / "file").read_text())
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    write_text(tmp_path / "other", "new")
+    assert seen == []
+    write_text(file, "new")
+    with new_directory(target, always) as work:
+        (work / "file").write_text("new")
+        (work / "more").touch()
+    assert seen == ["oldold", "newold", "newold"] and (target / "file").read_text() == "new"
+
+
 @pytest.mark.parametrize("length", [250, 255])
 def test_long_names(tmp_path: Path, length: int) -> None:
     write_text(tmp_path / ("f" * length), "x")

@@ -51,7 +51,7 @@ def options(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Directory for all results; a former run in it is cleared first.")] = Path("out/demo"),
+    out: Annotated[Path, typer.Option(help="Directory for all results; it takes the place of a former run.")] = Path("out/demo"),
     quiet: Quiet = False,
 ) -> None:
     """Train, export, compile and verify two networks on handwritten digits."""

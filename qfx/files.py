@@ -17,10 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from qfx.errors import ProjectError, WriteError
-from qfx.workplace import NEW, OLD, alone, clear_left, workplace
-
-File = str | os.PathLike[str]
-"""A path as callers give it."""
+from qfx.workplace import NEW, OLD, File, alone, clear_left, workplace
 
 
 @contextlib.contextmanager

@@ -40,6 +40,9 @@ from pathlib import Path
 
 from qfx.errors import QfxError, QfxWarning, WriteError
 
+File = str | os.PathLike[str]
+"""A path as callers give it."""
+
 LOCK, NEW, OLD = "lock", "new", "old"
 
 _NAME = re.compile(r"\.qfx-([0-9a-f]{8})-[0-9a-f]{16}")
@@ -55,7 +58,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 @contextlib.contextmanager
-def workplace(target: Path, shown: object = None) -> Generator[Path]:
+def workplace(target: File, shown: object = None) -> Generator[Path]:
     """A fresh folder beside `target`, gone when the block ends.
 
     Args:
@@ -65,6 +68,7 @@ def workplace(target: Path, shown: object = None) -> Generator[Path]:
     Raises:
         WriteError: the folder cannot be written to, or a write in the block failed.
     """
+    target = Path(target)
     shown = target if shown is None else shown
     clear_left(target.parent)
     with _failures(None, target, shown):
@@ -80,7 +84,7 @@ def workplace(target: Path, shown: object = None) -> Generator[Path]:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Generator[None]:
+def alone(folder: File) -> Generator[None]:
     """While no other process renames directories in `folder`, as far as its file system has locks. Whoever has held the folder's
     lock for `PATIENCE` seconds is no such process, but perhaps the user's own `flock`, and is not waited for any longer.
     """
@@ -94,10 +98,10 @@ def alone(folder: Path) -> Generator[None]:
         os.close(descriptor)
 
 
-def clear_left(folder: Path) -> None:
+def clear_left(folder: File) -> None:
     """Remove the workplaces in `folder` whose processes have ended, and put back what they had moved aside."""
     with contextlib.suppress(OSError):
-        for found in [folder / name for name in os.listdir(folder) if _NAME.fullmatch(name)]:  # noqa: PTH208  names, not paths
+        for found in [Path(folder, name) for name in os.listdir(folder) if _NAME.fullmatch(name)]:  # noqa: PTH208  names, not paths
             with contextlib.suppress(OSError):
                 _clear(found)
 

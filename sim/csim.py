@@ -166,8 +166,8 @@ class CSimulator:
     def _run_chunk(self, program: Path, wanted: Sequence[str], codes: Mapping[str, IntArray]) -> dict[str, IntArray]:
         frames = len(next(iter(codes.values())))
         streams = list(dict.fromkeys(self.layout.streams[name] for name in wanted))
-        with tempfile.TemporaryDirectory(dir=program.parent) as folder:
-            source, target = Path(folder, "input"), Path(folder, "output")
+        with scratch(program.parent, f"temporary files in {tempfile.gettempdir()}") as folder:
+            source, target = folder / "input", folder / "output"
             with source.open("wb") as file:
                 for port in self.layout.inputs:
                     ordered = to_beats(codes[port.value])

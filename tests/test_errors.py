@@ -389,6 +389,7 @@ def _interrupt(*_: object, **__: object) -> None:
         (errors.ExactnessError, errors.ModelError, 2),
         (errors.ExportError, errors.QfxError, 2),
         (errors.ProjectError, OSError, 2),
+        (errors.WriteError, OSError, 2),
         (errors.TrainingError, errors.QfxError, 2),
         (errors.ToolMissingError, errors.QfxError, 3),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -149,7 +150,9 @@ def _arms(out_dir: Path, progress: Progress) -> list[Row]:
     (out_dir / "checkpoints").mkdir()
     rows: list[Row] = []
     for arm in arms:
-        torch.save(arm.model.state_dict(), out_dir / "checkpoints" / f"{arm.name}.pt")
+        state = io.BytesIO()  # into a file torch writes past Python, and its errors do not say what is wrong
+        torch.save(arm.model.state_dict(), state)
+        (out_dir / "checkpoints" / f"{arm.name}.pt").write_bytes(state.getvalue())
         folder = next((folder for folder, name in PROJECTS.items() if name == arm.name), None)
         rows.append(_exported(arm, out_dir / folder, images, progress) if folder else Row(arm, _graph(arm, "digits"), None))
     return rows

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from qfx.errors import ProjectError, QfxWarning
-from qfx.files import file_hash
+from qfx.files import File, file_hash
 from qfx.project.directory import JUDGED
 from qfx.project.manifest import MANIFEST, read_manifest
 
@@ -20,10 +20,11 @@ _NAMED = 3
 """Files that a message names."""
 
 
-def kept_aside(path: Path, projects: Iterable[Path]) -> Path | None:
+def kept_aside(path: File, projects: Iterable[Path]) -> Path | None:
     """Where the directory `path` goes to stay when it gives way to a new one: to a name beside it, with a warning, if one of its
     projects was edited. None if nothing in it is anybody's work.
     """
+    path = Path(path)
     found = [file for project in projects for file in edited(project)]
     if not found:
         return None
@@ -36,10 +37,11 @@ def kept_aside(path: Path, projects: Iterable[Path]) -> Path | None:
     return aside
 
 
-def edited(project: Path) -> list[Path]:
+def edited(project: File) -> list[Path]:
     """Files of a project that are not as QFX wrote them: of `hls/` and the README those that were changed, and sources that were
     put beside them; the manifest, if it cannot be read. Other files are QFX's alone: damaged ones are nobody's work.
     """
+    project = Path(project)
     if not (project / MANIFEST).is_file():
         return []
     try:

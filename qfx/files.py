@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import IO
 
-from qfx.errors import ProjectError, WriteError
+from qfx.errors import InputError, ProjectError, WriteError
 from qfx.workplace import NEW, OLD, File, alone, clear_left, workplace
 
 
@@ -28,6 +28,7 @@ def new_file(file: File) -> Generator[IO[bytes]]:
 
     Raises:
         WriteError: `file` cannot be written; says why, and how far it went.
+        InputError: it can be no path.
     """
     if _is_device(file):
         with tempfile.TemporaryFile("w+b") as stream:
@@ -59,7 +60,7 @@ def add_text(file: File, text: str) -> None:
     """
     content = text.encode()
     try:
-        with Path(file).open("ab", buffering=0) as stream:
+        with _named(file).open("ab", buffering=0) as stream:
             start = stream.seek(0, os.SEEK_END)
             try:
                 while content:
@@ -154,8 +155,9 @@ def check_free(path: File, replaceable: Callable[[Path], bool] | None = None) ->
     Raises:
         ProjectError: something lies there that may not be replaced.
         WriteError: nothing can be written there.
+        InputError: it can be no path.
     """
-    target = Path(os.path.abspath(path))  # noqa: PTH100
+    target = Path(os.path.abspath(_named(path)))  # noqa: PTH100
     restore(target)
     _refuse(Path(path), replaceable)
     there = next(parent for parent in target.parents if os.path.lexists(parent))
@@ -186,7 +188,11 @@ def _flush(file: Path) -> None:
 
 def _is_device(file: File) -> bool:
     """Whether it is a device or a pipe, which a rename must not replace."""
-    return Path(file).exists() and not Path(file).is_file() and not Path(file).is_dir()
+    try:
+        mode = _named(file).stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _copy_to_device(stream: IO[bytes], device: Path) -> None:
@@ -204,9 +210,27 @@ def _target(file: File) -> Path:
     Raises:
         WriteError: it is a directory.
     """
-    if Path(file).is_dir():
+    path = _named(file)
+    if os.path.isdir(path):  # noqa: PTH112  no error of a name that is too long, as of the next line
         raise WriteError(f"{file} is a directory; give the name of a file")
-    return Path(file).resolve() if Path(file).is_symlink() else Path(file)
+    return path.resolve() if os.path.islink(path) else path  # noqa: PTH114
+
+
+def _named(path: File) -> Path:
+    """A path that may be written to.
+
+    Raises:
+        InputError: it is none, or the system has no such names.
+    """
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"a path is text or a pathlib.Path, not {path!r}")
+    try:
+        possible = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        possible = False
+    if not possible:
+        raise InputError(f"{os.fspath(path)!r} cannot be the name of a file; give another")
+    return Path(path)
 
 
 def _make_parents(path: Path) -> Iterator[Path]:

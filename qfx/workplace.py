@@ -72,6 +72,8 @@ def workplace(target: File, shown: object = None) -> Generator[Path]:
     shown = target if shown is None else shown
     clear_left(target.parent)
     with _failures(None, target, shown):
+        with contextlib.suppress(FileNotFoundError):
+            target.lstat()  # a name that is too long, before the work
         folder, lock = _claim(target)
     try:
         with _failures(folder, target, shown):
@@ -231,15 +233,13 @@ def _renamed(item: object, folder: Path, shown: object) -> object:
 
 def _failure(error: OSError, folder: Path | None, target: Path, shown: object) -> str:
     place = target.parent
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     advice = {
         errno.ENOSPC: "free some space",
         errno.EDQUOT: "free some space",
-        errno.EFBIG: f"raise the limit of {limit:,} bytes (ulimit -f)"
-        if limit >= 0
-        else f"choose another file system than {place}",
-        errno.ENOENT: f"make the folder {place} first",
+        errno.EFBIG: f"raise the limit of {resource.getrlimit(resource.RLIMIT_FSIZE)[0]:,} bytes for a file (ulimit -f)",
+        errno.ENAMETOOLONG: "give it a shorter name",
         errno.ENOTDIR: f"{place} is no folder, choose another place",
+        errno.ENOENT: f"make the folder {place} first" if folder is None else "run it again",
     }.get(error.errno or 0, f"choose another place than {place}")
     if folder is not None:
         advice += f", nothing half-written was left ({_size(folder / NEW):,} bytes were written"

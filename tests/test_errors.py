@@ -355,7 +355,7 @@ def test_a_limit_of_file_sizes(tmp_path: Path) -> None:
     command = [sys.executable, "-c", f"import numpy as np; {write}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=limited, check=False)
     message = (
-        "out cannot be written: File too large; raise the limit of 3,072 bytes (ulimit -f), nothing half-written was left (3,072 b"
+        "out cannot be written: File too large; raise the limit of 3,072 bytes for a file (ulimit -f), nothing half-written"
     )
     assert message in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -126,6 +126,8 @@ def runner(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
             for name in command.targets:
                 if "." in name:
                     (template / name).write_bytes(b"the old thing" * 100)
+        if (template / "run").exists():
+            (template / "run" / "metrics.json").write_text("{}")
         yield runner
         assert server.stdin is not None
         server.stdin.close()

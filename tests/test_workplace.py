@@ -13,12 +13,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from qfx import workplace as module
-from qfx.errors import ProjectError, QfxWarning, WriteError
+from qfx.errors import InputError, ProjectError, QfxWarning, WriteError
 from qfx.files import add_text, check_free, check_writable, new_directory, new_file, restore, scratch, write_text
 from qfx.workplace import LOCK, NEW, OLD, clear_left, workplace
 
@@ -327,12 +327,22 @@ def test_names_that_cannot_be_files(tmp_path: Path) -> None:
         check_writable(tmp_path)
     with pytest.raises(WriteError, match=r"x/y cannot be written: No such file or directory; make the folder .*x first"):
         check_writable(tmp_path / "x" / "y")
+    long = tmp_path / ("x" * 256)
+    for check in (check_writable, check_free):
+        with pytest.raises(WriteError, match=r"x cannot be written: File name too long; give it a shorter name$"):
+            check(long)
+    for name in ("a\0b", "a\ud800"):
+        with pytest.raises(InputError, match=f"^{re.escape(repr(name))} cannot be the name of a file; give another"):
+            write_text(name, "x")
+    for nothing in (None, b"a", 3):
+        with pytest.raises(InputError, match=f"a path is text or a pathlib.Path, not {nothing!r}"):
+            check_free(cast("str", nothing))
 
 
 def test_errors_never_name_a_workplace(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match=rf"^{tmp_path}/a/file is odd: {tmp_path}/a$"), new_directory(tmp_path / "a") as work:
         raise ProjectError(f"{work / 'file'} is odd: {work}")
-    message = f"^{tmp_path}/a cannot be written: No such file or directory; .*, nothing half-written was left .3 bytes were written"
+    message = f"^{tmp_path}/a cannot be written: No such file or directory; run it again, nothing half-written was left .3 bytes"
     with pytest.raises(WriteError, match=message), new_directory(tmp_path / "a") as work:
         (work / "file").write_text("abc")
         (work / "none" / "file").write_text("x")

@@ -354,9 +354,7 @@ def test_a_limit_of_file_sizes(tmp_path: Path) -> None:
     write = "from qfx.project.golden import write_arrays; write_arrays('out', {'x': np.zeros(6000, np.uint8)})"
     command = [sys.executable, "-c", f"import numpy as np; {write}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=limited, check=False)
-    message = (
-        "out cannot be written: File too large; raise the limit of 3,072 bytes for a file (ulimit -f), nothing half-written"
-    )
+    message = "out cannot be written: File too large; raise the limit of 3,072 bytes for a file (ulimit -f), nothing half-written"
     assert message in done.stderr
     assert list(tmp_path.iterdir()) == []
 

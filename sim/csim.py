@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.resources
 import os
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from qfx.cache import Cache
 from qfx.errors import ProjectError, ToolMissingError
-from qfx.files import File
+from qfx.files import File, scratch
 from qfx.fixed import IntArray
 from qfx.ir import load_graph
 from qfx.sim.csim_layout import PortLayout, StreamWords, from_beats, load_layout, to_beats, unpack_words
@@ -135,9 +136,9 @@ class CSimulator:
         """
         if self._program is None:
             self.headers = find_ap_types(self._ap_types)
-            folder = tempfile.mkdtemp(prefix="qfx-csim-")
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            program = Path(folder, "csim")
+            kept = contextlib.ExitStack()
+            program = kept.enter_context(scratch()) / "csim"
+            weakref.finalize(self, kept.close)
             first = self._first_headers()
             compile_project(
                 self.hls, self._defines(), self.headers, self._flags, program, self._cache, self._quick, self._variant, first
@@ -165,8 +166,8 @@ class CSimulator:
     def _run_chunk(self, program: Path, wanted: Sequence[str], codes: Mapping[str, IntArray]) -> dict[str, IntArray]:
         frames = len(next(iter(codes.values())))
         streams = list(dict.fromkeys(self.layout.streams[name] for name in wanted))
-        with tempfile.TemporaryDirectory(prefix="qfx-csim-run-") as folder:
-            source, target = Path(folder, "input"), Path(folder, "output")
+        with scratch(program.parent, f"temporary files in {tempfile.gettempdir()}") as folder:
+            source, target = folder / "input", folder / "output"
             with source.open("wb") as file:
                 for port in self.layout.inputs:
                     ordered = to_beats(codes[port.value])

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx.errors import ProjectError
-from qfx.files import File
+from qfx.files import File, scratch
 from qfx.sim.csim import CSimulator
 from qfx.sim.csim_layout import load_layout
 
@@ -146,8 +146,8 @@ class ThreadedSimulator(CSimulator):
         return [self.hls / f"{self.layout.top}.hpp", *sorted((self.hls / "kernels").glob("*.hpp"))]
 
     def _execute(self, command: list[str]) -> None:
-        with tempfile.TemporaryDirectory(prefix="qfx-threads-") as folder:
-            depths, trace = Path(folder, "depths"), Path(folder, "trace")
+        with scratch(Path(command[0]).parent, f"temporary files in {tempfile.gettempdir()}") as folder:
+            depths, trace = folder / "depths", folder / "trace"
             depths.write_text("".join(f"{stream} {depth}\n" for stream, depth in self.depths.items()))
             variables = {"QFX_DEPTHS": str(depths)}
             if self._order is not None:

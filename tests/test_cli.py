@@ -163,7 +163,7 @@ def test_simulate_with_each_engine(home: Path) -> None:
     np.testing.assert_array_equal(found, np.load(home / "many.npy"))
     missing = qfx("simulate", "project", "--inputs", "x.npy", "--out", "y.npy", "--engine", "torch", cwd=home, code=2)
     assert "error: there is no engine 'torch' for outputs; the engines are sim, onnx" in missing.stderr
-    assert not (home / "y.npy").exists() and not list(home.glob(".*.partial"))
+    assert not (home / "y.npy").exists() and not list(home.glob(".qfx-*"))
 
 
 def test_a_code_that_does_not_fit_leaves_no_file(home: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_code_that_does_not_fit_leaves_no_file(home: Path) -> None:
     for engine in ("sim", "onnx"):
         arguments = ("--inputs", "late.npy", "--out", "never.npy", "--engine", engine)
         assert "outside 0..15" in qfx("simulate", "project", *arguments, cwd=home, code=2).stderr
-        assert not (home / "never.npy").exists() and not list(home.glob(".*.partial"))
+        assert not (home / "never.npy").exists() and not list(home.glob(".qfx-*"))
 
 
 def test_verify_outputs_only(home: Path) -> None:
@@ -242,14 +242,18 @@ def test_what_export_refuses(home: Path, arguments: tuple[str, str, str], messag
     model, weights, sample = arguments
     result = qfx("export", model, "--weights", weights, "--sample", sample, "--out", "refused", cwd=home, code=2)
     assert "error: " in result.stderr and message in result.stderr.replace("\n", " ")
-    assert not (home / "refused").exists() and not list(home.glob(".refused*"))
+    assert not (home / "refused").exists() and not list(home.glob(".qfx-*"))
 
 
 def test_export_does_not_overwrite_unless_asked(home: Path) -> None:
     arguments = ("export", "models:net", "--weights", "net.pt", "--sample", "other.npy", "--out")
     assert "project exists already" in qfx(*arguments, "project", cwd=home, code=2).stderr
     qfx(*arguments, "again", cwd=home)
-    qfx(*arguments, "again", "--overwrite", cwd=home)
+    assert qfx(*arguments, "again", "--overwrite", cwd=home).stderr == ""
+    (home / "again/hls/layers.hpp").write_text("// mine")
+    told = f"note: hls/layers.hpp in {home}/again changed after QFX wrote it; the former again is now {home}/again.edited\n"
+    assert qfx(*arguments, "again", "--overwrite", cwd=home).stderr == told
+    assert (home / "again.edited/hls/layers.hpp").read_text() == "// mine"
     (home / "theirs").mkdir(exist_ok=True)
     assert "theirs was not written by QFX" in qfx(*arguments, "theirs", "--overwrite", cwd=home, code=2).stderr
 
@@ -264,7 +268,7 @@ def test_no_project(home: Path, command: tuple[str, ...]) -> None:
 
 def test_an_output_that_cannot_be_written(home: Path) -> None:
     result = qfx("simulate", "project", "--inputs", "x.npy", "--out", "no/where.npy", cwd=home, code=2)
-    assert "error: [Errno 2] No such file or directory" in result.stderr
+    assert "error: no/where.npy cannot be written: No such file or directory; make the folder no first" in result.stderr
 
 
 def test_a_checkpoint_of_other_formats_makes_no_project(home: Path) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from qfx._version import __version__
 from qfx.cli.exit_codes import INTERRUPTED, exit_code
-from qfx.errors import QfxError
+from qfx.errors import QfxError, QfxWarning
 
 app = typer.Typer(
     name="qfx",
@@ -54,7 +55,7 @@ def options(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Directory for all results; a former run in it is cleared first.")] = Path("out/demo"),
+    out: Annotated[Path, typer.Option(help="Directory for all results; it takes the place of a former run.")] = Path("out/demo"),
     quiet: Quiet = False,
 ) -> None:
     """Train, export, compile and verify two networks on handwritten digits."""
@@ -224,9 +225,11 @@ def doctor() -> None:
 
 
 def _finish(command: Callable[[], int]) -> None:
-    """Run a command and exit with its code; errors that a user can cause become messages."""
+    """Run a command and exit with its code; errors that a user can cause become messages, QFX's warnings notes."""
     try:
-        code = command()
+        with warnings.catch_warnings():
+            warnings.showwarning = _noted(warnings.showwarning)
+            code = command()
     except QfxError as error:
         print(f"error: {error}", file=sys.stderr)
         code = exit_code(error)
@@ -238,6 +241,18 @@ def _finish(command: Callable[[], int]) -> None:
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED
     raise typer.Exit(code)
+
+
+def _noted(others: Callable[..., None]) -> Callable[..., None]:
+    """Shows QFX's own warnings as notes, and all else as `others` does."""
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if issubclass(category, QfxWarning):
+            print(f"note: {message}", file=sys.stderr)
+        else:
+            others(message, category, *where)
+
+    return show
 
 
 def _terminate(signum: int, frame: object) -> None:

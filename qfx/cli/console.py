@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qfx import records
+from qfx.files import check_writable
 from qfx.ir import Graph
 from qfx.progress import Progress as Report
 from qfx.progress import silent
@@ -92,6 +93,12 @@ def write_json(document: dict[str, Any], target: str) -> None:
         print(json.dumps(document, indent=1))
     else:
         records.write_json(target, document)
+
+
+def check_json(target: str | None) -> None:
+    """Whether `write_json` can write there, before the work."""
+    if target not in (None, "-"):
+        check_writable(target)
 
 
 def print_host_steps(graph: Graph) -> None:

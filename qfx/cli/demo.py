@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import io
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +20,12 @@ from qfx.errors import ProjectError
 from qfx.export.accelerator import fastest
 from qfx.export.estimate import Estimate
 from qfx.export.hls.board import load_board
-from qfx.files import File
+from qfx.files import File, new_directory, restore
 from qfx.ir import Graph
 from qfx.ops import Cost, Requantize
 from qfx.progress import Progress
 from qfx.project import write_project
+from qfx.project.edits import kept_aside
 from qfx.project.verification import verify
 from qfx.project.write import tool_versions
 from qfx.records import read_record, write_json, write_record
@@ -41,6 +44,13 @@ PROJECTS = {"hls": "learned-4", "hls_khot": "multiplier-free"}
 """Project directory -> the arm exported to it."""
 
 NAMES = {"hls": "digits", "hls_khot": "digits_khot"}
+
+WRITTEN = {RUN, "checkpoints", "verify.json", "metrics.json", *PROJECTS}
+"""All that lies in a run directory."""
+
+_HEAD = f'{{\n "kind": "{KIND}"'.encode()
+"""How its manifest begins."""
+
 SHAPE = (1, 8, 8)
 BOARD = "ultra96"
 SEED = 0
@@ -71,7 +81,7 @@ def run_demo(out_dir: File, quiet: bool = False) -> int:
     """Train, export, compile, verify.
 
     Args:
-        out_dir: the run directory; a former run in it is cleared first.
+        out_dir: the run directory; it appears when everything is done, and takes the place of a former run.
         quiet: print nothing but failures.
 
     Returns:
@@ -86,12 +96,11 @@ def run_demo(out_dir: File, quiet: bool = False) -> int:
     require_tools()
     out_dir = Path(out_dir)
     start = time.monotonic()
-    clear_run(out_dir)
-    with console.progress_bars(quiet) as progress:
-        rows = _arms(out_dir, progress)
-    reports = {folder: row.report for folder, arm in PROJECTS.items() for row in rows if row.arm.name == arm and row.report}
-    write_json(out_dir / "verify.json", totals(reports))
-    write_json(out_dir / "metrics.json", {"target": TARGET, "arms": [_metrics(row) for row in rows]})
+    with new_run(out_dir) as folder, console.progress_bars(quiet) as progress:
+        rows = _arms(folder, progress)
+        reports = {name: row.report for name, arm in PROJECTS.items() for row in rows if row.arm.name == arm and row.report}
+        write_json(folder / "verify.json", totals(reports))
+        write_json(folder / "metrics.json", {"target": TARGET, "arms": [_metrics(row) for row in rows]})
     if not quiet:
         console.out().print(results_table(rows))
         for row in rows:
@@ -103,28 +112,31 @@ def run_demo(out_dir: File, quiet: bool = False) -> int:
     return _judge(rows)
 
 
-def clear_run(path: File) -> None:
-    """Make `path` an empty run directory with its manifest.
+@contextlib.contextmanager
+def new_run(path: File) -> Generator[Path]:
+    """A folder with the manifest of a run, which becomes `path` when the block ends without an error, and vanishes otherwise.
 
     Raises:
-        ProjectError: something else than a former run or an empty directory lies there.
+        ProjectError: something else than a former run or an empty directory lies at `path`.
     """
     path = Path(path)
+    restore(path)
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise ProjectError(f"{path} is no directory; choose another place for the demonstration")
-    if path.exists():
-        if any(path.iterdir()) and not _is_run(path):
-            raise ProjectError(f"{path} holds files that no demonstration wrote, so it is not cleared; choose another directory")
-        shutil.rmtree(path)
-    path.mkdir(parents=True)
-    write_record(path / RUN, _Run(KIND, RUN_FORMAT, SEED, PROJECTS, tool_versions()))
+    if path.exists() and not _is_run(path):
+        raise ProjectError(f"{path} holds files that no demonstration wrote, so it is not cleared; choose another directory")
+    with new_directory(path, _is_run, lambda old: kept_aside(old, [old / name for name in PROJECTS])) as folder:
+        write_record(folder / RUN, _Run(KIND, RUN_FORMAT, SEED, PROJECTS, tool_versions()))
+        yield folder
 
 
 def _is_run(path: Path) -> bool:
+    """Whether a demonstration wrote all of it: it has a manifest, or one that was cut short and nothing but what goes with it."""
+    there = {file.name for file in path.iterdir()}
     try:
-        return read_record(path / RUN, _Run, RUN_FORMAT).kind == KIND
+        return not there or read_record(path / RUN, _Run, RUN_FORMAT).kind == KIND
     except ProjectError:
-        return False
+        return RUN in there and there <= WRITTEN and _HEAD.startswith((path / RUN).read_bytes()[: len(_HEAD)])
 
 
 def _arms(out_dir: Path, progress: Progress) -> list[Row]:
@@ -138,7 +150,9 @@ def _arms(out_dir: Path, progress: Progress) -> list[Row]:
     (out_dir / "checkpoints").mkdir()
     rows: list[Row] = []
     for arm in arms:
-        torch.save(arm.model.state_dict(), out_dir / "checkpoints" / f"{arm.name}.pt")
+        state = io.BytesIO()  # into a file torch writes past Python, and its errors do not say what is wrong
+        torch.save(arm.model.state_dict(), state)
+        (out_dir / "checkpoints" / f"{arm.name}.pt").write_bytes(state.getvalue())
         folder = next((folder for folder, name in PROJECTS.items() if name == arm.name), None)
         rows.append(_exported(arm, out_dir / folder, images, progress) if folder else Row(arm, _graph(arm, "digits"), None))
     return rows

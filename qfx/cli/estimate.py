@@ -21,6 +21,7 @@ from qfx.project.directory import JUDGED
 def estimate_project(directory: File, clock_mhz: float | None = None, json: str | None = None, quiet: bool = False) -> int:
     """Print the estimated resource usage and speed of a project's accelerator; returns 0, or 1 if it does not fit its board."""
     project = open_project(directory)
+    console.check_json(json)
     board = load_board(project.manifest.board)
     clock = clock_mhz if clock_mhz is not None else 1000 / project.manifest.clock_ns
     folding, axi_bits = read_folding(project.path / JUDGED)

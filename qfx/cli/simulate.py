@@ -14,7 +14,7 @@ from qfx.cli import console
 from qfx.cli.exit_codes import AGREED
 from qfx.engines.chunks import output_chunks
 from qfx.errors import InputError
-from qfx.files import File
+from qfx.files import File, check_writable
 from qfx.fixed import IntArray
 from qfx.host import names as result_names
 from qfx.host import results
@@ -60,6 +60,7 @@ def simulate_project(directory: File, options: SimulateOptions) -> int:
     names = result_names(graph) if options.host else graph.outputs
     if len(names) > 1 and out.suffix != ".npz":
         raise InputError(f"the network has {len(names)} outputs, {', '.join(names)}; give --out a name that ends in .npz")
+    check_writable(out)
     count = len(codes[graph.inputs[0]])
     start, done = time.monotonic(), 0
     writing = _writing_results(graph, out) if options.host else writing_by_name(graph, out, count)

@@ -14,7 +14,7 @@ from qfx.cli.exit_codes import AGREED, MISMATCH, TOOL_MISSING, exit_code
 from qfx.cli.outcome import Outcome
 from qfx.engines.report import Report
 from qfx.errors import InputError, QfxError
-from qfx.files import write_text
+from qfx.files import check_writable, write_text
 from qfx.progress import Progress
 from qfx.project import open_project, verify
 from qfx.project.golden import read_inputs
@@ -65,6 +65,9 @@ def verify_projects(directories: Sequence[Path], options: VerifyOptions) -> int:
         raise InputError("a live model takes --model module:factory and --weights FILE, or --model FILE of qfx.save")
     if options.model is not None and len(names) > 1:
         raise InputError(f"a live model belongs to one project; {len(names)} were given")
+    console.check_json(options.json)
+    for file in filter(None, (options.junit, options.report)):
+        check_writable(file)
     codes = None if options.inputs is None else read_inputs(options.inputs)
     cache = default_cache() if options.cached else None
     written = console.plain()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from qfx import notebook
 from qfx.errors import InputError, ProjectError
-from qfx.files import File, file_hash
+from qfx.files import File, file_hash, restore
 from qfx.ir import Graph, load_graph
 from qfx.project.golden import read_inputs
 from qfx.project.manifest import MANIFEST, Manifest, read_manifest
@@ -102,6 +102,8 @@ def open_project(path: File) -> Project:
             file, or a graph, ONNX or golden file that differs from the manifest.
     """
     path = Path(path)
+    if not path.is_dir():
+        restore(path)
     if not path.is_dir():
         raise ProjectError(f"{path} is no directory; give the folder that `qfx export` wrote")
     manifest = read_manifest(path)

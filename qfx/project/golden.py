@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Mapping
@@ -15,7 +14,7 @@ import numpy.typing as npt
 from numpy.lib.format import MAGIC_PREFIX
 
 from qfx.errors import InputError
-from qfx.files import File, new_file
+from qfx.files import File, new_file, scratch
 from qfx.fixed import FixedType, IntArray, code_dtype
 from qfx.ir import Graph, Value
 from qfx.ops.sampling import corner_codes, random_codes
@@ -176,7 +175,7 @@ def writing_by_name(graph: Graph, file: File, count: int) -> Generator[Callable[
     file = Path(file)
     with contextlib.ExitStack() as stack:
         single = len(graph.outputs) == 1
-        folder = file.parent if single else Path(stack.enter_context(tempfile.TemporaryDirectory(dir=file.parent)))
+        folder = file.parent if single else stack.enter_context(scratch(file.parent, file))
         parts = [file if single else folder / f"{index}.npy" for index in range(len(graph.outputs))]
         with contextlib.ExitStack() as files:
             writers = {

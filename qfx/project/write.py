@@ -17,11 +17,12 @@ from qfx.export.accelerator import Accelerator, AcceleratorOptions, accelerate
 from qfx.export.hls.modes import check_modes
 from qfx.export.hls.project import write_hls
 from qfx.export.hls.wiring import check_ends
-from qfx.files import File, check_free, file_hash, new_directory
+from qfx.files import File, check_free, file_hash, new_directory, new_file, write_text
 from qfx.fixed import IntArray
 from qfx.ir import Graph, save_graph
 from qfx.progress import Progress, silent
 from qfx.project.directory import JUDGED, Project, golden_file, is_project, open_project
+from qfx.project.edits import kept_aside
 from qfx.project.golden import recorded_samples, write_by_name
 from qfx.project.manifest import Manifest
 from qfx.project.readme import readme
@@ -53,13 +54,14 @@ def write_project(
             them all. If there are fewer than `RECORDED`, corners of the input format and random codes are added.
         model: the torch model that the graph was lowered from; its values are recorded.
         model_name: `module:factory` of the model, for the manifest.
-        overwrite: replace a project that lies at `path`.
+        overwrite: replace a project that lies at `path`; one whose C++ or README somebody has edited is kept beside it.
         seed: of the added random codes.
         progress: told what is done.
         allow_unverified_modes: take casts in modes other than AP_TRN, AP_RND and AP_RND_CONV with AP_WRAP and AP_SAT.
 
     Raises:
         ProjectError: `path` exists and may not be replaced.
+        WriteError: it cannot be written.
         ExportError, ExactnessError: the graph cannot be written as C++ or ONNX.
         InputError: samples that do not fit the network, or an argument of another type.
     """
@@ -72,7 +74,7 @@ def write_project(
     codes = check_inputs(graph, by_input(graph, samples))
     check_free(path, is_project if overwrite else None)
     made = accelerate(accelerator, AcceleratorOptions(folding="plain")) if isinstance(accelerator, Graph) else accelerator
-    with new_directory(path, is_project if overwrite else None) as work:
+    with new_directory(path, is_project if overwrite else None, lambda old: kept_aside(old, [old])) as work:
         inputs = recorded_samples(graph, codes, seed)
         outputs = _write_golden(graph, work / "golden", inputs)
         progress("write project", 1, 4)
@@ -83,7 +85,7 @@ def write_project(
         progress("write project", 3, 4)
         folder, unasked = work / JUDGED, allow_unverified_modes
         write_hls(made.design, folder, made.board, inputs, outputs, clock_ns=made.clock_ns, allow_unverified_modes=unasked)
-        (work / "README.md").write_text(readme(graph, model_name))
+        write_text(work / "README.md", readme(graph, model_name))
         _manifest(made, work, model is not None, model_name).write(work)
         progress("write project", 4, 4)
     return open_project(path)
@@ -110,7 +112,8 @@ def _write_graph(graph: Graph, folder: Path) -> None:
     from qfx.export.onnx import onnx_model
 
     save_graph(graph, folder)
-    (folder / "model.onnx").write_bytes(onnx_model(graph).SerializeToString(deterministic=True))
+    with new_file(folder / "model.onnx") as stream:
+        stream.write(onnx_model(graph).SerializeToString(deterministic=True))
 
 
 def _manifest(made: Accelerator, folder: Path, recorded: bool, model_name: str | None) -> Manifest:

@@ -14,7 +14,6 @@ import platform
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,7 +26,7 @@ from torch import Tensor, nn
 
 from qfx.cache import Cache, default_cache
 from qfx.errors import InputError
-from qfx.files import joint_hash
+from qfx.files import joint_hash, scratch
 from qfx.fixed import Overflow, Rounding
 from qfx.quant.khot import limits
 from qfx.quant.once import making
@@ -319,7 +318,7 @@ def _load() -> ctypes.CDLL:
     version = subprocess.run([*compiler, "--version"], capture_output=True, check=True).stdout
     key = joint_hash(*texts, version, repr((compiler, COMMON, FLAGS, _openmp())).encode(), _processor())
     cache = Cache(default_cache())
-    with tempfile.TemporaryDirectory(prefix="qfx-kernel-") as folder:
+    with scratch() as folder:
         path = cache.find(key)
         if path is None:
             made = Path(folder, "kernel.so")
@@ -327,7 +326,7 @@ def _load() -> ctypes.CDLL:
             cache.store(key, made)
             path = cache.find(key) or made
         loaded = _declared(ctypes.CDLL(str(path)))
-        kept = path.parent != Path(folder)
+        kept = path.parent != folder
         _Loaded.message = str(path) if kept else "compiled for this process; there is no place to keep it"
         return loaded
 

@@ -43,6 +43,7 @@ def save(network: nn.Module, path: File) -> None:
 
     Raises:
         InputError: a tensor of a dtype that cannot be saved, such as complex numbers.
+        WriteError: the file cannot be written.
     """
     modules, reason = describe(network)
     code = None

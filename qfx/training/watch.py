@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import importlib
+import io
 import json
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from torch.utils.hooks import RemovableHandle
 
 from qfx.checks import argument, whole
 from qfx.errors import QuantizationError, ToolMissingError
+from qfx.files import add_text, write_text
 from qfx.ops.base import signed_digits
 from qfx.quant import Quantizer, quantizers
 from qfx.quant.cast import integer_frac, quantize
@@ -219,22 +221,27 @@ class CsvWriter:
 
     Args:
         file: made anew.
+
+    Raises:
+        WriteError: it cannot be written; it ends with the rows before.
     """
 
     def __init__(self, file: Path | str) -> None:
         self._file = Path(file)
-        self._append("w", [[field.name for field in dataclasses.fields(Row)]])
+        write_text(self._file, _csv([[field.name for field in dataclasses.fields(Row)]]))
 
     def write(self, rows: Sequence[Row]) -> None:
         """Add the rows; what was not measured stays empty."""
-        self._append("a", [dataclasses.astuple(row) for row in rows])
+        add_text(self._file, _csv([dataclasses.astuple(row) for row in rows]))
 
     def close(self) -> None:
         """Nothing: the file is complete after each write."""
 
-    def _append(self, mode: str, lines: Sequence[Sequence[Any]]) -> None:
-        with self._file.open(mode, newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(lines)
+
+def _csv(lines: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(lines)
+    return text.getvalue()
 
 
 class JsonLinesWriter:
@@ -242,16 +249,18 @@ class JsonLinesWriter:
 
     Args:
         file: made anew.
+
+    Raises:
+        WriteError: it cannot be written; it ends with the rows before.
     """
 
     def __init__(self, file: Path | str) -> None:
         self._file = Path(file)
-        self._file.write_text("")
+        write_text(self._file, "")
 
     def write(self, rows: Sequence[Row]) -> None:
         """Add the rows; what was not measured is null."""
-        with self._file.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(dataclasses.asdict(row)) + "\n" for row in rows)
+        add_text(self._file, "".join(json.dumps(dataclasses.asdict(row)) + "\n" for row in rows))
 
     def close(self) -> None:
         """Nothing: the file is complete after each write."""

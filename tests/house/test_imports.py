@@ -20,7 +20,7 @@ REAL_FOLDERS = ("qfx", "export", "sim", "boards", "hls_templates")
 """Where the package's sources lie; the links inside qfx/ are not followed."""
 
 CORE = ("numpy", "qfx.checks", "qfx.exact", "qfx.fixed", "qfx.ir", "qfx.ops", "qfx.errors", "qfx.notebook")
-FILES = ("qfx.files", "qfx.cache", "qfx.records")
+FILES = ("qfx.workplace", "qfx.files", "qfx.cache", "qfx.records")
 ONLY = {
     "qfx.fixed": CORE,
     "qfx.errors": CORE,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qfx import arguments
 from qfx._version import __version__
 from qfx.export.accelerator import Accelerator, AcceleratorOptions, accelerate
 from qfx.export.hls.modes import check_modes
@@ -60,8 +61,15 @@ def write_project(
     Raises:
         ProjectError: `path` exists and may not be replaced.
         ExportError, ExactnessError: the graph cannot be written as C++ or ONNX.
-        InputError: samples that do not fit the network.
+        InputError: arguments of another kind, or samples that do not fit the network.
     """
+    arguments.instance("the network", accelerator, (Accelerator, Graph), "what qfx.accelerate or qfx.lower makes is wanted")
+    path, seed = arguments.path("the path of the project", path), arguments.whole("the seed", seed, 0)
+    arguments.function("progress", progress, "progress(text, done, all)")
+    if model_name is not None:
+        arguments.instance("model_name", model_name, str, "text of the form module:factory is wanted")
+    if model is not None:
+        _check_model(model)
     graph = accelerator if isinstance(accelerator, Graph) else accelerator.graph
     check_ends(graph)
     check_modes(graph, allow_unverified_modes)
@@ -83,6 +91,12 @@ def write_project(
         _manifest(made, work, model is not None, model_name).write(work)
         progress("write project", 4, 4)
     return open_project(path)
+
+
+def _check_model(model: object) -> None:
+    from qfx.frontend.given import check_network
+
+    check_network(model, "the model")
 
 
 def _write_golden(graph: Graph, folder: Path, samples: Mapping[str, IntArray]) -> dict[str, IntArray]:

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from qfx import arguments
 from qfx._version import __version__
 from qfx.conversion.convert import Converted
 from qfx.errors import InputError
 from qfx.files import File
+from qfx.frontend.given import check_network
 from qfx.saving.fx_code import build_graph, describe_graph
 from qfx.saving.match import check_match
 from qfx.saving.modules import build, describe
@@ -35,9 +37,10 @@ def save(network: nn.Module, path: File) -> None:
         path: the file to write or replace.
 
     Raises:
-        InputError: a tensor of a dtype that cannot be saved, such as complex numbers.
+        InputError: no network, no path, a tensor of a dtype that cannot be saved, such as complex numbers.
     """
-    modules, reason = describe(network)
+    path = arguments.path("the file", path)
+    modules, reason = describe(check_network(network))
     code = None
     if isinstance(network, fx.GraphModule):
         try:
@@ -70,6 +73,9 @@ def load(path: File, model: nn.Module | None = None) -> nn.Module:
         InputError: a file that cannot be read, is damaged or of another version; one that cannot be made anew, with the class that
             it wants; a model whose layers or formats differ, with both.
     """
+    path = arguments.path("the file", path)
+    if model is not None:
+        check_network(model, "the model")
     tensors, document = read_tensors(path)
     if document.get("format") != FORMAT:
         raise InputError(f"{path} has format {document.get('format')!r}; this QFX reads format {FORMAT}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import os
 from collections.abc import Callable, Collection, Iterable
@@ -72,6 +73,28 @@ def names(what: str, value: Any, known: Iterable[str] | None = None) -> tuple[st
         if not isinstance(name, str) or (known is not None and name not in known):
             raise InputError(f"{what} holds {shown(name)}; {several}")
     return given
+
+
+def check_memory(what: str, size: int) -> None:
+    """Whether this machine, and the limit that this process runs under, have so much memory at all.
+
+    Args:
+        what: takes it.
+        size: in bytes.
+
+    Raises:
+        InputError: they do not; says what there is.
+    """
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")] if hasattr(os, "sysconf") else []
+    with contextlib.suppress(ImportError):  # not on Windows
+        import resource
+
+        soft = resource.getrlimit(resource.RLIMIT_AS)[0]
+        limits += [] if soft == resource.RLIM_INFINITY else [soft]
+    if limits and size > min(limits):
+        raise InputError(
+            f"{what} would take {size / 1e9:,.1f} GB of memory, and there are {min(limits) / 1e9:,.1f} GB; ask for less"
+        )
 
 
 def lies(look: Callable[[], bool]) -> bool:

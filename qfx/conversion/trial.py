@@ -28,9 +28,10 @@ def trial(node: fx.Node, module: nn.Module | None, known: Mapping[fx.Node, Any])
     """
     call = call_of(node, module)
     values = {other: known[other] for other in node.all_input_nodes}
-    if call.lower is None:
+    part = node.target is getattr and not any(isinstance(value, Tracked) and value.shape for value in values.values())
+    if call.lower is None and not part:
         return refusal(call, module)
-    if not all(isinstance(value, Tracked) and len(value.shape) > 1 for value in values.values()):
+    if part or not all(isinstance(value, Tracked) and len(value.shape) > 1 for value in values.values()):
         return None  # shapes that are computed, and parts of tuples
     scope = Scope(GraphBuilder("trial"), node.name)
     inputs = {other: scope.builder.input(other.name, SOME, value.shape[1:]) for other, value in values.items()}

@@ -137,7 +137,7 @@ def _failure(model: nn.Module, error: BaseException) -> str:
 def described(error: BaseException) -> str:
     """An exception in a line: its text, behind its class where that says more."""
     first = str(error).strip().partition("\n")[0]
-    if first and type(error) in (RuntimeError, TypeError, ValueError):
+    if first and isinstance(error, RuntimeError | TypeError | ValueError):
         return first
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 

@@ -101,7 +101,10 @@ def choose_samples(
         raise InputError(f"{samples} samples cannot be compared; ask for 1 or more")
     seed = None if seed is None else arguments.whole("the seed", seed, 0)
     if inputs is None and seed is not None:
-        return {**random_samples(graph, samples or RECORDED, seed)}
+        count = samples or RECORDED
+        codes = 8 * count * sum(graph.values[name].size for name in graph.inputs)
+        arguments.check_memory(f"{count:,} random samples of {len(graph.inputs)} inputs", codes)
+        return {**random_samples(graph, count, seed)}
     codes = checked_codes(graph, by_input(graph, project.samples if inputs is None else inputs))
     count = len(codes[graph.inputs[0]])
     if count == 0:

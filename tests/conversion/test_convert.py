@@ -392,7 +392,7 @@ class Branching(nn.Module):
             nn.Flatten(),
             None,
             (reals(2), reals(2)),
-            "the sample has 2 tensors, but the model reads 1: input; one (batch, ...) is wanted for each",
+            "the sample has 2 tensors, but the model reads 1: input; one (batch",
         ),
         (nn.Linear(3, 2), None, reals(4), "the float model fails on the sample of [4, 4]: "),
         (nn.Flatten(), None, torch.zeros(3), "the sample of input 'input' has shape [3]; (batch, ...) is wanted"),

@@ -113,6 +113,7 @@ def check_finite(what: str, values: Tensor) -> None:
     """
     if not values.is_floating_point() or bool(torch.isfinite(values).all()):
         return
+    values = values.detach()
     wrong = torch.nonzero(~torch.isfinite(values))
     first = tuple(int(index) for index in wrong[0])
     raise InputError(

@@ -21,7 +21,7 @@ from qfx.frontend.spelling import spellings
 from qfx.quant import Quantizer
 
 _QFX = Path(__file__).parents[1]
-_RUNNING = ("cli", "conversion", "engines", "frontend", "nn")
+_RUNNING = ("cli", "conversion", "engines", "frontend", "ir", "nn", "ops", "quant")
 """Packages of QFX that run the user's code."""
 _INSIDE = (
     str(Path(torch.__file__).parent),

@@ -165,7 +165,8 @@ def test_seeds_and_numbers_of_samples(project: qfx.Project) -> None:
 
 
 def test_what_a_value_is_called() -> None:
-    found = [arguments.shown(value) for value in (None, "x" * 99, True, nn.Linear, len, [1], {}, object(), np.zeros(1))]
+    values: list[Any] = [None, "x" * 99, True, nn.Linear, len, [1], {}, object(), np.zeros(1)]
+    found = [arguments.shown(value) for value in values]
     long = repr("x" * 99)[:60] + "..."
     assert found == ["None", long, "True", "the class Linear", "the function len", "a list", "a dict", "an object", "a ndarray"]
 

@@ -95,21 +95,18 @@ def test_inputs_by_order_and_by_name() -> None:
         assert [part.shape[1] for part in found] == [3, 1]
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ([X], "the sample has 1 tensors, but the model reads 2: a, b; one (batch, ...) is wanted for each, and torch.stack"),
-        ({"a": X}, "the sample is for a, but the model reads a, b"),
-        ({}, "the sample is for no input, but the model reads a, b"),
-        (iter([X, X]), "the sample is a list_iterator; a tensor (batch, ...) is wanted, of several inputs one for each;"),
-        ("x.npy", "the sample is 'x.npy'; a tensor (batch, ...) is wanted"),
-        (
-            torch.utils.data.DataLoader([1]),
-            "the sample is a DataLoader; a tensor (batch, ...) is wanted, of several inputs one for",
-        ),  # pyright: ignore[reportArgumentType]
-        ([X, None], "the sample of input 'b' is None; a tensor (batch, ...) is wanted"),
-    ],
-)
+ANOTHER_KIND: list[tuple[Any, str]] = [
+    ([X], "the sample has 1 tensors, but the model reads 2: a, b; one (batch, ...) is wanted for each, and torch.stack"),
+    ({"a": X}, "the sample is for a, but the model reads a, b"),
+    ({}, "the sample is for no input, but the model reads a, b"),
+    (iter([X, X]), "the sample is a list_iterator; a tensor (batch, ...) is wanted, of several inputs one for each;"),
+    ("x.npy", "the sample is 'x.npy'; a tensor (batch, ...) is wanted"),
+    (LOADER, "the sample is a DataLoader; a tensor (batch, ...) is wanted, of several inputs one for each; of a DataLoader"),
+    ([X, None], "the sample of input 'b' is None; a tensor (batch, ...) is wanted"),
+]
+
+
+@pytest.mark.parametrize(("given", "message"), ANOTHER_KIND)
 def test_samples_of_another_kind(given: Any, message: str) -> None:
     with pytest.raises(InputError) as caught:
         tensors("the sample", given, ["a", "b"])

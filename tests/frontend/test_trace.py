@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,14 @@ class Failing(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if isinstance(x, fx.Proxy) is self.traced:
-            self._fail()
+            self.fail()
         return self.linear(x)
 
-    def _fail(self) -> None:
+    def fail(self) -> None:
         raise self.error
 
 
-LINE = Failing._fail.__code__.co_firstlineno + 1
+LINE = Failing.fail.__code__.co_firstlineno + 1
 ERRORS = [
     KeyError("no such key"),
     AssertionError("wants seven"),
@@ -115,7 +115,7 @@ def test_one_error_names_everything() -> None:
     assert [line.strip()[: len(wanted)] for line, wanted in zip(lines[1:], starts, strict=True)] == starts
 
 
-ENDING: list[Any] = [
+ENDING: list[Callable[[Any], Any]] = [
     lambda x: x.softmax(1),
     lambda x: torch.topk(x, 2).indices,
     lambda x: tuple(torch.topk(x, 2)[i] for i in (0, 1)),
@@ -155,4 +155,4 @@ def test_a_tracing_fault_has_the_users_line() -> None:
     with pytest.raises(LoweringError) as caught:
         trace(Branching())
     assert str(caught.value).startswith(f"Branching cannot be traced at {HERE}:{line}: symbolically traced variables")
-    assert sys.modules["torch"].__file__ not in str(caught.value)
+    assert "site-packages" not in str(caught.value)

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypedDict
 
 from qfx import checks, notebook
+from qfx.arguments import instance
 from qfx.checks import Check, keep
 from qfx.errors import ExportError, InputError
 from qfx.export.cost.resources import NAMES, Resources
@@ -142,10 +143,12 @@ def accelerate(graph: Graph, options: AcceleratorOptions | None = None, **keywor
         keywords: fields of `AcceleratorOptions`, in place of those of `options`: `accelerate(graph, board="zcu104", fps=500)`.
 
     Raises:
-        InputError: options that are unknown or contradict each other.
+        InputError: no graph, or options that are unknown or contradict each other.
         ExportError: the accelerator cannot be had; the message says why.
     """
-    asked = replace(options or AcceleratorOptions(), **keywords)
+    instance("the network", graph, Graph, "a qfx.Graph is wanted, as qfx.lower makes it")
+    given = AcceleratorOptions() if options is None else options
+    asked = replace(instance("options", given, AcceleratorOptions, "qfx.AcceleratorOptions(...) is wanted"), **keywords)
     board = load_board(asked.board)
     others = {name: kind for name, kind in asked.products.items() if kind != "khot"}
     _check(asked, others)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
+from qfx.arguments import shown
 from qfx.checks import argument, whole
 from qfx.errors import GraphError, InputError
 from qfx.fixed import IntArray
@@ -211,11 +212,14 @@ def _checked(graph: Graph, name: str, inputs: Mapping[str, npt.NDArray[np.intege
     return codes
 
 
+_WANTED = "a NumPy array of integer codes (batch, ...) is wanted, or one for each input by its name; tensor.numpy() makes one"
+
+
 def by_input(graph: Graph, inputs: Codes) -> dict[str, npt.NDArray[np.integer]]:
     """The codes of each input by its name.
 
     Raises:
-        InputError: one array for several inputs, a name that is no input, a missing one, or different numbers of samples.
+        InputError: no arrays, one for several inputs, a name that is no input, a missing one, or different numbers of samples.
     """
     if isinstance(inputs, np.ndarray):
         if len(graph.inputs) != 1:
@@ -223,7 +227,11 @@ def by_input(graph: Graph, inputs: Codes) -> dict[str, npt.NDArray[np.integer]]:
                 f"the network has {len(graph.inputs)} inputs; give the codes of each by its name: {', '.join(graph.inputs)}"
             )
         return {graph.inputs[0]: inputs}
-    for name in inputs:
+    if not isinstance(inputs, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"the inputs are {shown(inputs)}; {_WANTED}")
+    for name, codes in inputs.items():
+        if not isinstance(codes, np.ndarray):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InputError(f"input {name!r} is {shown(codes)}; {_WANTED}")
         if name not in graph.inputs:
             raise InputError(f"{name!r} is no input of the network; it wants {', '.join(graph.inputs)}")
     _check_names(graph, inputs)

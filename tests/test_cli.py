@@ -222,7 +222,7 @@ def test_info_of_a_model_in_training(home: Path) -> None:
         (("models", "net.pt", "x.npy"), "'models' does not name a model; write module:factory, such as models:make_net"),
         (("nowhere:net", "net.pt", "x.npy"), "importing nowhere failed: ModuleNotFoundError: No module named 'nowhere'"),
         (("models:nothing", "net.pt", "x.npy"), "module models has no function nothing"),
-        (("models:number", "net.pt", "x.npy"), "models:number() made an object of type int, not a torch.nn.Module"),
+        (("models:number", "net.pt", "x.npy"), "what models:number() made is 3; a torch.nn.Module is wanted"),
         (("models:broken", "net.pt", "x.npy"), "models:broken() failed: KeyError: 'no such layer' ("),
         (("models:leaves", "net.pt", "x.npy"), "models:leaves() failed: SystemExit: bye ("),
         (("models:net", "none.pt", "x.npy"), "there is no file none.pt"),

@@ -79,7 +79,7 @@ def export(
     weights: Weights = None,
     name: Annotated[str, typer.Option(help="Name of the network, a C identifier.")] = "network",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a project that lies there.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the random inputs that are added to fewer than 100 samples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random inputs that are added to fewer than 100 samples.")] = 0,
     allow_unverified_modes: Annotated[
         bool, typer.Option("--allow-unverified-modes", help="Take casts beyond AP_TRN, AP_RND, AP_RND_CONV with AP_WRAP, AP_SAT.")
     ] = False,
@@ -162,7 +162,7 @@ def verify(
     inputs: Annotated[Path | None, typer.Option(help=INPUTS, show_default=False)] = None,
     samples: Annotated[int | None, typer.Option(help="Number of samples to compare.", show_default=False)] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of random inputs; with --inputs, of the samples picked.", show_default=False)
+        int | None, typer.Option(min=0, help="Seed of random inputs; with --inputs, of the samples picked.", show_default=False)
     ] = None,
     model: Annotated[
         str | None,

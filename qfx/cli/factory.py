@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
+import inspect
+import os
 import sys
-import traceback
 from collections.abc import Generator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 
+from qfx.arguments import lies
 from qfx.cli.console import message
 from qfx.errors import InputError, QfxError
 from qfx.files import File
+from qfx.frontend.given import check_network
+from qfx.frontend.trace import user_line
 from qfx.saving import load, load_into
+from qfx.settings import nearest
 
 
 def load_model(spec: str, weights: File | None) -> torch.nn.Module:
     """The model that `module:factory` makes with `weights` loaded, or the one in a file of `qfx.save`, in eval mode.
 
     Args:
-        spec: a module, importable or in the current directory, and a function in it that takes no argument; or a file.
+        spec: a module, importable or in the current directory, or a file that ends in `.py`, and a function in it that takes no
+            argument; or a file of `qfx.save`.
         weights: a state dict, or a network that was saved, whose formats have to be those of the model; None with a file.
 
     Raises:
@@ -49,44 +57,63 @@ def is_saved(spec: str) -> bool:
 
 
 def make_model(spec: str) -> torch.nn.Module:
-    """The model that `module:factory` makes.
+    """The model that `module:factory` makes, or `file.py:factory`.
+
+    The user's code can import what lies beside it. What it prints goes to the standard error, and where it goes on the disk ends
+    with it.
 
     Raises:
-        InputError: there is no such module or factory, it fails, or what it makes is no torch module.
+        InputError: there is no such module or factory, it fails, or what it makes is no network.
     """
-    module_name, colon, factory_name = spec.partition(":")
-    if not (module_name and colon and factory_name):
+    home, colon, name = spec.rpartition(":")
+    if not (home and colon and name):
         raise InputError(f"{spec!r} does not name a model; write module:factory, such as models:make_net")
-    with _user_code(f"importing {module_name}"), _current_directory():
-        module = importlib.import_module(module_name)
-    factory: Any = getattr(module, factory_name, None)
+    is_file = home.endswith(".py")
+    folder = Path(home).resolve().parent if is_file else Path.cwd()
+    if is_file and not lies(Path(home).is_file):
+        raise InputError(f"{spec!r} does not name a model: there is no file {home}")
+    with _user_code(f"importing {home}", folder):
+        module = _module_of(Path(home)) if is_file else importlib.import_module(home)
+    factory: Any = getattr(module, name, None)
     if not callable(factory):
-        raise InputError(f"module {module_name} has no function {factory_name}")
-    with _user_code(f"{spec}()"), _current_directory():
+        functions = [known for known, value in vars(module).items() if inspect.isfunction(value)]
+        raise InputError(f"module {home} has no function {name}{nearest(name, functions)}")
+    if isinstance(factory, torch.nn.Module):
+        raise InputError(f"{spec} is a network; name a function without arguments that makes it")
+    with _user_code(f"{spec}()", folder):
         model = factory()
-    if not isinstance(model, torch.nn.Module):
-        raise InputError(f"{spec}() made an object of type {type(model).__name__}, not a torch.nn.Module")
-    return model
+    return check_network(model, f"what {spec}() made")
+
+
+def _module_of(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(file.stem, file.resolve())
+    if spec is None or spec.loader is None:
+        raise InputError(f"{file} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module  # as dataclasses want it
+    spec.loader.exec_module(module)
+    return module
 
 
 @contextlib.contextmanager
-def _current_directory() -> Generator[None]:
-    """Modules in the current directory can be imported."""
-    sys.path.insert(0, str(Path.cwd()))
+def _user_code(what: str, folder: Path) -> Generator[None]:
+    """Modules in `folder` can be imported, the first of all here and the last ever after, as a forward may do. Any failure inside
+    becomes an InputError that names the user's line.
+    """
+    here, beside = Path.cwd(), str(folder)
+    sys.path.insert(0, beside)
     try:
-        yield
-    finally:
-        sys.path.remove(str(Path.cwd()))
-
-
-@contextlib.contextmanager
-def _user_code(what: str) -> Generator[None]:
-    """Any failure inside becomes a InputError that names the user's line."""
-    try:
-        yield
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
     except QfxError:
         raise
     except (Exception, SystemExit) as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-        raise InputError(f"{what} failed: {type(error).__name__}: {error}{where}") from error
+        line, _ = user_line(error)
+        text = f"{type(error).__name__}: {str(error).strip()}".removesuffix(": ")
+        raise InputError(f"{what} failed: {text}{f' ({line})' if line else ''}") from error
+    finally:
+        os.chdir(here)
+        if beside in sys.path:
+            sys.path.remove(beside)
+        if beside not in sys.path:
+            sys.path.append(beside)

@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import enum
 import functools
+import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qfx.arguments import shown
 from qfx.checks import argument
 from qfx.checks import number as finite
-from qfx.errors import InputError, QuantizationError
+from qfx.errors import InputError, QfxError, QuantizationError
+from qfx.frontend.given import Array, check_finite, check_network, tensor
+from qfx.frontend.leaf import NetworkModule
+from qfx.frontend.trace import described, user_line
 from qfx.quant import QuantSpec, best_frac, quantizers, set_enabled
 from qfx.quant.cast import quantize
 from qfx.quant.spec import MAX_FRAC
@@ -26,8 +32,8 @@ from qfx.settings import nearest
 
 Search = Callable[[Tensor, QuantSpec], Tensor]
 """Finds the binary point for a tensor: int64, a scalar or (channels,)."""
-Batch = Tensor | Sequence[Tensor]
-"""What a model takes in one call: a tensor, or one per input."""
+Batch = Array | Sequence[Array]
+"""What a model takes in one call: a tensor or a NumPy array, or one per input."""
 
 MOST_SAMPLES = 1 << 22
 """Magnitudes of which a percentile is taken; larger tensors are looked at with a fixed stride."""
@@ -51,18 +57,17 @@ def calibrate(model: nn.Module, batches: Iterable[Batch], method: Method | str =
     Args:
         model: the network.
         batches: inputs as the model takes them, (batch, ...) each, or a tuple of them where it takes several; a few hundred
-            samples are plenty.
+            samples are plenty. A tensor alone is one batch.
         method: `mse`, `max` or `percentile`.
         percentile: for that method, of the magnitudes, in 0..100.
 
     Raises:
-        InputError: no data, or an unknown method.
+        InputError: no network, no data, data that do not fit it or are not finite, or an unknown method.
         QuantizationError: a quantizer that the forward does not reach.
     """
     search = search_of(method, percentile)
-    inputs = [(batch,) if isinstance(batch, Tensor) else tuple(batch) for batch in batches]
-    if not inputs:
-        raise InputError("calibrate needs at least one batch of inputs")
+    check_network(model)
+    inputs = _inputs(model, batches)
     found = quantizers(model)
     modes = {module: module.training for module in model.modules()}
     set_enabled(model, True)
@@ -73,7 +78,13 @@ def calibrate(model: nn.Module, batches: Iterable[Batch], method: Method | str =
     model.eval()
     try:
         with torch.no_grad():
-            model(*(torch.cat(parts) for parts in zip(*inputs, strict=True)))
+            model(*inputs)
+    except QfxError:
+        raise
+    except (Exception, SystemExit) as error:  # the code is the user's, and may raise anything
+        line, _ = user_line(error)
+        shapes = ", ".join(str(list(part.shape)) for part in inputs)
+        raise InputError(f"the network fails on inputs of {shapes}{f' at {line}' if line else ''}: {described(error)}") from error
     finally:
         for quantizer in found.values():
             quantizer.calibrating, quantizer.search = False, best_frac
@@ -84,6 +95,44 @@ def calibrate(model: nn.Module, batches: Iterable[Batch], method: Method | str =
         raise QuantizationError(f"the forward pass did not reach the quantizers {', '.join(missed)}; remove them or use them")
 
 
+def _inputs(model: nn.Module, batches: Any) -> tuple[Tensor, ...]:
+    """All batches as one, a tensor per input.
+
+    Raises:
+        InputError: something else, none, or batches that fit neither each other nor the model.
+    """
+    if isinstance(batches, Tensor | np.ndarray):
+        batches = [batches]
+    if isinstance(batches, str | bytes | Mapping) or not isinstance(batches, Iterable):
+        raise InputError(f"the batches are {shown(batches)}; a list of tensors (batch, ...) is wanted, or a DataLoader of inputs")
+    given = [_batch(index, batch) for index, batch in enumerate(cast("Iterable[Any]", batches))]
+    if not given:
+        raise InputError("calibrate needs at least one batch of inputs")
+    for index, batch in enumerate(given):
+        if [part.shape[1:] for part in batch] != [part.shape[1:] for part in given[0]]:
+            first, other = (", ".join(str(list(part.shape)) for part in parts) for parts in (given[0], batch))
+            raise InputError(f"batch 0 has the shapes {first}, but batch {index} has {other}; all have to be alike")
+    takes = model.module if isinstance(model, NetworkModule) and model.module is not None else model
+    try:
+        inspect.signature(takes.forward).bind(*given[0])
+    except TypeError as error:
+        raise InputError(
+            f"a batch has {len(given[0])} tensors, but {type(takes).__name__}.forward takes others: {error}; give the inputs alone,"
+            " without labels"
+        ) from error
+    return tuple(torch.cat(parts) for parts in zip(*given, strict=True))
+
+
+def _batch(index: int, batch: object) -> tuple[Tensor, ...]:
+    parts = cast(Sequence[object], batch) if isinstance(batch, list | tuple) else [batch]
+    found = tuple(tensor(f"batch {index}", part) for part in parts)
+    for part in found:
+        if part.dim() == 0 or len(part) == 0:
+            raise InputError(f"batch {index} has the shape {list(part.shape)}; (batch, ...) is wanted, with a sample or more")
+        check_finite(f"batch {index}", part)
+    return found
+
+
 def search_of(method: Method | str, percentile: float) -> Search:
     """The search of a method.
 
@@ -91,9 +140,9 @@ def search_of(method: Method | str, percentile: float) -> Search:
         InputError: an unknown method, or a percentile outside 0..100.
     """
     names = [known.value for known in Method]
-    name = method.value if isinstance(method, Method) else method
+    name = method.value if isinstance(method, Method) else method if isinstance(method, str) else shown(method)  # pyright: ignore[reportUnnecessaryIsInstance]
     if name not in names:
-        raise InputError(f"there is no calibration method {name!r}{nearest(str(name), names)}; the methods are {', '.join(names)}")
+        raise InputError(f"there is no calibration method {name!r}{nearest(name, names)}; the methods are {', '.join(names)}")
     if not 0 < argument("calibrate", "percentile", percentile, finite()) <= 100:
         raise InputError(f"the percentile {percentile:g} is outside 0..100; 99.99 lets one value in 10,000 saturate")
     if name == Method.MSE.value:

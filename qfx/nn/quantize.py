@@ -24,6 +24,8 @@ from qfx.quant.tracing import unseen
 
 RAW = FixedType(False, 8, 0)
 """Raw 8-bit pixels, 0..255."""
+_UNSIGNED = tuple(getattr(torch, name) for name in ("uint16", "uint32", "uint64") if hasattr(torch, name))
+"""Which torch converts, but does not compare."""
 DEFAULT_CONSTANT = QuantSpec(8, learn=False)
 DEFAULT_OUTPUT = QuantSpec.activations(8, signed=True)
 
@@ -121,8 +123,8 @@ class QuantInput(InputLayer):
         if self.exact:
             with unseen():
                 self._check(x)
-        wide = x.dtype == torch.float64 or self.raw.width > FLOAT32_BITS or abs(self.raw.frac) > FLOAT32_FRAC
-        real = torch.float64 if wide else torch.float32
+        wide = self.exact and (self.raw.width > FLOAT32_BITS or abs(self.raw.frac) > FLOAT32_FRAC)
+        real = torch.float64 if wide or x.dtype == torch.float64 else torch.float32
         x = x.to(real) * 2.0**-self.raw.frac
         if self.normalises:
             scale, offset = self.kept_constants()
@@ -137,6 +139,7 @@ class QuantInput(InputLayer):
     def _check(self, x: Tensor) -> None:
         if x.dtype == torch.uint8 and self.raw.min_int <= 0 and self.raw.max_int >= 255:
             return
+        x = x.to(torch.float64) if x.dtype in _UNSIGNED else x
         low, high = (float(bound) for bound in torch.aminmax(x)) if x.numel() else (0.0, 0.0)
         if low < self.raw.min_int or high > self.raw.max_int or (x.is_floating_point() and bool((x != x.floor()).any())):
             raise InputError(

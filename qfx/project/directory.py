@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from qfx import notebook
+from qfx import arguments, notebook
 from qfx.errors import InputError, ProjectError
 from qfx.files import File, file_hash, restore
 from qfx.ir import Graph, load_graph
@@ -98,13 +98,14 @@ def open_project(path: File) -> Project:
     """Open a project and check its files.
 
     Raises:
+        InputError: no path.
         ProjectError: no directory, no or a bad manifest, another version, a path that leaves the directory, a missing
             file, or a graph, ONNX or golden file that differs from the manifest.
     """
-    path = Path(path)
-    if not path.is_dir():
+    path = arguments.path("the project", path)
+    if not arguments.lies(path.is_dir):
         restore(path)
-    if not path.is_dir():
+    if not arguments.lies(path.is_dir):
         raise ProjectError(f"{path} is no directory; give the folder that `qfx export` wrote")
     manifest = read_manifest(path)
     for name in (*REQUIRED, golden_file("inputs", manifest.inputs), golden_file("outputs", manifest.outputs)):

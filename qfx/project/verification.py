@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qfx import arguments
 from qfx.checks import argument, flag, or_none, whole
 from qfx.engines.comparison import compare_engines
 from qfx.engines.protocol import Engine
@@ -20,6 +21,7 @@ from qfx.project.directory import Project, open_project
 from qfx.project.golden import RECORDED, random_samples
 from qfx.sim.engine import Codes, checked_codes, given_codes
 
+SANITIZERS = ("address", "undefined")
 ENGINES = ("torch", "sim", "onnx", "csim", "threads", "live")
 """Every engine, the usual reference first. The last three run the compiled C++: one stage after the other, a thread per stage with
 streams as deep as the C++ says, and the same with the least depths that are deadlock-free."""
@@ -42,7 +44,7 @@ def verify(
 
     Args:
         project: its directory, or as `open_project` opened it; its C++ is compiled as it lies there.
-        engines: names, the reference first; None for all that the manifest lists.
+        engines: names, the reference first, or one text with commas between them; None for all that the manifest lists.
         inputs: codes (samples, *shape), by input name if there are several; None for the recorded ones, or random ones if a
             seed is given.
         model: the torch model, run live; without it the recorded torch values are used.
@@ -61,8 +63,11 @@ def verify(
     """
     check_arguments(samples, seed, outputs_only)
     project = project if isinstance(project, Project) else open_project(project)
+    arguments.function("progress", progress, "progress(text, done, all)")
+    cache = None if cache is None else arguments.path("the cache", cache)
     codes = choose_samples(project, inputs, samples, seed)
     names = _check_names(project.manifest.engines if engines is None else engines)
+    sanitize = arguments.names("sanitize", sanitize, SANITIZERS)
     notes = [f"{name} differs from the manifest; it is judged as it lies there" for name in project.changed]
     notes += [f"{step.name} = {step.text()} is post-processing on the CPU and is not compared" for step in project.graph.host]
     built: list[Engine] = []
@@ -101,10 +106,14 @@ def choose_samples(
         InputError: they do not fit the network, or there are fewer than asked for.
     """
     graph = project.graph
-    if samples is not None and samples < 1:
+    if samples is not None and arguments.whole("the number of samples", samples, 0) < 1:
         raise InputError(f"{samples} samples cannot be compared; ask for 1 or more")
+    seed = None if seed is None else arguments.whole("the seed", seed, 0)
     if inputs is None and seed is not None:
-        return {**random_samples(graph, samples or RECORDED, seed)}
+        count = samples or RECORDED
+        codes = 8 * count * sum(graph.values[name].size for name in graph.inputs)
+        arguments.check_memory(f"{count:,} random samples of {len(graph.inputs)} inputs", codes)
+        return {**random_samples(graph, count, seed)}
     codes = checked_codes(graph, given_codes(graph, project.samples if inputs is None else inputs))
     count = len(codes[graph.inputs[0]])
     if samples is None:
@@ -118,8 +127,9 @@ def choose_samples(
     return {name: array[picked] for name, array in codes.items()}
 
 
-def _check_names(names: Sequence[str]) -> Sequence[str]:
-    for name in names:
+def _check_names(given: Sequence[str]) -> Sequence[str]:
+    names = [name.strip() for name in given.split(",")] if isinstance(given, str) else given
+    for name in arguments.names("engines", names):
         if name not in ENGINES:
             raise InputError(f"there is no engine {name!r}; the engines are {', '.join(ENGINES)}")
     if len(set(names)) != len(names):

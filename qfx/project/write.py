@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qfx import arguments
 from qfx._version import __version__
-from qfx.checks import argument, flag, whole
+from qfx.checks import argument, flag
 from qfx.export.accelerator import Accelerator, AcceleratorOptions, accelerate
 from qfx.export.hls.modes import check_modes
 from qfx.export.hls.project import write_hls
@@ -63,11 +64,17 @@ def write_project(
         ProjectError: `path` exists and may not be replaced.
         WriteError: it cannot be written.
         ExportError, ExactnessError: the graph cannot be written as C++ or ONNX.
-        InputError: samples that do not fit the network, or an argument of another type.
+        InputError: arguments of another kind, or samples that do not fit the network.
     """
-    argument("write_project", "seed", seed, whole(0))
+    arguments.instance("the network", accelerator, (Accelerator, Graph), "what qfx.accelerate or qfx.lower makes is wanted")
+    path, seed = arguments.path("the path of the project", path), arguments.whole("the seed", seed, 0)
+    arguments.function("progress", progress, "progress(text, done, all)")
     for name, given in (("overwrite", overwrite), ("allow_unverified_modes", allow_unverified_modes)):
         argument("write_project", name, given, flag)
+    if model_name is not None:
+        arguments.instance("model_name", model_name, str, "text of the form module:factory is wanted")
+    if model is not None:
+        _check_model(model)
     graph = accelerator if isinstance(accelerator, Graph) else accelerator.graph
     check_ends(graph)
     check_modes(graph, allow_unverified_modes)
@@ -89,6 +96,12 @@ def write_project(
         _manifest(made, work, model is not None, model_name).write(work)
         progress("write project", 4, 4)
     return open_project(path)
+
+
+def _check_model(model: object) -> None:
+    from qfx.frontend.given import check_network
+
+    check_network(model, "the model")
 
 
 def _write_golden(graph: Graph, folder: Path, samples: Mapping[str, IntArray]) -> dict[str, IntArray]:

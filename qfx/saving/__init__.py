@@ -15,10 +15,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, fx, nn
 
+from qfx import arguments
 from qfx._version import __version__
 from qfx.conversion.convert import Converted
 from qfx.errors import InputError, StateError
 from qfx.files import File
+from qfx.frontend.given import check_network
 from qfx.nn.state_dict import misplaced
 from qfx.saving.fx_code import build_graph, describe_graph
 from qfx.saving.match import check_match
@@ -42,10 +44,11 @@ def save(network: nn.Module, path: File) -> None:
         path: the file to write or replace.
 
     Raises:
-        InputError: a tensor of a dtype that cannot be saved, such as complex numbers.
+        InputError: no network, no path, a tensor of a dtype that cannot be saved, such as complex numbers.
         WriteError: the file cannot be written.
     """
-    modules, reason = describe(network)
+    path = arguments.path("the file", path)
+    modules, reason = describe(check_network(network))
     code = None
     if isinstance(network, fx.GraphModule):
         try:

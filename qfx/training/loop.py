@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qfx.checks import argument, instance, whole
+from qfx.arguments import function, instance, shown
+from qfx.checks import argument, whole
 from qfx.errors import InputError, TrainingError
+from qfx.frontend.given import check_network
 from qfx.training.freezing import BinaryPointFreezer
 from qfx.training.groups import parameter_groups
 from qfx.training.history import History
@@ -45,11 +47,16 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
         the mean loss of each epoch, and how often binary points have changed.
 
     Raises:
-        InputError: no data, or no recipe.
+        InputError: no network, no recipe, no data, or batches that are no pairs of tensors.
         TrainingError: a loss that is no longer finite.
     """
-    recipe = argument("fit", "recipe", recipe, instance(Recipe))
-    argument("fit", "model", model, instance(nn.Module))
+    check_network(model)
+    instance("the recipe", recipe, Recipe, "a qfx.Recipe is wanted, such as qfx.Recipe(epochs=10)")
+    if progress is not None:
+        function("progress", progress, "progress(epochs done, epochs)")
+    given: Any = data
+    if not isinstance(given, Sized) or not isinstance(given, Iterable) or isinstance(given, str | bytes | Mapping | Tensor):
+        raise InputError(f"the data are {shown(given)}; a list of batches (input, label) is wanted, or a torch DataLoader")
     steps = recipe.epochs * len(data)
     if steps == 0:
         raise InputError(f"nothing to train on: {recipe.epochs} epochs of {len(data)} batches")
@@ -63,7 +70,8 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
     step, means = 0, list[float]()
     for epoch in range(recipe.epochs):
         losses: list[Tensor] = []
-        for x, y in data:
+        for batch in data:
+            x, y = _pair(batch)
             losses.append(train_step(model, optimizer, x, y, recipe))
             schedule.step()
             freezer.step()
@@ -81,6 +89,14 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
         reestimate_statistics(model, data)
     model.eval()
     return History(tuple(means), step, freezer.flips)
+
+
+def _pair(batch: Any) -> tuple[Tensor, Tensor]:
+    parts = cast("Sequence[Any]", batch) if isinstance(batch, list | tuple) else [batch]
+    if len(parts) != 2 or not all(isinstance(part, Tensor) for part in parts):
+        found = ", ".join(shown(part) for part in parts)
+        raise InputError(f"a batch holds {found}; two tensors are wanted, the input (batch, ...) and the label (batch,)")
+    return parts[0], parts[1]
 
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch: int = 256) -> float:

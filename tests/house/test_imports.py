@@ -19,9 +19,10 @@ ROOT = Path(__file__).parents[2]
 REAL_FOLDERS = ("qfx", "export", "sim", "boards", "hls_templates")
 """Where the package's sources lie; the links inside qfx/ are not followed."""
 
-CORE = ("numpy", "qfx.checks", "qfx.exact", "qfx.fixed", "qfx.ir", "qfx.ops", "qfx.errors", "qfx.notebook")
+CORE = ("numpy", "qfx.checks", "qfx.arguments", "qfx.exact", "qfx.fixed", "qfx.ir", "qfx.ops", "qfx.errors", "qfx.notebook")
 FILES = ("qfx.workplace", "qfx.files", "qfx.cache", "qfx.records")
 ONLY = {
+    "qfx.arguments": ("qfx.errors",),
     "qfx.fixed": CORE,
     "qfx.errors": CORE,
     "qfx.checks": CORE,

@@ -247,7 +247,9 @@ def test_files_of_codes_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"codes.npy is no NumPy .npy file of numbers"):
             read_codes(file)
     np.save(file, np.array([{}]), allow_pickle=True)
-    with pytest.raises(InputError, match=r"codes.npy is no NumPy .npy file of numbers: .*allow_pickle"):
+    with pytest.raises(
+        InputError, match=r"codes.npy is no NumPy .npy file of numbers: it holds Python objects, which are never unpickled"
+    ):
         read_codes(file)
     np.save(file, np.zeros(3))
     with pytest.raises(InputError, match=r"codes.npy holds float64; integer codes are wanted"):

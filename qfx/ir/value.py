@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from qfx.errors import GraphError
 from qfx.fixed import FixedType, IntArray
 
@@ -23,6 +25,16 @@ class Value:
     type: FixedType
     shape: tuple[int, ...]
     constant: IntArray | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        """Raises GraphError for a field that is not of its type."""
+        plain = isinstance(self.name, str) and isinstance(self.type, FixedType) and isinstance(self.shape, tuple)
+        if not plain or not all(type(extent) is int for extent in self.shape):
+            raise GraphError(
+                f"a value is a name, a FixedType and a tuple of ints, not {self.name!r:.80}, {self.type!r:.80} and {self.shape!r:.80}"
+            )
+        if self.constant is not None and not (isinstance(self.constant, np.ndarray) and self.constant.dtype.kind in "iu"):
+            raise GraphError(f"constant {self.name!r} is {type(self.constant).__name__} and no array of int64 codes")
 
     @property
     def size(self) -> int:

@@ -20,17 +20,18 @@ REAL_FOLDERS = ("qfx", "export", "sim", "boards", "hls_templates")
 """Where the package's sources lie; the links inside qfx/ are not followed."""
 
 CORE = ("numpy", "qfx.exact", "qfx.fixed", "qfx.ir", "qfx.ops", "qfx.errors", "qfx.notebook")
-FILES = ("qfx.files", "qfx.cache", "qfx.records")
+FILES = ("qfx.files", "qfx.cache", "qfx.records", "qfx.arrays")
 ONLY = {
     "qfx.fixed": CORE,
     "qfx.errors": CORE,
     "qfx.notebook": (),
     "qfx.models": ("torch", "qfx.models"),
-    "qfx.ir": CORE,
+    "qfx.ir": (*CORE, *FILES),
     "qfx.ops": CORE,
     "qfx.host": CORE,
     "qfx.exact": CORE,
     **dict.fromkeys(FILES, ("qfx.errors", *FILES)),
+    "qfx.arrays": ("numpy", "qfx.errors", *FILES),
     "qfx.sim": (*CORE, *FILES, "qfx.sim"),
 }
 """Package -> all that it may import beside the standard library."""

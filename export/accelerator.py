@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypedDict
 
+from qfx.arguments import explained
 from qfx import notebook
 from qfx.errors import ExportError, InputError
 from qfx.export.cost.resources import NAMES, Resources
@@ -117,6 +118,7 @@ class Options(TypedDict, total=False):
     axi_bits: int
 
 
+@explained
 def accelerate(graph: Graph, options: AcceleratorOptions | None = None, **keywords: Unpack[Options]) -> Accelerator:
     """The accelerator that is asked for, of the graph with the products that are asked for.
 

@@ -83,8 +83,8 @@ def read_npz(file: File) -> dict[str, Array]:
     """The arrays in a `.npz` file, by name.
 
     Raises:
-        InputError: the file cannot be read, holds something else than arrays of plain numbers, is not whole, or unpacks to more than
-            `UNPACKED` and `RATIO` allow.
+        InputError: the file cannot be read, holds something else than arrays of plain numbers, is not whole, or unpacks to more
+            than `UNPACKED` and `RATIO` allow.
     """
     path = Path(file)
     try:

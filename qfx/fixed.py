@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from qfx.arguments import explained
 from qfx.errors import FormatError
 
 IntArray = npt.NDArray[np.int64]
@@ -84,6 +85,7 @@ class FixedType:
             raise FormatError(f"frac {self.frac} is outside -{MAX_FRAC}..{MAX_FRAC}")
 
     @classmethod
+    @explained
     def for_range(cls, low: int, high: int, frac: int) -> FixedType:
         """The narrowest format that holds every code from `low` to `high`; unsigned if `low >= 0`.
 
@@ -143,6 +145,7 @@ def code_dtype(type: FixedType) -> np.dtype[np.integer]:
     return np.dtype(f"{'' if type.signed else 'u'}int{bits}")
 
 
+@explained
 def cast(
     codes: IntArray, source: FixedType, target: FixedType, rounding: Rounding = Rounding.RND, overflow: Overflow = Overflow.SAT
 ) -> IntArray:

@@ -129,9 +129,8 @@ def record_of(document: object, kind: type[Record], where: File) -> Record:
         raise ProjectError(f"{where}: {error}; the project was altered, export it again") from error
     except _Misfit as misfit:
         choices = f" (it wants {', '.join(map(repr, misfit.choices))})" if misfit.choices else ""
-        raise ProjectError(
-            f"{where}: field {misfit.path[:200]!r} is missing or of the wrong kind{choices}; the project was altered, export it again"
-        ) from None
+        field = f"field {misfit.path[:200]!r} is missing or of the wrong kind{choices}"
+        raise ProjectError(f"{where}: {field}; the project was altered, export it again") from None
 
 
 def write_record(file: File, record: Any, indent: int = 1) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from qfx.arguments import explained
 from qfx.errors import InputError, QuantizationError
 from qfx.quant import QuantSpec, best_frac, quantizers, set_enabled
 from qfx.quant.cast import quantize
@@ -39,6 +40,7 @@ class Method(enum.Enum):
     PERCENTILE = "percentile"
 
 
+@explained
 def calibrate(model: nn.Module, batches: Iterable[Batch], method: Method | str = Method.MSE, *, percentile: float = 99.99) -> None:
     """Give every quantizer the binary point that fits what reaches it.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qfx import settings
+from qfx.arguments import explained
 from qfx.conversion.calibration import Method
 from qfx.errors import ConfigError
 from qfx.fixed import FixedType, Overflow, Rounding
@@ -162,6 +163,7 @@ class InputFormat:
     width: int = 8
 
     @classmethod
+    @explained
     def fractions(cls, bits: int = 8) -> InputFormat:
         """Raw unsigned integers of `bits` bits, such as pixels, as fractions of `2**bits`."""
         return cls(type=FixedType(False, bits, bits))
@@ -219,6 +221,7 @@ class ConvertConfig(Formats):
         return cls(**checked("the configuration", _CONFIG, {**two_hot, **others}))
 
     @classmethod
+    @explained
     def read(cls, file: Path | str) -> ConvertConfig:
         """The configuration in a TOML file; its keys are the attributes.
 

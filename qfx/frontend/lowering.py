@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from torch import fx, nn
 
+from qfx.arguments import explained
 from qfx.errors import LoweringError, QfxError, QuantizationError
 from qfx.fixed import FixedType
 from qfx.frontend.calls.heads import Head
@@ -43,6 +44,7 @@ class Lowered:
     returned: list[str | None]
 
 
+@explained
 def lower(model: nn.Module, input_shape: Shapes, name: str = "network") -> Graph:
     """The graph of `model` in eval.
 

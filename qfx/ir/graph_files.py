@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from qfx.arguments import explained
 from qfx.arrays import read_npz
 from qfx.errors import GraphError, InputError, ProjectError, QfxError
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding
@@ -25,6 +26,7 @@ VERSION = 1
 """Version of the file format; raised when a reader of the old one would misread the new one."""
 
 
+@explained
 def save_graph(graph: Graph, folder: Path | str) -> tuple[Path, Path]:
     """Write `graph.json` and `graph.npz` into `folder`; returns their paths."""
     json_path, npz_path = Path(folder, "graph.json"), Path(folder, "graph.npz")
@@ -86,6 +88,7 @@ class _GraphFile:
     host: tuple[HostStep, ...] = ()
 
 
+@explained
 def load_graph(folder: Path | str) -> Graph:
     """Read and verify the graph that `save_graph` wrote into `folder`.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -28,13 +30,14 @@ class Value:
 
     def __post_init__(self) -> None:
         """Raises GraphError for a field that is not of its type."""
-        plain = isinstance(self.name, str) and isinstance(self.type, FixedType) and isinstance(self.shape, tuple)
+        given: tuple[Any, ...] = (self.name, self.type, self.shape)
+        plain = all(map(isinstance, given, (str, FixedType, tuple)))
         if not plain or not all(type(extent) is int for extent in self.shape):
-            raise GraphError(
-                f"a value is a name, a FixedType and a tuple of ints, not {self.name!r:.80}, {self.type!r:.80} and {self.shape!r:.80}"
-            )
-        if self.constant is not None and not (isinstance(self.constant, np.ndarray) and self.constant.dtype.kind in "iu"):
-            raise GraphError(f"constant {self.name!r} is {type(self.constant).__name__} and no array of int64 codes")
+            found = ", ".join(map(reprlib.repr, given))
+            raise GraphError(f"a value is made of a name, a FixedType and a tuple of ints, not of {found}")
+        codes: Any = self.constant
+        if codes is not None and not (isinstance(codes, np.ndarray) and self.codes.dtype.kind in "iu"):
+            raise GraphError(f"constant {self.name!r} is a {type(self.constant).__name__} and no array of int64 codes")
 
     @property
     def size(self) -> int:

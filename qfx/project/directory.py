@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx import notebook
+from qfx.arguments import explained
 from qfx.errors import InputError, ProjectError
 from qfx.files import File, file_hash
 from qfx.ir import Graph, load_graph
@@ -95,6 +96,7 @@ def golden_file(what: str, names: Collection[str]) -> str:
     return f"golden/{what}.np{'y' if len(names) == 1 else 'z'}"
 
 
+@explained
 def open_project(path: File) -> Project:
     """Open a project and check its files.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qfx.arguments import explained
 from qfx.engines.comparison import compare_engines
 from qfx.engines.protocol import Engine
 from qfx.engines.report import Report
@@ -24,6 +25,7 @@ ENGINES = ("torch", "sim", "onnx", "csim", "threads", "live")
 streams as deep as the C++ says, and the same with the least depths that are deadlock-free."""
 
 
+@explained
 def verify(
     project: Project | File,
     engines: Sequence[str] | None = None,

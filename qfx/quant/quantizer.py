@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qfx.arguments import explained, explained_init
 from qfx.errors import QuantizationError
 from qfx.exact import FLOAT32_BITS
 from qfx.fixed import FixedType, IntArray
@@ -17,6 +18,7 @@ from qfx.quant.search import best_frac
 from qfx.quant.spec import QuantSpec
 
 
+@explained_init
 class Quantizer(nn.Module):
     """Casts a tensor to a fixed-point format whose binary point is a real parameter.
 
@@ -180,6 +182,7 @@ class Quantizer(nn.Module):
         return f"the quantizer {self.name!r} ({self.spec.width} bits)" if self.name else f"a quantizer of {self.spec.width} bits"
 
 
+@explained
 def quantizers(model: nn.Module) -> dict[str, Quantizer]:
     """Every quantizer of `model` by its path; the quantizers learn their paths, too."""
     named = cast(Iterator[tuple[str, nn.Module]], model.named_modules())
@@ -189,6 +192,7 @@ def quantizers(model: nn.Module) -> dict[str, Quantizer]:
     return found
 
 
+@explained
 def set_enabled(model: nn.Module, enabled: bool) -> None:
     """Switch all quantizers of `model`: off makes it a float model."""
     for quantizer in quantizers(model).values():

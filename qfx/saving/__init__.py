@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from qfx._version import __version__
+from qfx.arguments import explained
 from qfx.conversion.convert import Converted
 from qfx.errors import InputError
 from qfx.files import File
@@ -27,6 +28,7 @@ __all__ = ["load", "save"]
 FORMAT = 1
 
 
+@explained
 def save(network: nn.Module, path: File) -> None:
     """Write a network to a file, complete or not at all: parameters, buffers, formats, settings of its layers.
 
@@ -55,6 +57,7 @@ def save(network: nn.Module, path: File) -> None:
     write_tensors(path, _tensors(network), document)
 
 
+@explained
 def load(path: File, model: nn.Module | None = None) -> nn.Module:
     """The network that `save` wrote.
 

@@ -11,10 +11,12 @@ from collections import deque
 import torch
 from torch import Tensor, nn
 
+from qfx.arguments import explained_init
 from qfx.quant import quantizers
 from qfx.quant.cast import integer_frac
 
 
+@explained_init
 class BinaryPointFreezer:
     """Watches the binary points of `model`.
 

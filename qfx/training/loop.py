@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from qfx.arguments import explained
 from qfx.errors import InputError, TrainingError
 from qfx.training.freezing import BinaryPointFreezer
 from qfx.training.groups import parameter_groups
@@ -31,6 +32,7 @@ class Batches(Protocol):
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
 
 
+@explained
 def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | None = None) -> History:
     """Train `model` on (input, label) batches and leave it in eval mode.
 
@@ -80,6 +82,7 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
     return History(tuple(means), step, freezer.flips)
 
 
+@explained
 def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch: int = 256) -> float:
     """Part of the samples classified correctly, in percent."""
     model.eval()

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from qfx.arguments import explained_init
 from qfx.nn.conv2d import Convolution
 from qfx.nn.linear import Linear
 from qfx.quant import Quantizer
@@ -38,6 +39,7 @@ class _Watched:
     frozen: Tensor
 
 
+@explained_init
 class OscillationFreezer:
     """Watches the weights of convolutions and linear layers.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qfx import settings
+from qfx.arguments import explained
 from qfx.settings import Check, keep_checked, read_toml
 from qfx.training.groups import FRAC_LR
 
@@ -47,6 +48,7 @@ class Recipe:
         keep_checked(self, "the recipe", _RECIPE)
 
     @classmethod
+    @explained
     def read(cls, file: Path | str) -> Recipe:
         """The recipe in a TOML file.
 

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from qfx.arguments import explained_init
 from qfx.errors import QuantizationError, ToolMissingError
 from qfx.ops.base import signed_digits
 from qfx.quant import Quantizer, quantizers
@@ -101,6 +102,7 @@ class _Measured:
         return float(signed_digits(self.codes.cpu().numpy().astype(np.int64)).mean())
 
 
+@explained_init
 class Watcher:
     """Watches the quantizers of `model` that are switched on; a calibrated model, since others have no formats.
 
@@ -213,6 +215,7 @@ class Watcher:
         self._hooks.clear()
 
 
+@explained_init
 class CsvWriter:
     """A line per row, under a line with the names of the columns.
 
@@ -236,6 +239,7 @@ class CsvWriter:
             csv.writer(file).writerows(lines)
 
 
+@explained_init
 class JsonLinesWriter:
     """A JSON object per row and line.
 
@@ -256,6 +260,7 @@ class JsonLinesWriter:
         """Nothing: the file is complete after each write."""
 
 
+@explained_init
 class TensorBoardWriter:
     """Scalars `path/column` for TensorBoard.
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypedDict
 
-from qfx.arguments import explained
 from qfx import notebook
+from qfx.annotations import explained
 from qfx.errors import ExportError, InputError
 from qfx.export.cost.resources import NAMES, Resources
 from qfx.export.estimate import Estimate, estimate

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.errors import FormatError
 
 IntArray = npt.NDArray[np.int64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.errors import InputError
 from qfx.fixed import IntArray
 from qfx.ir import Graph

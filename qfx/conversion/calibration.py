@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.errors import InputError, QuantizationError
 from qfx.quant import QuantSpec, best_frac, quantizers, set_enabled
 from qfx.quant.cast import quantize

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qfx import settings
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.conversion.calibration import Method
 from qfx.errors import ConfigError
 from qfx.fixed import FixedType, Overflow, Rounding

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 
 import qfx.nn as qnn
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.conversion.calibration import calibrate
 from qfx.conversion.config import ConvertConfig, InputFormat
 from qfx.conversion.handlers import HANDLERS

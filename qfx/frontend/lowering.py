@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from torch import fx, nn
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.errors import LoweringError, QfxError, QuantizationError
 from qfx.fixed import FixedType
 from qfx.frontend.calls.heads import Head

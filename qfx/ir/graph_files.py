@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.arrays import read_npz
 from qfx.errors import GraphError, InputError, ProjectError, QfxError
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import fx, nn
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.frontend.trace import trace
 from qfx.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from qfx.nn.conv2d import Conv1d, Conv2d

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qfx.arguments import explained_init
+from qfx.annotations import explained_init
 from qfx.errors import QuantizationError
 from qfx.frontend.leaf import Leaf
 from qfx.frontend.scope import IMAGE, RESULT, Scope

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from qfx.arguments import explained_init
+from qfx.annotations import explained_init
 from qfx.errors import QuantizationError
 from qfx.frontend import Lowered, lower_traced
 from qfx.frontend.leaf import NetworkModule

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx import notebook
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.errors import InputError, ProjectError
 from qfx.files import File, file_hash
 from qfx.ir import Graph, load_graph

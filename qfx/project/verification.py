@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.engines.comparison import compare_engines
 from qfx.engines.protocol import Engine
 from qfx.engines.report import Report

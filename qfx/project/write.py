@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qfx._version import __version__
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.export.accelerator import Accelerator, AcceleratorOptions, accelerate
 from qfx.export.hls.modes import check_modes
 from qfx.export.hls.project import write_hls

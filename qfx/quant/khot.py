@@ -19,7 +19,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.fixed import FixedType
 from qfx.quant.rounding import wrong_dtype
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qfx.arguments import explained, explained_init
+from qfx.annotations import explained, explained_init
 from qfx.errors import QuantizationError
 from qfx.exact import FLOAT32_BITS
 from qfx.fixed import FixedType, IntArray

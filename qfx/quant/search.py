@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.quant.cast import quantize
 from qfx.quant.spec import MAX_FRAC, QuantSpec
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from qfx._version import __version__
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.conversion.convert import Converted
 from qfx.errors import InputError
 from qfx.files import File

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.fixed import FixedType, Overflow
 from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import Add, AvgPool2d, Concat, Conv2d, MaxPool2d, Multiply, Requantize

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from qfx.arguments import explained_init
+from qfx.annotations import explained_init
 from qfx.errors import InputError
 
 T = TypeVar("T")

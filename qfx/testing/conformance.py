@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.engines.onnx_engine import OnnxEngine
 from qfx.engines.torch_engine import TorchEngine
 from qfx.export.onnx import onnx_model

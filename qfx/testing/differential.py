@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.engines.comparison import compare_engines
 from qfx.engines.onnx_engine import OnnxEngine
 from qfx.engines.protocol import Engine

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.errors import FormatError, GraphError
 from qfx.export.hls.kernels import SERVED
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding

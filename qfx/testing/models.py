@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import qfx.nn as qnn
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.conversion import calibrate
 from qfx.errors import QfxError
 from qfx.fixed import FixedType, Overflow, Rounding

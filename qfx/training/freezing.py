@@ -11,7 +11,7 @@ from collections import deque
 import torch
 from torch import Tensor, nn
 
-from qfx.arguments import explained_init
+from qfx.annotations import explained_init
 from qfx.quant import quantizers
 from qfx.quant.cast import integer_frac
 

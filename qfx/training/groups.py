@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.quant import Quantizer
 
 FRAC_LR = 1e-2

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qfx import notebook
-from qfx.arguments import explained
+from qfx.annotations import explained
 
 
 @dataclass(frozen=True, repr=False)

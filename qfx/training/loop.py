@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.errors import InputError, TrainingError
 from qfx.training.freezing import BinaryPointFreezer
 from qfx.training.groups import parameter_groups

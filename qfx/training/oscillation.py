@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from qfx.arguments import explained_init
+from qfx.annotations import explained_init
 from qfx.nn.conv2d import Convolution
 from qfx.nn.linear import Linear
 from qfx.quant import Quantizer

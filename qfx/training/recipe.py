@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qfx import settings
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.settings import Check, keep_checked, read_toml
 from qfx.training.groups import FRAC_LR
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.errors import QuantizationError
 from qfx.nn.conv2d import Convolution
 from qfx.nn.linear import Linear

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.errors import InputError
 from qfx.quant import Quantizer, QuantSpec, quantizers
 from qfx.quant.spec import MAX_WIDTH

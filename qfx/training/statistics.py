@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from qfx.arguments import explained
+from qfx.annotations import explained
 from qfx.errors import InputError
 from qfx.nn.batch_norm import BatchNorm1d, BatchNorm2d
 

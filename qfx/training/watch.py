@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from qfx.arguments import explained_init
+from qfx.annotations import explained_init
 from qfx.errors import QuantizationError, ToolMissingError
 from qfx.ops.base import signed_digits
 from qfx.quant import Quantizer, quantizers

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 REAL_FOLDERS = ("qfx", "export", "sim", "boards", "hls_templates")
 """Where the package's sources lie; the links inside qfx/ are not followed."""
 
-CORE = ("numpy", "qfx.arguments", "qfx.exact", "qfx.fixed", "qfx.ir", "qfx.ops", "qfx.errors", "qfx.notebook")
+CORE = ("numpy", "qfx.annotations", "qfx.exact", "qfx.fixed", "qfx.ir", "qfx.ops", "qfx.errors", "qfx.notebook")
 FILES = ("qfx.files", "qfx.cache", "qfx.records", "qfx.arrays")
 ONLY = {
     "qfx.fixed": CORE,
@@ -32,7 +32,7 @@ ONLY = {
     "qfx.exact": CORE,
     **dict.fromkeys(FILES, ("qfx.errors", *FILES)),
     "qfx.arrays": ("numpy", "qfx.errors", *FILES),
-    "qfx.arguments": CORE,
+    "qfx.annotations": CORE,
     "qfx.sim": (*CORE, *FILES, "qfx.sim"),
 }
 """Package -> all that it may import beside the standard library."""

@@ -90,7 +90,7 @@ def _shown(value: Any) -> str:
 def _resolved(annotation: Any, function: Callable[..., Any]) -> Any:
     """The type that an annotation means; Any where its names are known to the type checker alone."""
     if not isinstance(annotation, str):
-        return annotation
+        return Any if annotation is inspect.Parameter.empty else annotation
     known = {name: sys.modules[name] for name in ("torch", "collections") if name in sys.modules}
     try:
         return eval(annotation, known | getattr(inspect.unwrap(function), "__globals__", {}))
@@ -102,6 +102,8 @@ def _fits(value: Any, kind: Any) -> bool:
     """Whether a value is of a type; what cannot be told at run time is."""
     origin: Any = typing.get_origin(kind)
     inner = typing.get_args(kind)
+    if kind is Any:
+        return True
     if kind in (None, type(None)):
         return value is None
     if origin in (typing.Union, types.UnionType):

@@ -261,7 +261,6 @@ def api(count: int, every: int, files: list[str]) -> dict[str, str]:
             found[f"{subject.name}()"] = wrong
             continue
         for name in subject.parameters:
-            odd = drawn() | st.sampled_from(files).map(lambda file: (file, file)) if "ath" in _kind(subject, name) else drawn()
 
             def probe(given: tuple[str, Any], subject: Subject = subject, name: str = name) -> None:
                 if name in CALLED_BACK and callable(given[1]):
@@ -269,7 +268,9 @@ def api(count: int, every: int, files: list[str]) -> dict[str, str]:
                 if wrong := tried(lambda: subject.call(**subject.arguments() | {name: given[1]})):
                     found.setdefault(f"{subject.name}.{name}", f"{given[0]}: {wrong}")
 
-            _many(probe, odd, count)
+            _many(probe, drawn(), count)
+            for file in files[:: 3 * every] if "Path" in _kind(subject, name) else ():
+                probe((file, file))
     return found
 
 
@@ -331,7 +332,9 @@ def cli(count: int, every: int, files: list[str]) -> dict[str, str]:
                 if wrong := tried(lambda: finished(line)):
                     found.setdefault(f"{command.name} {one.name}", f"{line}: {wrong}")
 
-            _many(probe, st.sampled_from([*TEXTS, *files]) | st.text(st.characters(blacklist_characters="\0"), max_size=5), count)
+            _many(probe, st.text(st.characters(blacklist_characters="\0"), max_size=5), count)
+            for text in [*TEXTS, *files][:: 2 * every - 1]:
+                probe(text)
     return found
 
 

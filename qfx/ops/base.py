@@ -80,7 +80,7 @@ class Op(ABC):
         """Raises GraphError for an attribute that is not of its type."""
         for name, kind in _attribute_types(type(self)).items():
             if not _fits(getattr(self, name), kind):
-                wanted = str(getattr(kind, "__name__", kind)).removeprefix("typing.")
+                wanted = str(kind) if typing.get_args(kind) else kind.__name__
                 raise GraphError(f"{self.kind}: attribute {name} is {reprlib.repr(getattr(self, name))}, which is no {wanted}")
 
     @abstractmethod

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypedDict
 
 from qfx import checks, notebook
+from qfx.annotations import explained
 from qfx.arguments import instance
 from qfx.checks import Check, keep
 from qfx.errors import ExportError, InputError
@@ -134,6 +135,7 @@ class Options(TypedDict, total=False):
     axi_bits: int
 
 
+@explained
 def accelerate(graph: Graph, options: AcceleratorOptions | None = None, **keywords: Unpack[Options]) -> Accelerator:
     """The accelerator that is asked for, of the graph with the products that are asked for.
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from qfx.annotations import explained
 from qfx.checks import Check, argument, flag, instance, keep, whole
 from qfx.errors import FormatError
 
@@ -87,6 +88,7 @@ class FixedType:
             raise FormatError(f"frac {self.frac} is outside -{MAX_FRAC}..{MAX_FRAC}")
 
     @classmethod
+    @explained
     def for_range(cls, low: int, high: int, frac: int) -> FixedType:
         """The narrowest format that holds every code from `low` to `high`; unsigned if `low >= 0`.
 
@@ -150,6 +152,7 @@ def code_dtype(type: FixedType) -> np.dtype[np.integer]:
     return np.dtype(f"{'' if type.signed else 'u'}int{bits}")
 
 
+@explained
 def cast(
     codes: IntArray, source: FixedType, target: FixedType, rounding: Rounding = Rounding.RND, overflow: Overflow = Overflow.SAT
 ) -> IntArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
+from qfx.annotations import explained
 from qfx.arguments import instance, names, whole
 from qfx.errors import InputError
 from qfx.fixed import IntArray
@@ -19,6 +20,7 @@ class HasGraph(Protocol):
     def graph(self) -> Graph: ...
 
 
+@explained
 def simulate(
     network: Graph | HasGraph, inputs: Codes, wanted: Collection[str] | None = None, *, threads: int = 0
 ) -> dict[str, IntArray]:

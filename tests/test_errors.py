@@ -359,6 +359,15 @@ def test_a_limit_of_file_sizes(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_too_little_memory(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def more(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate 1.75 TiB")
+
+    monkeypatch.setattr("qfx.cli.simulate.output_chunks", more)
+    message = "error: this needs more memory than there is: Unable to allocate 1.75 TiB; take fewer samples at a time"
+    assert message in refused("simulate", "project", "--inputs", "x.npy", "--out", "y.npy")
+
+
 def test_an_interrupted_export(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `test_cli.py` has it with signals, here at every write of the export."""
     before = files()

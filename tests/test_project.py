@@ -230,6 +230,37 @@ def test_a_path_that_leaves_the_project_is_refused(path: Path, name: str) -> Non
         open_project(path)
 
 
+@pytest.mark.parametrize("clock", [0, -5.333, 1e10])
+def test_a_clock_that_cannot_be(path: Path, clock: float) -> None:
+    edit_manifest(path, clock_ns=clock)
+    message = rf"manifest.json: clock_ns is {float(clock)}; the period of a clock lies above 0 and up to 1e\+09 ns"
+    with pytest.raises(ProjectError, match=message):
+        open_project(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("x" * 5000, "x{80} cannot be read: File name too long"),
+        (".", r"net: \. is missing"),
+        ("", "net:  is missing"),
+        ("loop", "net: loop cannot be read: Too many levels of symbolic links|net: loop is missing"),
+    ],
+)
+def test_names_that_are_no_files(path: Path, name: str, message: str) -> None:
+    (path / "loop").symlink_to("loop")
+    edit_manifest(path, files={**json.loads((path / "manifest.json").read_text())["files"], name: "0"})
+    with pytest.raises(ProjectError, match=message):
+        open_project(path)
+
+
+def test_a_manifest_that_is_a_link_to_itself(path: Path) -> None:
+    (path / "manifest.json").unlink()
+    (path / "manifest.json").symlink_to("manifest.json")
+    with pytest.raises(ProjectError, match=r"has no manifest.json|Too many levels of symbolic links"):
+        open_project(path)
+
+
 def test_the_manifest_has_to_list_what_is_needed(path: Path) -> None:
     edit_manifest(path, files={})
     with pytest.raises(ProjectError, match=r"manifest.json does not list graph.json; the project is incomplete"):
@@ -318,7 +349,9 @@ def test_files_of_codes_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"codes.npy is no NumPy .npy file of numbers"):
             read_codes(file)
     np.save(file, np.array([{}]), allow_pickle=True)
-    with pytest.raises(InputError, match=r"codes.npy is no NumPy .npy file of numbers: .*allow_pickle"):
+    with pytest.raises(
+        InputError, match=r"codes.npy is no NumPy .npy file of numbers: it holds Python objects, which are never unpickled"
+    ):
         read_codes(file)
     np.save(file, np.zeros(3))
     with pytest.raises(InputError, match=r"codes.npy holds float64; integer codes are wanted"):

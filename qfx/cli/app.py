@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from qfx._version import __version__
-from qfx.cli.exit_codes import INTERRUPTED, exit_code
+from qfx.cli.exit_codes import BAD_INPUT, INTERRUPTED, exit_code
 from qfx.errors import QfxError, QfxWarning
 
 app = typer.Typer(
@@ -237,6 +237,9 @@ def _finish(command: Callable[[], int]) -> None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         print(f"error: {error}{'; free some space, nothing half-written was left' if full else ''}", file=sys.stderr)
         code = exit_code(error)
+    except MemoryError as error:
+        print(f"error: this needs more memory than there is: {error}; take fewer samples at a time", file=sys.stderr)
+        code = BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qfx.annotations import explained
 from qfx.arguments import shown
 from qfx.checks import argument
 from qfx.checks import number as finite
@@ -47,6 +48,7 @@ class Method(enum.Enum):
     PERCENTILE = "percentile"
 
 
+@explained
 def calibrate(model: nn.Module, batches: Iterable[Batch], method: Method | str = Method.MSE, *, percentile: float = 99.99) -> None:
     """Give every quantizer the binary point that fits what reaches it.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qfx import checks, settings
+from qfx.annotations import explained
 from qfx.checks import Check, keep
 from qfx.conversion.calibration import Method
 from qfx.errors import ConfigError
@@ -169,6 +170,7 @@ class InputFormat:
     width: int = 8
 
     @classmethod
+    @explained
     def fractions(cls, bits: int = 8) -> InputFormat:
         """Raw unsigned integers of `bits` bits, such as pixels, as fractions of `2**bits`."""
         return cls(type=FixedType(False, bits, bits))
@@ -226,6 +228,7 @@ class ConvertConfig(Formats):
         return cls(**checked("the configuration", _CONFIG, {**two_hot, **others}))
 
     @classmethod
+    @explained
     def read(cls, file: Path | str) -> ConvertConfig:
         """The configuration in a TOML file; its keys are the attributes.
 

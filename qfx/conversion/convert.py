@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 
 import qfx.nn as qnn
 from qfx import arguments
+from qfx.annotations import explained
 from qfx.conversion.calibration import calibrate
 from qfx.conversion.config import ConvertConfig, InputFormat
 from qfx.conversion.handlers import HANDLERS
@@ -60,6 +61,7 @@ def _restored(restore: Any, given: tuple[Any, ...]) -> Converted:
     return Converted(plain, plain.graph, plain._get_name())  # pyright: ignore[reportPrivateUsage]
 
 
+@explained
 def convert(model: nn.Module, sample: Inputs, config: ConvertConfig | File | None = None) -> Converted:
     """Convert a float model: the same weights and names, with casts where qfx.nn's networks have them, calibrated on the sample.
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from qfx.arrays import read_npz
 from qfx.engines.protocol import Engine, Values
-from qfx.errors import ProjectError, ToolMissingError
+from qfx.errors import InputError, ProjectError, ToolMissingError
 from qfx.files import File
 from qfx.fixed import IntArray, code_dtype
 from qfx.ir import Graph
@@ -87,10 +87,12 @@ def _narrow(graph: Graph, name: str, values: npt.NDArray[np.generic]) -> npt.NDA
 
 def _load(graph: Graph, file: File, samples: int) -> dict[str, npt.NDArray[np.generic]]:
     try:
-        with Path(file).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            values = {node.name: archive[f"value_{index}"] for index, node in enumerate(graph.nodes)}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise ProjectError(f"{file} cannot be read: {error}; export the project again") from error
+        arrays = read_npz(file)
+        values = {node.name: arrays[f"value_{index}"] for index, node in enumerate(graph.nodes)}
+    except InputError as error:
+        raise ProjectError(f"{error}; export the project again") from error
+    except KeyError as error:
+        raise ProjectError(f"{file} has no array {error}; export the project again") from error
     for name, array in values.items():
         wanted = (samples, *graph.values[name].shape)
         if array.shape != wanted:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from torch import fx, nn
 
 from qfx import arguments
+from qfx.annotations import explained
 from qfx.errors import InputError, LoweringError, QfxError, QuantizationError
 from qfx.fixed import FixedType
 from qfx.frontend.calls.heads import Head
@@ -50,6 +51,7 @@ class Lowered:
     returned: list[str | None]
 
 
+@explained
 def lower(model: nn.Module, input_shape: Shapes, name: str = "network") -> Graph:
     """The graph of `model` in eval.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import fx, nn
 
+from qfx.annotations import explained
 from qfx.frontend.trace import trace
 from qfx.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from qfx.nn.conv2d import Conv1d, Conv2d
@@ -15,6 +16,7 @@ from qfx.nn.linear import Linear
 from qfx.quant import Quantizer, QuantSpec
 
 
+@explained
 def fold_batch_norm(model: nn.Module, bias: QuantSpec | None = None) -> list[str]:
     """Fold every batch normalisation that directly follows a convolution or linear layer; it becomes an Identity.
 

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, fx
 
+from qfx.annotations import explained_init
 from qfx.errors import QuantizationError
 from qfx.frontend.leaf import Leaf
 from qfx.frontend.scope import IMAGE, RESULT, Scope
@@ -26,6 +27,11 @@ class Layer(Leaf, Stated):
     under which the graph has a node and `tap` shows the value. In training and in float mode steps keep the dtype of their input;
     in eval a step has the accumulator dtype that its model's proof gives it, float64 without one.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls) and cls.__module__.startswith("qfx.nn."):
+            explained_init(cls)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if args and isinstance(args[0], fx.Proxy):  # a layer is a leaf of anybody's trace

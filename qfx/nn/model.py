@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from qfx.annotations import explained_init
 from qfx.errors import QuantizationError
 from qfx.frontend import Lowered, lower, lower_traced
 from qfx.frontend.leaf import NetworkModule
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _inside: ContextVar[bool] = ContextVar("inside a model's forward", default=False)
 
 
+@explained_init
 class Model(NetworkModule):
     """Base class of a network of qfx.nn layers, or a wrapper round one.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx import arguments, notebook
+from qfx.annotations import explained
 from qfx.errors import InputError, ProjectError
 from qfx.files import File, file_hash, restore
 from qfx.ir import Graph, load_graph
@@ -94,6 +96,7 @@ def golden_file(what: str, names: Collection[str]) -> str:
     return f"golden/{what}.np{'y' if len(names) == 1 else 'z'}"
 
 
+@explained
 def open_project(path: File) -> Project:
     """Open a project and check its files.
 
@@ -113,15 +116,27 @@ def open_project(path: File) -> Project:
             raise ProjectError(f"{path / MANIFEST} does not list {name}; the project is incomplete, export it again")
     changed: list[str] = []
     for name, digest in manifest.files.items():
-        file = _inside(path, name)
-        if not file.is_file():
-            raise ProjectError(f"{path}: {name} is missing; the project is incomplete, export it again")
-        if file_hash(file) == digest:
+        if _hash(path, name) == digest:
             continue
         if Path(name).parts[0] != JUDGED:
             raise ProjectError(f"{path}: {name} differs from the manifest: it was altered or cut short; export the project again")
         changed.append(name)
     return Project(path, manifest, tuple(changed))
+
+
+def _hash(path: Path, name: str) -> str:
+    """sha256 of file `name` of the project at `path`.
+
+    Raises:
+        ProjectError: it lies elsewhere, is missing, or cannot be read.
+    """
+    file = _inside(path, name)
+    try:
+        if file.is_file():
+            return file_hash(file)
+    except OSError as error:
+        raise ProjectError(f"{path}: {name[:80]} cannot be read: {error.strerror or error}") from error
+    raise ProjectError(f"{path}: {name} is missing; the project is incomplete, export it again")
 
 
 def _inside(path: Path, name: str) -> Path:
@@ -131,9 +146,14 @@ def _inside(path: Path, name: str) -> Path:
         ProjectError: it lies elsewhere.
     """
     file = path / name
-    if Path(name).is_absolute() or ".." in Path(name).parts or not file.resolve().is_relative_to(path.resolve()):
+    if Path(name).is_absolute() or ".." in Path(name).parts or not _real(file).is_relative_to(_real(path)):
         raise ProjectError(f"{path / MANIFEST} lists {name!r}, which lies outside the project")
     return file
+
+
+def _real(path: Path) -> Path:
+    """Without links; one that leads to itself stays, which Path.resolve would not have."""
+    return Path(os.path.realpath(path))
 
 
 def is_project(path: File) -> bool:

@@ -13,6 +13,9 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 """Version of the project format; raised when a reader of the old one would misread the new one."""
 
+SLOWEST_NS = 1e9
+"""The longest period of a clock that is taken for one."""
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -44,6 +47,11 @@ class Manifest:
     model: str | None
     host: dict[str, str] = field(default_factory=dict[str, str])
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        """Raises ProjectError for a clock that cannot be."""
+        if not 0 < self.clock_ns <= SLOWEST_NS:
+            raise ProjectError(f"clock_ns is {self.clock_ns}; the period of a clock lies above 0 and up to {SLOWEST_NS:g} ns")
 
     def write(self, folder: File) -> None:
         """Write `manifest.json` into `folder`."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx import arguments
+from qfx.annotations import explained
 from qfx.checks import argument, flag, or_none, whole
 from qfx.engines.comparison import compare_engines
 from qfx.engines.protocol import Engine
@@ -27,6 +28,7 @@ ENGINES = ("torch", "sim", "onnx", "csim", "threads", "live")
 streams as deep as the C++ says, and the same with the least depths that are deadlock-free."""
 
 
+@explained
 def verify(
     project: Project | File,
     engines: Sequence[str] | None = None,

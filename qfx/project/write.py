@@ -13,6 +13,7 @@ import numpy as np
 
 from qfx import arguments
 from qfx._version import __version__
+from qfx.annotations import explained
 from qfx.checks import argument, flag
 from qfx.export.accelerator import Accelerator, AcceleratorOptions, accelerate
 from qfx.export.hls.modes import check_modes
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import torch
 
 
+@explained
 def write_project(
     accelerator: Accelerator | Graph,
     path: File,

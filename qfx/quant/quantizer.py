@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qfx.annotations import explained, explained_init
 from qfx.checks import argument, instance
 from qfx.errors import QuantizationError
 from qfx.exact import FLOAT32_BITS
@@ -20,6 +21,7 @@ from qfx.quant.stated import Stated, spec_codes, spec_of, spec_text
 from qfx.quant.tracing import cannot_follow, check_followed, unseen
 
 
+@explained_init
 class Quantizer(Stated):
     """Casts a tensor to a fixed-point format whose binary point is a real parameter.
 
@@ -199,6 +201,7 @@ class Quantizer(Stated):
         return f"the quantizer {self.name!r} ({self.spec.width} bits)" if self.name else f"a quantizer of {self.spec.width} bits"
 
 
+@explained
 def quantizers(model: nn.Module) -> dict[str, Quantizer]:
     """Every quantizer of `model` by its path; the quantizers learn their paths, too."""
     named = cast(Iterator[tuple[str, nn.Module]], model.named_modules())
@@ -208,6 +211,7 @@ def quantizers(model: nn.Module) -> dict[str, Quantizer]:
     return found
 
 
+@explained
 def set_enabled(model: nn.Module, enabled: bool) -> None:
     """Switch all quantizers of `model`: off makes it a float model."""
     for quantizer in quantizers(model).values():

@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 
 from qfx import arguments
 from qfx._version import __version__
+from qfx.annotations import explained
 from qfx.conversion.convert import Converted
 from qfx.errors import InputError, StateError
 from qfx.files import File
@@ -36,6 +37,7 @@ FORMAT = 1
 Result = TypeVar("Result")
 
 
+@explained
 def save(network: nn.Module, path: File) -> None:
     """Write a network to a file, complete or not at all: parameters, buffers, formats, settings of its layers.
 
@@ -66,6 +68,7 @@ def save(network: nn.Module, path: File) -> None:
     write_tensors(path, _tensors(network), document)
 
 
+@explained
 def load(path: File, model: nn.Module | None = None) -> nn.Module:
     """The network that `save` wrote, or a state dict in a network.
 

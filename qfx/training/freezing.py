@@ -11,11 +11,13 @@ from collections import deque
 import torch
 from torch import Tensor, nn
 
+from qfx.annotations import explained_init
 from qfx.checks import argument, number, whole
 from qfx.quant import quantizers
 from qfx.quant.cast import integer_frac
 
 
+@explained_init
 class BinaryPointFreezer:
     """Watches the binary points of `model`.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from qfx.annotations import explained
 from qfx.checks import argument, number
 from qfx.quant import Quantizer
 
@@ -13,6 +14,7 @@ FRAC_LR = 1e-2
 """Adam's step for binary points: its normalisation evens out that overflow gradients are up to 1000 times the others."""
 
 
+@explained
 def parameter_groups(
     model: nn.Module, lr: float = 1e-3, weight_decay: float = 1e-4, frac_lr: float = FRAC_LR
 ) -> list[dict[str, Any]]:

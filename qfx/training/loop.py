@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from qfx.annotations import explained
 from qfx.arguments import function, instance, shown
 from qfx.checks import argument, whole
 from qfx.errors import InputError, TrainingError
@@ -34,6 +35,7 @@ class Batches(Protocol):
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
 
 
+@explained
 def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | None = None) -> History:
     """Train `model` on (input, label) batches and leave it in eval mode.
 
@@ -99,6 +101,7 @@ def _pair(batch: Any) -> tuple[Tensor, Tensor]:
     return parts[0], parts[1]
 
 
+@explained
 def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch: int = 256) -> float:
     """Part of the samples classified correctly, in percent; `batch` samples at a time.
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from qfx.annotations import explained_init
 from qfx.checks import argument, number
 from qfx.nn.conv2d import Convolution
 from qfx.nn.linear import Linear
@@ -39,6 +40,7 @@ class _Watched:
     frozen: Tensor
 
 
+@explained_init
 class OscillationFreezer:
     """Watches the weights of convolutions and linear layers.
 

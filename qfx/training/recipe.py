@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qfx import checks
+from qfx.annotations import explained
 from qfx.checks import Check, keep
 from qfx.errors import ConfigError
 from qfx.settings import read_toml
@@ -49,6 +50,7 @@ class Recipe:
         keep(self, "the recipe", _RECIPE, ConfigError)
 
     @classmethod
+    @explained
     def read(cls, file: Path | str) -> Recipe:
         """The recipe in a TOML file.
 

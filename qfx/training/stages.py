@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from qfx.annotations import explained
 from qfx.errors import InputError
 from qfx.quant import Quantizer, QuantSpec, quantizers
 from qfx.quant.spec import MAX_WIDTH
@@ -23,6 +24,7 @@ FEW_BITS = 4
 """Only formats of at most this many bits are widened."""
 
 
+@explained
 def fit_stages(model: nn.Module, data: Batches, stages: Sequence[Stage], progress: Progress | None = None) -> History:
     """Train a calibrated `model` stage by stage and leave it in eval mode, with the formats it came with.
 

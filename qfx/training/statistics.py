@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from qfx.annotations import explained
 from qfx.checks import argument, whole
 from qfx.errors import InputError
 from qfx.nn.batch_norm import BatchNorm1d, BatchNorm2d
@@ -15,6 +16,7 @@ LEAST_STEPS = 100
 """Batches after which running statistics have forgotten the formats before freezing."""
 
 
+@explained
 def reestimate_statistics(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], steps: int = LEAST_STEPS) -> int:
     """Set every running mean and variance to its plain average over `steps` batches, taken as often as needed.
 

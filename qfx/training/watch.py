@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from qfx.annotations import explained_init
 from qfx.checks import argument, whole
 from qfx.errors import QuantizationError, ToolMissingError
 from qfx.files import add_text, write_text
@@ -104,6 +105,7 @@ class _Measured:
         return float(signed_digits(self.codes.cpu().numpy().astype(np.int64)).mean())
 
 
+@explained_init
 class Watcher:
     """Watches the quantizers of `model` that are switched on; a calibrated model, since others have no formats.
 
@@ -216,6 +218,7 @@ class Watcher:
         self._hooks.clear()
 
 
+@explained_init
 class CsvWriter:
     """A line per row, under a line with the names of the columns.
 
@@ -244,6 +247,7 @@ def _csv(lines: Sequence[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
+@explained_init
 class JsonLinesWriter:
     """A JSON object per row and line.
 
@@ -266,6 +270,7 @@ class JsonLinesWriter:
         """Nothing: the file is complete after each write."""
 
 
+@explained_init
 class TensorBoardWriter:
     """Scalars `path/column` for TensorBoard.
 

@@ -139,7 +139,8 @@ def exporting(**changes: str) -> tuple[str, ...]:
         (("simulate", "project", "--inputs", "x.npy", "--out", "none/y.npy"), "No such file or directory"),
         (("verify", "project", "--engines", "sim,onnx", "--junit", "none/j.xml"), "No such file or directory"),
         (("verify", "project", "--engines", "sim,onnx", "--report", "none/r.txt"), "No such file or directory"),
-        (("info", "file"), "file is no directory; give the folder that `qfx export` wrote"),
+        (("info", "file"), "file is neither a file of qfx.save nor a state dict of torch.save or safetensors"),
+        (("verify", "file"), "file is no directory; give the folder that `qfx export` wrote"),
     ],
 )
 def test_arguments(home: Path, arguments: tuple[str, ...], message: str) -> None:

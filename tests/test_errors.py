@@ -159,7 +159,8 @@ def exporting(**changes: str) -> tuple[str, ...]:
             ("simulate", "project", "--inputs", "x.npy", "--out", "/dev/full"),
             "/dev/full cannot be written: No space left on device",
         ),
-        (("info", "file"), "file is no directory; give the folder that `qfx export` wrote"),
+        (("info", "file"), "file is neither a file of qfx.save nor a state dict of torch.save or safetensors"),
+        (("verify", "file"), "file is no directory; give the folder that `qfx export` wrote"),
     ],
 )
 def test_arguments(home: Path, arguments: tuple[str, ...], message: str) -> None:

@@ -3,14 +3,16 @@
 // of a code in a beat, codes of a beat, codes of a frame), QFX_OUTPUTS of QFX_OUTPUT with the same, QFX_PORTS the names of all, with
 // commas between them.
 //     csim INPUT FRAMES OUTPUT STREAM...
-// INPUT: per input port the number of its codes and the codes, all int64. OUTPUT: a section for the codes that left each output
-// port, then one for each STREAM; a section is the width of a word in bits, the number of 64-bit chunks, and the chunks. Ends with 3 and a message if a stream was misused.
+// FRAMES: of each call of the top function, with commas between them. INPUT: per call and input port the number of its codes and the
+// codes, all int64. OUTPUT: a section for the codes that left each output port in all calls, then one for each STREAM; a section is the
+// width of a word in bits, the number of 64-bit chunks, and the chunks. Ends with 3 and a message if a stream was misused.
 #include QFX_SOURCE
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <fstream>
+#include <sstream>
 
 static void write_section(std::ofstream &file, std::uint64_t width, const std::vector<std::uint64_t> &words) {
     const std::uint64_t head[2] = {width, words.size()};
@@ -96,7 +98,15 @@ int main(int count, char **arguments) {
             qfx_csim::run().logs[arguments[index]].wanted = true;
         }
         std::ifstream input(arguments[1], std::ios::binary);
-        const std::vector<std::vector<std::uint64_t>> results = run_top(input, static_cast<unsigned>(std::atol(arguments[2])));
+        std::istringstream calls(arguments[2]);
+        std::vector<std::vector<std::uint64_t>> results;
+        for (std::string frames; qfx_csim::run().faults.empty() && std::getline(calls, frames, ',');) {
+            const std::vector<std::vector<std::uint64_t>> sent = run_top(input, static_cast<unsigned>(std::atol(frames.c_str())));
+            results.resize(sent.size());
+            for (std::size_t port = 0; port < sent.size(); ++port) {
+                results[port].insert(results[port].end(), sent[port].begin(), sent[port].end());
+            }
+        }
         std::ofstream output(arguments[3], std::ios::binary);
         for (const std::vector<std::uint64_t> &beats : results) {
             write_section(output, 64, beats);

@@ -12,6 +12,7 @@
     │   └── ExactnessError          bounds that no engine can carry
     ├── ExportError                 what cannot be written for the hardware
     ├── ProjectError (OSError)      project and run directories
+    │   └── AlteredError            files that are not those of the manifest, where that was asked for
     ├── TrainingError               a training that cannot go on
     └── ToolMissingError            engines and tools that this machine lacks
 
@@ -68,6 +69,10 @@ class ExportError(QfxError):
 
 class ProjectError(QfxError, OSError):
     """A project or run directory that is missing, incomplete, of another version, or altered."""
+
+
+class AlteredError(ProjectError):
+    """A project whose files are not those of its manifest, where exactly these were asked for."""
 
 
 class TrainingError(QfxError):

@@ -27,6 +27,7 @@ from qfx.sim.engine import check_inputs
 from qfx.sim.headers import ApTypes, find_ap_types, quick_masking
 from qfx.sim.program_key import INCLUDE_VARIABLES, own_sources, program_key
 from qfx.sim.shares import SEVERAL, shares
+from qfx.sim.stream_faults import explained
 
 CHUNK_WORDS = 8_000_000
 """Stream words that the runs of one moment may hold."""
@@ -245,7 +246,7 @@ class CSimulator:
         """Raise what a status other than 0 means."""
         if status == 0:
             return
-        message = _shortened(printed) or "no message"
+        message = _shortened(explained(printed, self.layout.flows)) or "no message"
         if status == 3:
             raise ProjectError(f"{self._title} of {self.hls}: {message}")
         ended = signal.Signals(-status).name if status < 0 else f"status {status}"

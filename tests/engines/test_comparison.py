@@ -102,6 +102,23 @@ def test_the_first_layer_is_named_even_if_a_later_chunk_has_it(monkeypatch: pyte
     }
 
 
+def test_an_input_that_an_engine_has_read_wrong_is_named() -> None:
+    """The layers behind it compute what they are given."""
+    right = Simulator(GRAPH).run({"x": IMAGES})
+    read: IntArray = IMAGES.astype(np.int64)
+    read[7, 1, 2, 3] = 15 - read[7, 1, 2, 3]
+
+    def change(values: dict[str, npt.NDArray[Any]], x: IntArray) -> None:
+        values.update(Simulator(GRAPH).run({"x": read}))
+
+    report = compare_engines(GRAPH, [Fake("sim"), Fake("csim", change)], IMAGES)
+    first = report.first
+    assert first is not None and (first.layer, first.op, first.sample, first.index) == ("x", "input", 7, (1, 2, 3))
+    assert first.codes == {"sim": int(right["x"][7, 1, 2, 3]), "csim": int(read[7, 1, 2, 3])} and first.operands == {}
+    assert (report.layers[0].name, report.layers[0].op, report.layers[0].mismatches) == ("x", "input", 1)
+    assert report.layers[1].name == "stem.conv" and report.layers[1].mismatches > 0 and len(report.layers) == len(GRAPH.nodes) + 1
+
+
 def test_every_engine_is_compared_with_the_first() -> None:
     report = compare_engines(GRAPH, [Fake("a", bump("add", 4, (0, 0, 0))), Fake("b"), Fake("c", bump("add", 4, (0, 0, 0)))], IMAGES)
     assert report.mismatches == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from pathlib import Path
@@ -194,14 +195,50 @@ def test_a_weight_word_changed_by_one_bit(copy: Path) -> None:
 
 def test_reading_an_empty_stream(copy: Path) -> None:
     spoil(copy, "kernels/relu.hpp", "x.read();", "x.read();\n            x.read();")
-    with pytest.raises(ProjectError, match=r"stream 'x' is read while it is empty, after \d+ words"):
+    with pytest.raises(
+        ProjectError,
+        match=r"'x' is read while it is empty, after 16 words, in a call of 1 frame: relu<layer::step0> reads more than the 16 of",
+    ):
         CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
 
 
 def test_words_left_over(copy: Path) -> None:
     spoil(copy, "kernels/max_pool2d.hpp", "y.write(y_word);", "y.write(y_word);\n                    y.write(y_word);")
-    with pytest.raises(ProjectError, match=r"stream 'step1' has \d+ words left at the end"):
+    with pytest.raises(
+        ProjectError,
+        match=r"stream 'step1' has 6 words left at the end, of 12, in a .*: max_pool2d<layer::step1> writes more than the 6 of",
+    ):
         CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
+
+
+def test_words_that_are_missing(copy: Path) -> None:
+    """The stage that finds its stream empty has read what it should."""
+    spoil(copy, "kernels/relu.hpp", "y.write(y_word);", "if (position != 0) {\n                y.write(y_word);\n            }")
+    message = (
+        r"'step0' is read while it is empty, after 15 words, in a call of 1 frame: relu<layer::step0> writes fewer than the 16 of"
+    )
+    with pytest.raises(ProjectError, match=message):
+        CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
+
+
+@pytest.mark.parametrize(
+    ("setting", "layer", "message"),
+    [
+        ("READS", "step1", "READS words are STRIDE_ROWS rows"),
+        ("BEATS", "step1", "a turn has cycles for all steps and reads"),
+        ("WEIGHT_WORDS", "step2", "there is a word of weights per group of outputs"),
+        ("BIAS_WIDTH", "step2", "a code is as wide as the bits that it takes"),
+    ],
+)
+def test_settings_that_do_not_fit_together(copy: Path, setting: str, layer: str, message: str) -> None:
+    """With a larger one, the values would be the same."""
+    path = copy / "hls/layers.hpp"
+    start, struct, rest = path.read_text().partition(f"struct {layer} ")
+    changed, count = re.subn(rf"\b{setting} = (\d+);", lambda found: f"{setting} = {int(found[1]) + 1};", rest, count=1)
+    assert count == 1
+    path.write_text(start + struct + changed)
+    with pytest.raises(ProjectError, match=rf"(?s)does not compile:.*L = layer::{layer};.*static assertion failed: {message}"):
+        CSimulator(copy, optimize="-O0").compile()
 
 
 def test_two_streams_of_a_name(copy: Path) -> None:

@@ -13,6 +13,7 @@
     │   └── ExactnessError          bounds that no engine can carry
     ├── ExportError                 what cannot be written for the hardware
     ├── ProjectError (OSError)      project and run directories
+    │   └── AlteredError            files that are not those of the manifest, where that was asked for
     ├── WriteError (OSError)        files and directories that cannot be written
     ├── TrainingError               a training that cannot go on
     └── ToolMissingError            engines and tools that this machine lacks
@@ -80,6 +81,10 @@ class ProjectError(QfxError, OSError):
 
 class WriteError(QfxError, OSError):
     """A file or directory that cannot be written: a full disk, a limit, a folder that is missing or may not be written to."""
+
+
+class AlteredError(ProjectError):
+    """A project whose files are not those of its manifest, where exactly these were asked for."""
 
 
 class TrainingError(QfxError):

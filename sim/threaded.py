@@ -105,7 +105,7 @@ class ThreadedSimulator(CSimulator):
         cache: File | None = None,
         seconds: float | None = None,
     ) -> None:
-        flags = ["-pthread", *flags]  # one process: all frames are one batch
+        flags = ["-pthread", *flags]
         super().__init__(project, optimize=optimize, sanitize=sanitize, flags=flags, cache=cache, seconds=seconds, jobs=1)
         source = self.hls / f"{self.layout.top}.cpp"
         try:
@@ -131,6 +131,13 @@ class ThreadedSimulator(CSimulator):
             return dict(zip(self.stages, self._order, strict=True))
         finally:
             self._order = None
+
+    def _frames(self, samples: int, memory: int) -> int:
+        """All, as far as memory allows: the longer the batch, the more the streams fill."""
+        return memory
+
+    def _calls(self, frames: int) -> list[int]:
+        return [frames]
 
     def _defines(self) -> dict[str, str]:
         return {

@@ -67,6 +67,11 @@ class Stage:
         return (self.port,) if self.port else tuple(stream.name for stream in self.writes)
 
     @property
+    def call(self) -> str:
+        """What the top function calls, in messages: `conv2d<layer::stem>`."""
+        return f"{self.kernel.function}<{', '.join(f'{self.space}::{name}' for name in self.traits)}>"
+
+    @property
     def arguments(self) -> tuple[str, ...]:
         """Streams, readers first."""
         return (*self.reads, *self.written)

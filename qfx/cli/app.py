@@ -182,6 +182,9 @@ def verify(
     sanitize: Annotated[
         bool, typer.Option("--sanitize", help="Compile the C++ with sanitizers: slower, stops at the first fault.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail if a file of a project was edited, is missing or was added; the exit code is 4.")
+    ] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Compile the C++ even if the same was compiled before.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -190,7 +193,7 @@ def verify(
 
     names = None if engines is None else [name.strip() for name in engines.split(",")]
     options = VerifyOptions(
-        names, inputs, samples, seed, model, weights, json, junit, report, not no_cache, outputs_only, sanitize, quiet
+        names, inputs, samples, seed, model, weights, json, junit, report, not no_cache, outputs_only, sanitize, strict, quiet
     )
     _finish(lambda: verify_projects(directories, options))
 

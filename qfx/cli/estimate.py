@@ -15,7 +15,7 @@ from qfx.export.hls.board import load_board
 from qfx.export.hls.folding_file import read_folding
 from qfx.files import File
 from qfx.project import open_project
-from qfx.project.directory import JUDGED
+from qfx.project.inventory import JUDGED
 
 
 def estimate_project(directory: File, clock_mhz: float | None = None, json: str | None = None, quiet: bool = False) -> int:

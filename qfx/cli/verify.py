@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from qfx.cli import console
-from qfx.cli.exit_codes import AGREED, MISMATCH, TOOL_MISSING, exit_code
+from qfx.cli.exit_codes import AGREED, ALTERED, MISMATCH, TOOL_MISSING, exit_code
 from qfx.cli.outcome import Outcome
 from qfx.engines.report import Report
 from qfx.errors import InputError, QfxError
@@ -36,6 +36,7 @@ class VerifyOptions:
         cached: whether compiled C++ is kept and used again.
         outputs_only: compare the networks' outputs, and no other value.
         sanitize: compile the C++ with the address and undefined-behaviour sanitizers.
+        strict: any difference from the manifest is a failure.
         quiet: print errors and mismatches only.
     """
 
@@ -51,6 +52,7 @@ class VerifyOptions:
     cached: bool = True
     outputs_only: bool = False
     sanitize: bool = False
+    strict: bool = False
     quiet: bool = False
 
 
@@ -97,7 +99,7 @@ def _verified(
 
     start = time.monotonic()
     try:
-        project = open_project(name)
+        project = open_project(name, options.strict)
         live = None
         if options.model is not None:
             from qfx.cli.factory import load_model
@@ -112,6 +114,7 @@ def _verified(
             seed=options.seed,
             outputs_only=options.outputs_only,
             sanitize=("address", "undefined") if options.sanitize else (),
+            strict=options.strict,
             cache=cache,
             progress=told,
         )
@@ -164,5 +167,5 @@ def _print_summary(outcomes: Sequence[Outcome], options: VerifyOptions, written:
         (console.err() if options.json == "-" else console.out()).print(shown)
 
 
-_RESULTS = {AGREED: "agree", MISMATCH: "mismatch", TOOL_MISSING: "unavailable"}
+_RESULTS = {AGREED: "agree", MISMATCH: "mismatch", TOOL_MISSING: "unavailable", ALTERED: "altered"}
 """Exit code of a project -> the word for it."""

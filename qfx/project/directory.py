@@ -14,14 +14,12 @@ import numpy.typing as npt
 from qfx import arguments, notebook
 from qfx.annotations import explained
 from qfx.errors import InputError, ProjectError
-from qfx.files import File, file_hash, restore
+from qfx.files import File, restore
 from qfx.ir import Graph, load_graph
 from qfx.project.golden import read_inputs
+from qfx.project.inventory import JUDGED, compare_files, shown
 from qfx.project.manifest import MANIFEST, Manifest, read_manifest
 from qfx.sim.engine import by_input
-
-JUDGED = "hls"
-"""The folder whose files are judged as they lie: a hash that differs is reported, not refused."""
 
 REQUIRED = ("graph.json", "graph.npz", "model.onnx")
 """Files of every project, beside the recorded codes."""
@@ -35,15 +33,18 @@ class Project:
         path: the directory.
         manifest: what it states.
         changed: files of `hls/` that differ from the manifest, relative paths.
+        added: files and links that the manifest does not list, relative paths.
     """
 
     path: Path
     manifest: Manifest
     changed: tuple[str, ...] = field(default=())
+    added: tuple[str, ...] = field(default=())
 
     def __repr__(self) -> str:
         stated = self.manifest
         changed = f", {len(self.changed)} files of the C++ changed" if self.changed else ""
+        changed += f", {len(self.added)} files added" if self.added else ""
         target = f"{stated.board}, {stated.clock_ns:g} ns{changed}"
         return f"Project({str(self.path)!r}: {stated.name}, engines {', '.join(stated.engines)}; {target})"
 
@@ -52,6 +53,7 @@ class Project:
         ends = {"input": self.manifest.inputs, "output": self.manifest.outputs}
         rows = [(kind, name, type) for kind, types in ends.items() for name, type in types.items()]
         rows += [("changed", name, "differs from the manifest") for name in self.changed]
+        rows += [("added", shown(name), "is not in the manifest") for name in self.added]
         return notebook.table(repr(self), ("", "value", "format"), rows)
 
     @cached_property
@@ -97,13 +99,17 @@ def golden_file(what: str, names: Collection[str]) -> str:
 
 
 @explained
-def open_project(path: File) -> Project:
+def open_project(path: File, strict: bool = False) -> Project:
     """Open a project and check its files.
+
+    Args:
+        strict: refuse any difference from the manifest: a file that was edited, is missing or was added.
 
     Raises:
         InputError: no path.
         ProjectError: no directory, no or a bad manifest, another version, a path that leaves the directory, a missing
             file, or a graph, ONNX or golden file that differs from the manifest.
+        AlteredError: where `strict` is wanted, any difference; it names all of them.
     """
     path = arguments.path("the project", path)
     if not arguments.lies(path.is_dir):
@@ -114,33 +120,21 @@ def open_project(path: File) -> Project:
     for name in (*REQUIRED, golden_file("inputs", manifest.inputs), golden_file("outputs", manifest.outputs)):
         if name not in manifest.files:
             raise ProjectError(f"{path / MANIFEST} does not list {name}; the project is incomplete, export it again")
-    changed: list[str] = []
-    for name, digest in manifest.files.items():
-        if _hash(path, name) == digest:
-            continue
+    for name in manifest.files:
+        _check_inside(path, name)
+    found = compare_files(path, manifest.files)
+    if strict:
+        found.check(path)
+    for name in found.missing:
+        raise ProjectError(f"{path}: {name} is missing; the project is incomplete, export it again")
+    for name in found.edited:
         if Path(name).parts[0] != JUDGED:
             raise ProjectError(f"{path}: {name} differs from the manifest: it was altered or cut short; export the project again")
-        changed.append(name)
-    return Project(path, manifest, tuple(changed))
+    return Project(path, manifest, found.edited, found.added)
 
 
-def _hash(path: Path, name: str) -> str:
-    """sha256 of file `name` of the project at `path`.
-
-    Raises:
-        ProjectError: it lies elsewhere, is missing, or cannot be read.
-    """
-    file = _inside(path, name)
-    try:
-        if file.is_file():
-            return file_hash(file)
-    except OSError as error:
-        raise ProjectError(f"{path}: {name[:80]} cannot be read: {error.strerror or error}") from error
-    raise ProjectError(f"{path}: {name} is missing; the project is incomplete, export it again")
-
-
-def _inside(path: Path, name: str) -> Path:
-    """File `name` of the project at `path`.
+def _check_inside(path: Path, name: str) -> None:
+    """Whether file `name` belongs to the project at `path`.
 
     Raises:
         ProjectError: it lies elsewhere.
@@ -148,7 +142,6 @@ def _inside(path: Path, name: str) -> Path:
     file = path / name
     if Path(name).is_absolute() or ".." in Path(name).parts or not _real(file).is_relative_to(_real(path)):
         raise ProjectError(f"{path / MANIFEST} lists {name!r}, which lies outside the project")
-    return file
 
 
 def _real(path: Path) -> Path:

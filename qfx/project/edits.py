@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from qfx.errors import ProjectError, QfxWarning
-from qfx.files import File, file_hash
-from qfx.project.directory import JUDGED
+from qfx.files import File
+from qfx.project.inventory import JUDGED, compare_files
 from qfx.project.manifest import MANIFEST, read_manifest
 
 SOURCES = (".cpp", ".hpp", ".h", ".v", ".tcl", ".cfg")
@@ -49,16 +49,7 @@ def edited(project: File) -> list[Path]:
     except ProjectError:
         return [project / MANIFEST]
     ours = {name: digest for name, digest in listed.items() if name == "README.md" or name.startswith(f"{JUDGED}/")}
-    return sorted({*_changed(project, ours), *_added(project, ours)})
-
-
-def _changed(project: Path, listed: dict[str, str]) -> list[Path]:
-    there = ((project / name, digest) for name, digest in listed.items())
-    return [file for file, digest in there if file.is_file() and file_hash(file) != digest]
-
-
-def _added(project: Path, listed: dict[str, str]) -> Iterator[Path]:
-    for folder in {(project / name).parent for name in listed} - {project}:
-        for file in folder.iterdir() if folder.is_dir() else ():
-            if file.suffix in SOURCES and file.relative_to(project).as_posix() not in listed:
-                yield file
+    folders = {Path(name).parent for name in ours} - {Path()}
+    found = compare_files(project, listed)
+    added = (name for name in found.added if Path(name).suffix in SOURCES and Path(name).parent in folders)
+    return sorted(project / name for name in (*ours.keys() & set(found.edited), *added))

@@ -20,6 +20,7 @@ from qfx.files import File
 from qfx.progress import Progress, silent
 from qfx.project.directory import Project, open_project
 from qfx.project.golden import RECORDED, random_samples
+from qfx.project.inventory import added_notes, shown
 from qfx.sim.engine import Codes, checked_codes, given_codes
 
 SANITIZERS = ("address", "undefined")
@@ -39,13 +40,15 @@ def verify(
     seed: int | None = None,
     outputs_only: bool = False,
     sanitize: Sequence[str] = (),
+    strict: bool = False,
     cache: File | None = None,
     progress: Progress = silent,
 ) -> Report:
     """Compare the engines of a project at every value of every layer, exactly.
 
     Args:
-        project: its directory, or as `open_project` opened it; its C++ is compiled as it lies there.
+        project: its directory, or as `open_project` opened it; its C++ is compiled as it lies there. Notes of the report name files
+            of it that differ from the manifest, and files that were added and can take part in the build.
         engines: names, the reference first, or one text with commas between them; None for all that the manifest lists.
         inputs: codes (samples, *shape), by input name if there are several; None for the recorded ones, or random ones if a
             seed is given.
@@ -55,6 +58,7 @@ def verify(
         seed: of the random inputs or of the pick.
         outputs_only: whether the network's outputs alone are compared, each engine as it runs fastest.
         sanitize: sanitizers to compile into the C++: `address`, `undefined`. What they find is an error.
+        strict: refuse any difference from the manifest, before anything is compiled: files that were edited, are missing or added.
         cache: folder where compiled C++ is kept by its content; None to compile.
         progress: told what is done.
 
@@ -62,15 +66,18 @@ def verify(
         InputError: an unknown engine, fewer than two, or inputs that do not fit the network.
         ToolMissingError: an engine that was asked for or is listed cannot run here.
         ProjectError: files of the project that do not belong together.
+        AlteredError: where `strict` is wanted, a difference from the manifest.
     """
     check_arguments(samples, seed, outputs_only)
-    project = project if isinstance(project, Project) else open_project(project)
+    if strict or not isinstance(project, Project):
+        project = open_project(project.path if isinstance(project, Project) else project, strict)
     arguments.function("progress", progress, "progress(text, done, all)")
     cache = None if cache is None else arguments.path("the cache", cache)
     codes = choose_samples(project, inputs, samples, seed)
     names = _check_names(project.manifest.engines if engines is None else engines)
     sanitize = arguments.names("sanitize", sanitize, SANITIZERS)
-    notes = [f"{name} differs from the manifest; it is judged as it lies there" for name in project.changed]
+    notes = [f"{shown(name)} differs from the manifest; it is judged as it lies there" for name in project.changed]
+    notes += added_notes(project.path, project.manifest.files, project.added)
     notes += [f"{step.name} = {step.text()} is post-processing on the CPU and is not compared" for step in project.graph.host]
     built: list[Engine] = []
     for done, name in enumerate(names):

@@ -23,9 +23,10 @@ from qfx.files import File, check_free, file_hash, new_directory, new_file, writ
 from qfx.fixed import IntArray
 from qfx.ir import Graph, save_graph
 from qfx.progress import Progress, silent
-from qfx.project.directory import JUDGED, Project, golden_file, is_project, open_project
+from qfx.project.directory import Project, golden_file, is_project, open_project
 from qfx.project.edits import kept_aside
 from qfx.project.golden import recorded_samples, write_by_name
+from qfx.project.inventory import JUDGED
 from qfx.project.manifest import Manifest
 from qfx.project.readme import readme
 from qfx.sim.engine import Codes, by_input, check_inputs, chunk_size, simulate_chunks

@@ -143,7 +143,7 @@ class SlidingWindow(_Stage):
 
     def describe(self, settings: Settings) -> None:
         s, ring, turn = self.sight, self.ring, self.turn
-        window, groups, frame_words = s.window, s.x.groups, s.x.height * s.x.row_words
+        window, groups = s.window, s.x.groups
         settings.padding = "lowest" if s.lowest else "zero"
         settings.constant(
             kernel_height=window.kernel[0],
@@ -151,8 +151,6 @@ class SlidingWindow(_Stage):
             lines=ring.lines,
             row_words=s.x.row_words,
             ahead=ring.ahead,
-            frame_words=frame_words,
-            own_words=frame_words - ring.ahead,
             reads=ring.reads,
             read_every=turn.read_every,
             scan=turn.scan,

@@ -86,9 +86,7 @@ def make_model(spec: str) -> torch.nn.Module:
 
 
 def _module_of(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(file.stem, file.resolve())
-    if spec is None or spec.loader is None:
-        raise InputError(f"{file} cannot be imported")
+    spec: Any = importlib.util.spec_from_file_location(file.stem, file.resolve())  # there is a loader for the ending .py
     module = importlib.util.module_from_spec(spec)
     sys.modules[file.stem] = module  # as dataclasses want it
     spec.loader.exec_module(module)

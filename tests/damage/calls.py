@@ -366,6 +366,9 @@ def main(folder: str, what: str, count: str, every: str) -> int:
     qfx.save(Net().eval(), "saved")
     shutil.rmtree("project", ignore_errors=True)
     qfx.write_project(graph(), "project", CODES)
+    manifest = json.loads(Path("project/manifest.json").read_text())
+    manifest["engines"] = ["sim", "onnx"]  # by default no compiler runs
+    Path("project/manifest.json").write_text(json.dumps(manifest))
     signal.signal(signal.SIGALRM, _hang)
     residual_network()
     limit_memory()

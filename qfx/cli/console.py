@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import sys
 from collections.abc import Generator
 from typing import Any
 
@@ -23,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qfx import records
+from qfx.cli.lines import Lines, ticking
 from qfx.ir import Graph
 from qfx.progress import Progress as Report
 from qfx.progress import silent
@@ -61,10 +63,15 @@ class _RateColumn(ProgressColumn):
 
 @contextlib.contextmanager
 def progress_bars(quiet: bool) -> Generator[Report]:
-    """Shows a bar for every task it is told of, on a terminal and unless `quiet`; gone at the end."""
+    """Shows what is done, unless `quiet`: on a terminal a bar for every task at work, gone at its end; else plain lines."""
     console = err()
-    if quiet or not console.is_terminal:
+    if quiet:
         yield silent
+        return
+    if not sys.stderr.isatty() or console.is_dumb_terminal:  # a log, even where colours are asked for
+        lines = Lines(message)
+        with ticking(lines):
+            yield lines.report
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), _RateColumn())
     with Progress(*columns, console=console, transient=True) as bars:
@@ -73,7 +80,7 @@ def progress_bars(quiet: bool) -> Generator[Report]:
         def report(task: str, done: int, total: int) -> None:
             if task not in tasks:
                 tasks[task] = bars.add_task(task, total=total)
-            bars.update(tasks[task], completed=done, total=total)
+            bars.update(tasks[task], completed=done, total=total, visible=done < total)
 
         yield report
 

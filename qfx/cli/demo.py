@@ -21,7 +21,7 @@ from qfx.export.hls.board import load_board
 from qfx.files import File
 from qfx.ir import Graph
 from qfx.ops import Cost, Requantize
-from qfx.progress import Progress
+from qfx.progress import Progress, step
 from qfx.project import write_project
 from qfx.project.verification import verify
 from qfx.project.write import tool_versions
@@ -129,11 +129,13 @@ def _is_run(path: Path) -> bool:
 
 def _arms(out_dir: Path, progress: Progress) -> list[Row]:
     """Train every arm; export and verify those of `PROJECTS` on the whole test set."""
-    import torch
+    with step(progress, "start torch"):
+        import torch
 
-    from qfx.training.digits import load_digits, train_arms
+        from qfx.training.digits import load_digits, train_arms
 
-    images = load_digits().test_x.numpy()
+    with step(progress, "load the digits"):
+        images = load_digits().test_x.numpy()
     arms = train_arms(seed=SEED, progress=progress)
     (out_dir / "checkpoints").mkdir()
     rows: list[Row] = []
@@ -159,7 +161,8 @@ def _exported(arm: Arm, folder: Path, images: np.ndarray[Any, np.dtype[np.uint8]
     def told(task: str, done: int, total: int) -> None:
         progress(f"{folder.name}: {task}", done, total)
 
-    found = fastest(graph, load_board(BOARD))
+    with step(told, "search the folding"):
+        found = fastest(graph, load_board(BOARD))
     project = write_project(found, folder, images, arm.model, progress=told)
     return Row(arm, graph, verify(project, project.manifest.engines, images, model=arm.model, progress=told), found.estimate)
 

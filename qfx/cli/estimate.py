@@ -14,17 +14,21 @@ from qfx.export.estimate import Estimate
 from qfx.export.hls.board import load_board
 from qfx.export.hls.folding_file import read_folding
 from qfx.files import File
+from qfx.progress import step
 from qfx.project import open_project
 from qfx.project.directory import JUDGED
 
 
 def estimate_project(directory: File, clock_mhz: float | None = None, json: str | None = None, quiet: bool = False) -> int:
     """Print the estimated resource usage and speed of a project's accelerator; returns 0, or 1 if it does not fit its board."""
-    project = open_project(directory)
-    board = load_board(project.manifest.board)
-    clock = clock_mhz if clock_mhz is not None else 1000 / project.manifest.clock_ns
-    folding, axi_bits = read_folding(project.path / JUDGED)
-    found = with_folding(project.graph, board, folding, clock, axi_bits).estimate
+    with console.progress_bars(quiet) as progress:
+        with step(progress, "read the project"):
+            project = open_project(directory)
+            board = load_board(project.manifest.board)
+            clock = clock_mhz if clock_mhz is not None else 1000 / project.manifest.clock_ns
+            folding, axi_bits = read_folding(project.path / JUDGED)
+        with step(progress, "schedule the accelerator"):
+            found = with_folding(project.graph, board, folding, clock, axi_bits).estimate
     if json is not None:
         console.write_json(found.to_json(), json)
     if not quiet:

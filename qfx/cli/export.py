@@ -12,6 +12,7 @@ from qfx.cli.exit_codes import AGREED
 from qfx.errors import InputError
 from qfx.export.accelerator import PRODUCTS, Accelerator, AcceleratorOptions, accelerate
 from qfx.files import check_free
+from qfx.progress import step
 from qfx.project import Project, is_project, write_project
 from qfx.project.golden import read_inputs
 from qfx.sim.engine import Codes
@@ -55,8 +56,12 @@ def export(options: ExportOptions) -> int:
     shapes = _shapes(options.sample, samples)
     check_free(options.out, is_project if options.overwrite else None)
     with console.progress_bars(options.quiet) as progress:
-        model = load_model(options.model, options.weights)
-        accelerator = accelerate(lower(model, shapes, options.name), options.accelerator)
+        with step(progress, "load the model"):
+            model = load_model(options.model, options.weights)
+        with step(progress, "lower the model"):
+            graph = lower(model, shapes, options.name)
+        with step(progress, "search the folding"):
+            accelerator = accelerate(graph, options.accelerator)
         project = write_project(
             accelerator,
             options.out,

@@ -15,7 +15,7 @@ from qfx.cli.outcome import Outcome
 from qfx.engines.report import Report
 from qfx.errors import InputError, QfxError
 from qfx.files import write_text
-from qfx.progress import Progress
+from qfx.progress import Progress, step
 from qfx.project import open_project, verify
 from qfx.project.golden import read_inputs
 from qfx.sim.engine import Codes
@@ -94,12 +94,14 @@ def _verified(
 
     start = time.monotonic()
     try:
-        project = open_project(name)
+        with step(told, "read the project"):
+            project = open_project(name)
         live = None
         if options.model is not None and options.weights is not None:
             from qfx.cli.factory import load_model
 
-            live = load_model(options.model, options.weights)
+            with step(told, "load the model"):
+                live = load_model(options.model, options.weights)
         report = verify(
             project,
             options.engines,

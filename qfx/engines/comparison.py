@@ -11,6 +11,7 @@ import numpy.typing as npt
 from qfx.engines.protocol import Engine, Values
 from qfx.engines.report import Difference, LayerReport, Report
 from qfx.errors import ProjectError
+from qfx.fixed import IntArray
 from qfx.ir import Graph, Node
 from qfx.progress import Progress, silent
 from qfx.sim.compare import differs
@@ -48,9 +49,17 @@ def compare_engines(
     for start in range(0, samples, step):
         chunk = {name: array[start : start + step].astype(np.int64) for name, array in codes.items()}
         count = min(step, samples - start)
-        state.compare({engine.name: engine.run(chunk) for engine in engines}, count, start)
+        state.compare({engine.name: _run(engine, chunk, start, samples, progress) for engine in engines}, count, start)
         progress("compare", start + count, samples)
     return Report(tuple(engine.name for engine in engines), samples, state.layers(), state.first, tuple(notes), outputs_only)
+
+
+def _run(engine: Engine, chunk: dict[str, IntArray], start: int, samples: int, progress: Progress) -> Values:
+    """The values of one chunk; says which engine is at work."""
+    progress(f"run {engine.name}", start, samples)
+    values = engine.run(chunk)
+    progress(f"run {engine.name}", start + len(next(iter(chunk.values()))), samples)
+    return values
 
 
 def chunk_size(graph: Graph, engines: int, outputs_only: bool = False) -> int:

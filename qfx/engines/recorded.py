@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,11 @@ from qfx.errors import ProjectError, ToolMissingError
 from qfx.files import File
 from qfx.fixed import IntArray, code_dtype
 from qfx.ir import Graph
+from qfx.progress import Progress, silent
 from qfx.sim.engine import Codes, by_input, check_inputs
+
+LEVEL = 1
+"""Of deflate. Of 210 MB, all values of a ResNet-20 on 100 images, it makes 101 MB in 2.9 s; zlib's own level, 6, 96 MB in 19.8 s."""
 
 
 class RecordedTorch:
@@ -61,7 +64,7 @@ class RecordedTorch:
         return codes | {name: array[rows] for name, array in self._values.items()}
 
 
-def record(graph: Graph, engine: Engine, inputs: Codes, chunk: int, file: File) -> None:
+def record(graph: Graph, engine: Engine, inputs: Codes, chunk: int, file: File, progress: Progress = silent) -> None:
     """Run `engine` on input codes (samples, *shape), by name if there are several inputs, `chunk` samples at a time, and write
     every value to `file`.
 
@@ -69,13 +72,20 @@ def record(graph: Graph, engine: Engine, inputs: Codes, chunk: int, file: File) 
     """
     parts: dict[str, list[npt.NDArray[np.generic]]] = {node.name: [] for node in graph.nodes}
     codes = check_inputs(graph, by_input(graph, inputs))
-    for start in range(0, len(codes[graph.inputs[0]]), chunk):
+    count = len(codes[graph.inputs[0]])
+    for start in range(0, count, chunk):
+        progress(f"record the values of {engine.name}", start, count)
         values = engine.run({name: array[start : start + chunk] for name, array in codes.items()})
         for node in graph.nodes:
             parts[node.name].append(_narrow(graph, node.name, values[node.name]))
-    # Positional names: a value name is free text, an archive member is a file name.
-    arrays: dict[str, Any] = {f"value_{index}": np.concatenate(items) for index, items in enumerate(parts.values())}
-    np.savez_compressed(Path(file), **arrays)
+    progress(f"record the values of {engine.name}", count, count)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive:
+        for index, items in enumerate(parts.values()):
+            progress("compress the recorded values, layer by layer", index, len(parts))
+            # Positional names: a value name is free text, an archive member is a file name.
+            with archive.open(f"value_{index}.npy", "w", force_zip64=True) as member:
+                np.save(member, np.concatenate(items), allow_pickle=False)
+    progress("compress the recorded values, layer by layer", len(parts), len(parts))
 
 
 def _narrow(graph: Graph, name: str, values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

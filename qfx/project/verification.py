@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from qfx.engines.report import Report
 from qfx.engines.sim_engine import SimulatorEngine
 from qfx.errors import InputError, ToolMissingError
 from qfx.files import File
-from qfx.progress import Progress, silent
+from qfx.progress import Progress, silent, step
 from qfx.project.directory import Project, open_project
 from qfx.project.golden import RECORDED, random_samples
 from qfx.sim.engine import Codes, by_input, checked_codes
@@ -64,20 +65,19 @@ def verify(
     notes = [f"{name} differs from the manifest; it is judged as it lies there" for name in project.changed]
     notes += [f"{step.name} = {step.text()} is post-processing on the CPU and is not compared" for step in project.graph.host]
     built: list[Engine] = []
-    for done, name in enumerate(names):
-        progress("prepare engines", done, len(names))
+    for name in names:
         try:
-            if name == "torch":
-                built.append(_torch(project, model, codes, outputs_only))
-            elif name in _COMPILED:
-                built.append(_COMPILED[name](project, cache, sanitize))
-            else:
-                built.append(_BUILD[name](project, outputs_only))
+            with step(progress, _preparation(name)):
+                if name == "torch":
+                    built.append(_torch(project, model, codes, outputs_only))
+                elif name in _COMPILED:
+                    built.append(_COMPILED[name](project, cache, sanitize))
+                else:
+                    built.append(_BUILD[name](project, outputs_only))
         except _NotRecorded as error:
             if engines is not None:
                 raise ToolMissingError(f"engine torch cannot run: {error}") from error
             notes.append(f"torch is left out: {error}")
-    progress("prepare engines", len(names), len(names))
     if len(built) < 2:
         raise InputError(f"a comparison needs two engines or more, not {', '.join(names)}")
     return compare_engines(project.graph, built, codes, progress, notes, outputs_only)
@@ -122,6 +122,15 @@ def _check_names(names: Sequence[str]) -> Sequence[str]:
 
 class _NotRecorded(Exception):
     """torch has neither a live model nor recorded values for these inputs."""
+
+
+def _preparation(name: str) -> str:
+    """What preparing an engine is, in words: of some it is most of the time of a verification."""
+    if name not in _COMPILED:
+        return f"prepare {name}"
+    from qfx.sim.csim import find_compiler
+
+    return f"prepare {name}: {Path(find_compiler()).name} compiles the C++"
 
 
 def _torch(project: Project, model: Any, codes: Mapping[str, npt.NDArray[np.integer]], outputs_only: bool) -> Engine:

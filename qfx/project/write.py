@@ -19,7 +19,7 @@ from qfx.export.hls.wiring import check_ends
 from qfx.files import File, check_free, file_hash, new_directory
 from qfx.fixed import IntArray
 from qfx.ir import Graph, save_graph
-from qfx.progress import Progress, silent
+from qfx.progress import Progress, silent, step
 from qfx.project.directory import JUDGED, Project, golden_file, is_project, open_project
 from qfx.project.golden import recorded_samples, write_by_name
 from qfx.project.manifest import Manifest
@@ -70,36 +70,38 @@ def write_project(
     made = accelerate(accelerator, AcceleratorOptions(folding="plain")) if isinstance(accelerator, Graph) else accelerator
     with new_directory(path, is_project if overwrite else None) as work:
         inputs = recorded_samples(graph, codes, seed)
-        outputs = _write_golden(graph, work / "golden", inputs)
-        progress("write project", 1, 4)
+        outputs = _write_golden(graph, work / "golden", inputs, progress)
         if model is not None:
-            _record_torch(graph, model, inputs, work / "golden/torch.npz")
-        progress("write project", 2, 4)
-        _write_graph(graph, work)
-        progress("write project", 3, 4)
+            _record_torch(graph, model, inputs, work / "golden/torch.npz", progress)
+        with step(progress, "write the graph and the ONNX model"):
+            _write_graph(graph, work)
         folder, unasked = work / JUDGED, allow_unverified_modes
-        write_hls(made.design, folder, made.board, inputs, outputs, clock_ns=made.clock_ns, allow_unverified_modes=unasked)
+        with step(progress, "write the C++"):
+            write_hls(made.design, folder, made.board, inputs, outputs, clock_ns=made.clock_ns, allow_unverified_modes=unasked)
         (work / "README.md").write_text(readme(graph, model_name))
         _manifest(made, work, model is not None, model_name).write(work)
-        progress("write project", 4, 4)
     return open_project(path)
 
 
-def _write_golden(graph: Graph, folder: Path, samples: Mapping[str, IntArray]) -> dict[str, IntArray]:
+def _write_golden(graph: Graph, folder: Path, samples: Mapping[str, IntArray], progress: Progress) -> dict[str, IntArray]:
     """Write recorded inputs and outputs; returns the outputs."""
     folder.mkdir()
-    chunks = list(simulate_chunks(graph, samples))
+    count, chunks = len(samples[graph.inputs[0]]), list[dict[str, IntArray]]()
+    progress("simulate the recorded samples", 0, count)
+    for chunk in simulate_chunks(graph, samples):
+        chunks.append(chunk)
+        progress("simulate the recorded samples", sum(len(part[graph.outputs[0]]) for part in chunks), count)
     outputs = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in graph.outputs}
     for what, codes in (("inputs", samples), ("outputs", outputs)):
         write_by_name(graph, folder.parent / golden_file(what, codes), codes)
     return outputs
 
 
-def _record_torch(graph: Graph, model: torch.nn.Module, samples: Mapping[str, IntArray], file: Path) -> None:
+def _record_torch(graph: Graph, model: torch.nn.Module, samples: Mapping[str, IntArray], file: Path, progress: Progress) -> None:
     from qfx.engines.recorded import record
     from qfx.engines.torch_engine import TorchEngine
 
-    record(graph, TorchEngine(model, graph), samples, chunk_size(graph), file)
+    record(graph, TorchEngine(model, graph), samples, chunk_size(graph), file, progress)
 
 
 def _write_graph(graph: Graph, folder: Path) -> None:

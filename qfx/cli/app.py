@@ -73,6 +73,13 @@ def export(
     name: Annotated[str, typer.Option(help="Name of the network, a C identifier.")] = "network",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a project that lies there.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random inputs that are added to fewer than 100 samples.")] = 0,
+    record: Annotated[
+        str,
+        typer.Option(
+            metavar="all|outputs|N",
+            help="Which of PyTorch's values to keep: of all layers, of the outputs only, or of all layers on the first N samples.",
+        ),
+    ] = "all",
     allow_unverified_modes: Annotated[
         bool, typer.Option("--allow-unverified-modes", help="Take casts beyond AP_TRN, AP_RND, AP_RND_CONV with AP_WRAP, AP_SAT.")
     ] = False,
@@ -107,7 +114,7 @@ def export(
         products = command.parsed_products(product or ())
         asked = AcceleratorOptions(board, clock, folding, fps, products, multiplier_free, axi_bits)
         return command.export(
-            command.ExportOptions(model, weights, sample, out, name, overwrite, seed, allow_unverified_modes, asked, quiet)
+            command.ExportOptions(model, weights, sample, out, name, overwrite, seed, record, allow_unverified_modes, asked, quiet)
         )
 
     _finish(run)

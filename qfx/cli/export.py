@@ -30,6 +30,7 @@ class ExportOptions:
         name: of the network.
         overwrite: replace a project that lies there.
         seed: of the inputs added to few samples.
+        record: of torch's values: `all`, `outputs` or a number of samples.
         allow_unverified_modes: as for `write_project`.
         accelerator: what is asked of the hardware.
         quiet: print errors only.
@@ -42,6 +43,7 @@ class ExportOptions:
     name: str = "network"
     overwrite: bool = False
     seed: int = 0
+    record: str = "all"
     allow_unverified_modes: bool = False
     accelerator: AcceleratorOptions = field(default_factory=AcceleratorOptions)
     quiet: bool = False
@@ -70,6 +72,7 @@ def export(options: ExportOptions) -> int:
             model_name=options.model,
             overwrite=options.overwrite,
             seed=options.seed,
+            record=options.record,
             progress=progress,
             allow_unverified_modes=options.allow_unverified_modes,
         )

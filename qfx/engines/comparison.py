@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from qfx.engines.protocol import Engine, Values
+from qfx.engines.protocol import WHOLE, Engine, Extent, Values
 from qfx.engines.report import Difference, LayerReport, Report
 from qfx.errors import ProjectError
 from qfx.fixed import IntArray
@@ -28,6 +29,7 @@ def compare_engines(
     progress: Progress = silent,
     notes: Sequence[str] = (),
     outputs_only: bool = False,
+    extents: Mapping[str, Extent] | None = None,
 ) -> Report:
     """Run all engines on the same inputs and compare them, exactly.
 
@@ -38,19 +40,25 @@ def compare_engines(
         progress: told after every chunk.
         notes: passed on into the report.
         outputs_only: whether only the graph's outputs are compared; then the engines need not give any other value.
+        extents: by engine name, what it has values of, if that is not everything. Without its value, and where it is the
+            reference, the others are compared with the next one.
 
     Raises:
         ProjectError: an engine gave no value for a layer, or one of another shape.
     """
-    state = _Comparison(graph, engines, [node for node in graph.nodes if not outputs_only or node.name in graph.outputs])
+    nodes = [node for node in graph.nodes if not outputs_only or node.name in graph.outputs]
+    state = _Comparison(graph, nodes, extents or {})
     step = chunk_size(graph, len(engines), outputs_only)
     codes = by_input(graph, inputs)
     samples = len(codes[graph.inputs[0]])
-    for start in range(0, samples, step):
-        chunk = {name: array[start : start + step].astype(np.int64) for name, array in codes.items()}
-        count = min(step, samples - start)
-        state.compare({engine.name: _run(engine, chunk, start, samples, progress) for engine in engines}, count, start)
-        progress("compare", start + count, samples)
+    limits = {extent.samples for extent in state.extents.values() if extent.samples is not None and extent.samples < samples}
+    starts = sorted({*range(0, samples, step), *limits})
+    for start, end in zip(starts, [*starts[1:], samples], strict=True):
+        running = [engine for engine in engines if state.has(engine.name, start)]
+        if len(running) > 1:
+            chunk = {name: array[start:end].astype(np.int64) for name, array in codes.items()}
+            state.compare({engine.name: _run(engine, chunk, start, samples, progress) for engine in running}, end - start, start)
+        progress("compare", end, samples)
     return Report(tuple(engine.name for engine in engines), samples, state.layers(), state.first, tuple(notes), outputs_only)
 
 
@@ -74,21 +82,30 @@ class _Comparison:
     """What the chunks so far have shown."""
 
     graph: Graph
-    engines: Sequence[Engine]
     nodes: Sequence[Node]
-    counts: dict[str, int] = field(default_factory=dict[str, int])
+    extents: Mapping[str, Extent]
+    compared: Counter[str] = field(default_factory=Counter[str])
+    counts: Counter[str] = field(default_factory=Counter[str])
     first: Difference | None = None
     first_layer: int | None = None
 
+    def has(self, engine: str, sample: int) -> bool:
+        """Whether an engine has values of this sample."""
+        limit = self.extents.get(engine, WHOLE).samples
+        return limit is None or sample < limit
+
     def compare(self, results: dict[str, Values], samples: int, start: int) -> None:
         """Count the differences of one chunk of so many samples whose first sample has the index `start`."""
-        reference = self.engines[0].name
         for position, node in enumerate(self.nodes):
             wanted = (samples, *self.graph.values[node.name].shape)
-            found = {name: _value(name, node.name, values, wanted) for name, values in results.items()}
+            outputs_only = {name: self.extents.get(name, WHOLE).outputs_only for name in results}
+            given = {name: values for name, values in results.items() if not outputs_only[name] or node.name in self.graph.outputs}
+            found = {name: _value(name, node.name, values, wanted) for name, values in given.items()}
+            reference = next(iter(found))
             wrong = {name: differs(found[reference], codes) for name, codes in found.items() if name != reference}
             count = sum(int(mask.sum()) for mask in wrong.values())
-            self.counts[node.name] = self.counts.get(node.name, 0) + count
+            self.compared[node.name] += len(wrong) * samples * self.graph.values[node.name].size
+            self.counts[node.name] += count
             if count and (self.first_layer is None or position < self.first_layer):
                 self.first_layer = position
                 self.first = self._difference(node, found, wrong, start)
@@ -109,12 +126,10 @@ class _Comparison:
 
     def layers(self) -> tuple[LayerReport, ...]:
         """The report of every layer."""
-        values = self.graph.values
+        values = [(node, self.graph.values[node.name]) for node in self.nodes]
         return tuple(
-            LayerReport(
-                node.name, node.op.kind, values[node.name].type.ap_name, values[node.name].size, self.counts.get(node.name, 0)
-            )
-            for node in self.nodes
+            LayerReport(node.name, node.op.kind, value.type.ap_name, value.size, self.compared[node.name], self.counts[node.name])
+            for node, value in values
         )
 
 

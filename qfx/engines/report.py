@@ -71,13 +71,15 @@ class LayerReport:
         name, op: the node.
         type: C++ name of the value's format.
         values: elements per sample.
-        mismatches: elements, over all samples and engines, that differ from the reference.
+        compared: elements, over all samples and engines, that were compared with the reference.
+        mismatches: those that differ from it.
     """
 
     name: str
     op: str
     type: str
     values: int
+    compared: int
     mismatches: int
 
 
@@ -106,8 +108,8 @@ class Report:
 
     def _repr_html_(self) -> str:
         """For notebooks: a row per layer, and the first difference."""
-        rows = [(layer.name, layer.op, layer.type, layer.values, layer.mismatches) for layer in self.layers]
-        shown = notebook.table(self.summary, ("layer", "op", "format", "values", "mismatches"), rows)
+        rows = [(layer.name, layer.op, layer.type, layer.compared, layer.mismatches) for layer in self.layers]
+        shown = notebook.table(self.summary, ("layer", "op", "format", "compared", "mismatches"), rows)
         return shown + (notebook.text(self.first.text()) if self.first else "")
 
     @property
@@ -121,8 +123,8 @@ class Report:
 
     @property
     def values_compared(self) -> int:
-        """samples x elements of all layers x (engines - 1)."""
-        return self.samples * sum(layer.values for layer in self.layers) * (len(self.engines) - 1)
+        """samples x elements of all layers x (engines - 1), less what an engine has no values of."""
+        return sum(layer.compared for layer in self.layers)
 
     @property
     def mismatches(self) -> int:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qfx._version import __version__
+from qfx.engines.protocol import WHOLE, Extent
+from qfx.engines.recorded import extent_of
+from qfx.errors import InputError
 from qfx.export.accelerator import Accelerator, AcceleratorOptions, accelerate
 from qfx.export.hls.modes import check_modes
 from qfx.export.hls.project import write_hls
@@ -39,6 +42,7 @@ def write_project(
     model_name: str | None = None,
     overwrite: bool = False,
     seed: int = 0,
+    record: str | int = "all",
     progress: Progress = silent,
     allow_unverified_modes: bool = False,
 ) -> Project:
@@ -54,15 +58,18 @@ def write_project(
         model_name: `module:factory` of the model, for the manifest.
         overwrite: replace a project that lies at `path`.
         seed: of the added random codes.
+        record: what is kept of torch's values, which are most of a project's size: `all`; `outputs`, those of the network's
+            outputs; or a number of samples, the first ones, of which those of every layer are kept.
         progress: told what is done.
         allow_unverified_modes: take casts in modes other than AP_TRN, AP_RND and AP_RND_CONV with AP_WRAP and AP_SAT.
 
     Raises:
         ProjectError: `path` exists and may not be replaced.
         ExportError, ExactnessError: the graph cannot be written as C++ or ONNX.
-        InputError: samples that do not fit the network.
+        InputError: samples that do not fit the network, or something else to record.
     """
     graph = accelerator if isinstance(accelerator, Graph) else accelerator.graph
+    extent = _extent(record, model)
     check_ends(graph)
     check_modes(graph, allow_unverified_modes)
     codes = check_inputs(graph, by_input(graph, samples))
@@ -70,17 +77,34 @@ def write_project(
     made = accelerate(accelerator, AcceleratorOptions(folding="plain")) if isinstance(accelerator, Graph) else accelerator
     with new_directory(path, is_project if overwrite else None) as work:
         inputs = recorded_samples(graph, codes, seed)
+        _check_count(extent, inputs)
         outputs = _write_golden(graph, work / "golden", inputs, progress)
         if model is not None:
-            _record_torch(graph, model, inputs, work / "golden/torch.npz", progress)
+            _record_torch(graph, model, inputs, work / "golden/torch.npz", extent, progress)
         with step(progress, "write the graph and the ONNX model"):
             _write_graph(graph, work)
         folder, unasked = work / JUDGED, allow_unverified_modes
         with step(progress, "write the C++"):
             write_hls(made.design, folder, made.board, inputs, outputs, clock_ns=made.clock_ns, allow_unverified_modes=unasked)
-        (work / "README.md").write_text(readme(graph, model_name))
-        _manifest(made, work, model is not None, model_name).write(work)
+        recorded = None if model is None else extent
+        (work / "README.md").write_text(readme(graph, model_name, recorded))
+        _manifest(made, work, recorded, model_name).write(work)
     return open_project(path)
+
+
+def _extent(record: str | int, model: torch.nn.Module | None) -> Extent:
+    extent = extent_of(record)
+    if model is None and extent != WHOLE:
+        raise InputError(f"to record {record!r} of torch's values takes the torch model; give `model`, or leave out `record`")
+    return extent
+
+
+def _check_count(extent: Extent, inputs: Mapping[str, IntArray]) -> None:
+    count = len(next(iter(inputs.values())))
+    if extent.samples is not None and extent.samples > count:
+        raise InputError(
+            f"torch's values of {extent.samples} samples were asked for, but the project has {count}; give more samples"
+        )
 
 
 def _write_golden(graph: Graph, folder: Path, samples: Mapping[str, IntArray], progress: Progress) -> dict[str, IntArray]:
@@ -97,11 +121,14 @@ def _write_golden(graph: Graph, folder: Path, samples: Mapping[str, IntArray], p
     return outputs
 
 
-def _record_torch(graph: Graph, model: torch.nn.Module, samples: Mapping[str, IntArray], file: Path, progress: Progress) -> None:
+def _record_torch(
+    graph: Graph, model: torch.nn.Module, samples: Mapping[str, IntArray], file: Path, extent: Extent, progress: Progress
+) -> None:
     from qfx.engines.recorded import record
     from qfx.engines.torch_engine import TorchEngine
 
-    record(graph, TorchEngine(model, graph), samples, chunk_size(graph), file, progress)
+    engine = TorchEngine(model, graph, outputs_only=extent.outputs_only)
+    record(graph, engine, samples, chunk_size(graph), file, extent, progress)
 
 
 def _write_graph(graph: Graph, folder: Path) -> None:
@@ -111,12 +138,12 @@ def _write_graph(graph: Graph, folder: Path) -> None:
     (folder / "model.onnx").write_bytes(onnx_model(graph).SerializeToString(deterministic=True))
 
 
-def _manifest(made: Accelerator, folder: Path, recorded: bool, model_name: str | None) -> Manifest:
+def _manifest(made: Accelerator, folder: Path, recorded: Extent | None, model_name: str | None) -> Manifest:
     graph = made.graph
     return Manifest(
         name=graph.name,
         qfx_version=__version__,
-        engines=("torch", "sim", "onnx", "csim") if recorded else ("sim", "onnx", "csim"),
+        engines=("sim", "onnx", "csim") if recorded is None else ("torch", "sim", "onnx", "csim"),
         inputs={name: graph.values[name].type.ap_name for name in graph.inputs},
         outputs={name: graph.values[name].type.ap_name for name in graph.outputs},
         files=_hashes(folder),
@@ -125,6 +152,7 @@ def _manifest(made: Accelerator, folder: Path, recorded: bool, model_name: str |
         clock_ns=made.clock_ns,
         created_by=tool_versions(),
         model=model_name,
+        recorded=recorded or WHOLE,
         host={step.name: step.text() for step in graph.host},
     )
 

@@ -105,6 +105,7 @@ def test_a_missed_target_is_exit_code_1_and_named(outcome: tuple[Path, int, str,
 
 def test_the_table(outcome: tuple[Path, int, str, str]) -> None:
     text = outcome[2]
+    assert "│ > multiplier-free" in text and "> differs, or misses the target of 97 %" in text and "> learned-4" not in text
     for part in ("float", "ptq-2", "learned-4", "multiplier-free", "98.00", "activations", "weights", "0 of "):
         assert part in text
 

@@ -200,11 +200,12 @@ def info(
     sample: Annotated[
         Path | None, typer.Option(help="Raw inputs of the model, to measure what its quantizers lose.", show_default=False)
     ] = None,
+    json: Json = None,
 ) -> None:
     """Print a project: the network, formats, exactness and costs; or the quantizers of a model in training."""
     from qfx.cli import info as command
 
-    _finish(lambda: command.info(target, weights, sample))
+    _finish(lambda: command.info(target, weights, sample, json))
 
 
 @app.command()

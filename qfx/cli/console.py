@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import sys
+import textwrap
 from collections.abc import Generator
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -33,14 +36,32 @@ _WIDTH = 140
 """Columns where the output goes to a file or a pipe."""
 
 
+MARK = ">"
+"""Before the name of a row that a reader looks for."""
+
 _MANY = 100
 """Parts from which a task shows how fast it goes."""
 
 
 def out() -> Console:
-    """Standard output."""
+    """Standard output, as wide as the terminal or as $COLUMNS says."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
+    return console if console.is_terminal or _asked_width() else Console(highlight=False, width=_WIDTH)
+
+
+def _asked_width() -> bool:
+    return os.environ.get("COLUMNS", "").isdigit()
+
+
+def print_lines(text: str) -> None:
+    """Lines on standard output, taken literally. Where there is a width, longer ones go on below, further in."""
+    target = out()
+    if not (target.is_terminal or _asked_width()):
+        target.print(text, markup=False, soft_wrap=True)
+        return
+    for line in text.splitlines():
+        inside = " " * (len(line) - len(line.lstrip()) + 6)
+        target.print("\n".join(textwrap.wrap(line, target.width, subsequent_indent=inside)), markup=False)
 
 
 def err() -> Console:
@@ -85,12 +106,24 @@ def progress_bars(quiet: bool) -> Generator[Report]:
         yield report
 
 
-def table(title: str, *columns: str, numbers: int = 0) -> Table:
-    """A table whose last `numbers` columns are aligned right."""
-    made = Table(title=title, title_justify="left")
+def table(title: str, *columns: str, numbers: int = 0, dense: bool = False) -> Table:
+    """A table whose last `numbers` columns are aligned right, and never folded as the others are.
+
+    Args:
+        dense: without lines between the columns, for many of them.
+    """
+    made = Table(title=title, title_justify="left", caption_justify="left")
+    if dense:
+        made.box, made.padding, made.pad_edge = SIMPLE_HEAD, 0, False
     for position, name in enumerate(columns):
-        made.add_column(name, justify="right" if position >= len(columns) - numbers else "left", overflow="fold")
+        number = position >= len(columns) - numbers
+        made.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=number)
     return made
+
+
+def named(name: str, marked: bool = False) -> Text:
+    """The name of a row, taken literally; of a marked one with a mark that needs no colour."""
+    return Text(f"{MARK} {name}", "bold red") if marked else Text(name)
 
 
 def write_json(document: dict[str, Any], target: str) -> None:

@@ -184,8 +184,15 @@ def results_table(rows: list[Row]) -> Table:
         cost = _cost(row.graph)
         counts = ("float", "") if cost is None else (f"{cost.multiplications:,}", f"{cost.shift_adds:,}")
         found = "" if row.report is None else f"{row.report.mismatches:,} of {row.report.values_compared:,}"
-        shown.add_row(row.arm.name, f"{row.arm.accuracy:.2f}", formats(row.graph), *counts, found)
+        shown.add_row(console.named(row.arm.name, _failed(row)), f"{row.arm.accuracy:.2f}", formats(row.graph), *counts, found)
+    if any(map(_failed, rows)):
+        shown.caption = f"{console.MARK} differs, or misses the target of {TARGET:.0f} %"
     return shown
+
+
+def _failed(row: Row) -> bool:
+    """Whether an exported network mismatches or misses the target."""
+    return row.report is not None and (row.report.mismatches > 0 or row.arm.accuracy < TARGET)
 
 
 def formats(graph: Graph | None) -> str:
@@ -226,14 +233,10 @@ def _metrics(row: Row) -> dict[str, Any]:
 
 def _judge(rows: list[Row]) -> int:
     """1 if an exported network mismatches or misses the target; says so."""
-    failed = False
-    for row in rows:
-        if row.report is None:
-            continue
-        if row.report.first is not None:
+    failed = [row for row in rows if _failed(row)]
+    for row in failed:
+        if row.report is not None and row.report.first is not None:
             console.message(f"{row.arm.name}: {row.report.first.text()}")
-            failed = True
         if row.arm.accuracy < TARGET:
             console.message(f"{row.arm.name}: {row.arm.accuracy:.2f} % of the test images, below the target of {TARGET:.0f} %")
-            failed = True
-    return int(failed)
+    return int(bool(failed))

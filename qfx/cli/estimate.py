@@ -40,15 +40,18 @@ def estimate_project(directory: File, clock_mhz: float | None = None, json: str 
 
 def print_estimate(estimate: Estimate, title: str, target: console.Console) -> None:
     """A row per stage, the sum beside what the board has, and the speed."""
-    columns = ("cycles", "LUT", "FF", "DSP", "BRAM18", "LUTRAM")
-    shown = console.table(f"{escape(title)}: estimated", "stage", "kind", *columns, numbers=len(columns))
+    columns = ("PE", "SIMD", "product", "cycles", "LUT", "FF", "DSP", "BRAM18", "LUTRAM")
+    shown = console.table(f"{escape(title)}: estimated", "stage", "kind", *columns, numbers=len(columns), dense=True)
+    shown.caption = f"{console.MARK} decides the rate"
     for stage in estimate.stages:
-        shown.add_row(escape(stage.name), stage.kind, f"{stage.cycles:,}", *_counts(stage.all.rounded()))
+        folded = ("" if count is None else f"{count:,}" for count in (stage.pe, stage.simd))
+        name = console.named(stage.name, stage.name == estimate.bottleneck.name)
+        shown.add_row(name, stage.kind, *folded, stage.product, f"{stage.cycles:,}", *_counts(stage.all.rounded()))
     shown.add_section()
     whole, have = estimate.resources.rounded(), estimate.board.resources
-    shown.add_row("total", "", f"{estimate.cycles_per_frame:,}", *_counts(whole))
+    shown.add_row("total", "", "", "", "", f"{estimate.cycles_per_frame:,}", *_counts(whole))
     shares = ("" if not have.get(name) else f"{whole[name] / have[name]:.0%}" for name in NAMES)
-    shown.add_row(f"of {estimate.board.name}", "", "", *shares)
+    shown.add_row(f"of {estimate.board.name}", "", "", "", "", "", *shares)
     target.print(shown)
     target.print(summary(estimate), markup=False)
     if estimate.exceeded:

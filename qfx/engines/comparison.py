@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,27 +48,20 @@ def compare_engines(
         ProjectError: an engine gave no value for a layer, or one of another shape.
     """
     nodes = [node for node in graph.nodes if not outputs_only or node.name in graph.outputs]
-    state = _Comparison(graph, nodes, extents or {})
     step = chunk_size(graph, len(engines), outputs_only)
     codes = by_input(graph, inputs)
     samples = len(codes[graph.inputs[0]])
+    state = _Comparison(graph, nodes, extents or {}, samples)
     limits = {extent.samples for extent in state.extents.values() if extent.samples is not None and extent.samples < samples}
     starts = sorted({*range(0, samples, step), *limits})
     for start, end in zip(starts, [*starts[1:], samples], strict=True):
         running = [engine for engine in engines if state.has(engine.name, start)]
         if len(running) > 1:
             chunk = {name: array[start:end].astype(np.int64) for name, array in codes.items()}
-            state.compare({engine.name: _run(engine, chunk, start, samples, progress) for engine in running}, end - start, start)
+            state.compare({engine.name: state.run(engine, chunk, start, progress) for engine in running}, end - start, start)
         progress("compare", end, samples)
-    return Report(tuple(engine.name for engine in engines), samples, state.layers(), state.first, tuple(notes), outputs_only)
-
-
-def _run(engine: Engine, chunk: dict[str, IntArray], start: int, samples: int, progress: Progress) -> Values:
-    """The values of one chunk; says which engine is at work."""
-    progress(f"run {engine.name}", start, samples)
-    values = engine.run(chunk)
-    progress(f"run {engine.name}", start + len(next(iter(chunk.values()))), samples)
-    return values
+    names = tuple(engine.name for engine in engines)
+    return Report(names, samples, state.layers(), state.first, tuple(notes), outputs_only, state.ran)
 
 
 def chunk_size(graph: Graph, engines: int, outputs_only: bool = False) -> int:
@@ -84,10 +78,22 @@ class _Comparison:
     graph: Graph
     nodes: Sequence[Node]
     extents: Mapping[str, Extent]
+    samples: int
+    ran: dict[str, float] = field(default_factory=dict[str, float])
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
     compared: Counter[str] = field(default_factory=Counter[str])
     counts: Counter[str] = field(default_factory=Counter[str])
     first: Difference | None = None
     first_layer: int | None = None
+
+    def run(self, engine: Engine, chunk: dict[str, IntArray], start: int, progress: Progress) -> Values:
+        """The values of one chunk; says which engine is at work."""
+        progress(f"run {engine.name}", start, self.samples)
+        begun = time.perf_counter()
+        values = engine.run(chunk)
+        self.ran[engine.name] = self.ran.get(engine.name, 0.0) + time.perf_counter() - begun
+        progress(f"run {engine.name}", start + len(next(iter(chunk.values()))), self.samples)
+        return values
 
     def has(self, engine: str, sample: int) -> bool:
         """Whether an engine has values of this sample."""
@@ -97,6 +103,7 @@ class _Comparison:
     def compare(self, results: dict[str, Values], samples: int, start: int) -> None:
         """Count the differences of one chunk of so many samples whose first sample has the index `start`."""
         for position, node in enumerate(self.nodes):
+            begun = time.perf_counter()
             wanted = (samples, *self.graph.values[node.name].shape)
             outputs_only = {name: self.extents.get(name, WHOLE).outputs_only for name in results}
             given = {name: values for name, values in results.items() if not outputs_only[name] or node.name in self.graph.outputs}
@@ -106,6 +113,7 @@ class _Comparison:
             count = sum(int(mask.sum()) for mask in wrong.values())
             self.compared[node.name] += len(wrong) * samples * self.graph.values[node.name].size
             self.counts[node.name] += count
+            self.seconds[node.name] = self.seconds.get(node.name, 0.0) + time.perf_counter() - begun
             if count and (self.first_layer is None or position < self.first_layer):
                 self.first_layer = position
                 self.first = self._difference(node, found, wrong, start)
@@ -126,10 +134,17 @@ class _Comparison:
 
     def layers(self) -> tuple[LayerReport, ...]:
         """The report of every layer."""
-        values = [(node, self.graph.values[node.name]) for node in self.nodes]
         return tuple(
-            LayerReport(node.name, node.op.kind, value.type.ap_name, value.size, self.compared[node.name], self.counts[node.name])
-            for node, value in values
+            LayerReport(
+                node.name,
+                node.op.kind,
+                self.graph.values[node.name].type.ap_name,
+                self.graph.values[node.name].size,
+                self.compared[node.name],
+                self.counts[node.name],
+                self.seconds.get(node.name, 0.0),
+            )
+            for node in self.nodes
         )
 
 

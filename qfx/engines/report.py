@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from qfx import notebook
@@ -73,6 +73,7 @@ class LayerReport:
         values: elements per sample.
         compared: elements, over all samples and engines, that were compared with the reference.
         mismatches: those that differ from it.
+        seconds: that the comparison took.
     """
 
     name: str
@@ -81,6 +82,13 @@ class LayerReport:
     values: int
     compared: int
     mismatches: int
+    seconds: float = field(default=0.0, compare=False)
+
+    def document(self) -> dict[str, Any]:
+        """For JSON, which holds no times: it is the same for the same values."""
+        document = dataclasses.asdict(self)
+        del document["seconds"]
+        return document
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,6 +102,7 @@ class Report:
         first: the first difference; None if there is none.
         notes: what the reader should know, such as an engine left out.
         outputs_only: whether only the network's outputs were compared, and `layers` are those that compute them.
+        seconds: engine -> that it ran, without its preparation.
     """
 
     engines: tuple[str, ...]
@@ -102,6 +111,7 @@ class Report:
     first: Difference | None = None
     notes: tuple[str, ...] = ()
     outputs_only: bool = False
+    seconds: Mapping[str, float] = field(default_factory=dict[str, float], compare=False)
 
     def __repr__(self) -> str:
         return f"Report({self.summary})"
@@ -138,7 +148,7 @@ class Report:
             "samples": self.samples,
             "values_compared": self.values_compared,
             "mismatches": self.mismatches,
-            "layers": [dataclasses.asdict(layer) for layer in self.layers],
+            "layers": [layer.document() for layer in self.layers],
         }
         document |= {"outputs_only": True} if self.outputs_only else {}
         return document | ({"first_mismatch": self.first.document()} if self.first else {})

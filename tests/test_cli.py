@@ -50,8 +50,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_version_and_help(tmp_path: Path) -> None:
     assert re.fullmatch(r"qfx \d+\.\d+\.\d+\n", qfx("--version", cwd=tmp_path).stdout)
+    assert qfx("-V", cwd=tmp_path).stdout == qfx("--version", cwd=tmp_path).stdout
     text = qfx("--help", cwd=tmp_path).stdout
-    assert [name for name in ("demo", "export", "simulate", "verify", "info") if name not in text] == []
+    assert [name for name in ("demo", "export", "simulate", "verify", "info", "completion") if name not in text] == []
     command = [sys.executable, "-m", "qfx", "--help"]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout == text
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from qfx._version import __version__
+from qfx.cli.completion import SHELLS, one_of, prepare, print_completion, some_of
 from qfx.cli.exit_codes import INTERRUPTED, exit_code
 from qfx.errors import QfxError
 
@@ -32,6 +33,21 @@ Json = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Write the result as JSON to this file; `-` is standard output.", show_default=False),
 ]
+BOARDS = ("ultra96", "zcu104")
+ENGINES = ("torch", "sim", "onnx", "csim", "threads", "live")
+FAST_ENGINES = ("sim", "onnx")
+FOLDINGS = ("fastest", "plain")
+PRODUCTS = ("dsp", "packed", "lut", "khot")
+AXI_BITS = ("32", "64", "128")
+RECORDS = ("all", "outputs")
+"""What options take, written here so that `--help` and completion load nothing; a test compares them with who checks them."""
+
+
+def _choices(*names: str) -> str:
+    """How a choice is shown: `[one|other]`."""
+    return f"[{'|'.join(names)}]"
+
+
 INPUTS = "Integer inputs (count, ...) in a .npy file; of several inputs a .npz file with an array for each, by name."
 
 
@@ -43,7 +59,9 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Fixed-point and multiplier-free networks, from PyTorch to an FPGA, bit exact on the way."""
 
@@ -76,19 +94,24 @@ def export(
     record: Annotated[
         str,
         typer.Option(
-            metavar="all|outputs|N",
+            metavar=_choices(*RECORDS, "N"),
+            autocompletion=one_of(RECORDS),
             help="Which of PyTorch's values to keep: of all layers, of the outputs only, or of all layers on the first N samples.",
         ),
     ] = "all",
     allow_unverified_modes: Annotated[
         bool, typer.Option("--allow-unverified-modes", help="Take casts beyond AP_TRN, AP_RND, AP_RND_CONV with AP_WRAP, AP_SAT.")
     ] = False,
-    board: Annotated[str, typer.Option(help="The board to build for, such as ultra96 or zcu104.")] = "ultra96",
+    board: Annotated[
+        str, typer.Option(metavar=_choices(*BOARDS), autocompletion=one_of(BOARDS), help="The board to build for.")
+    ] = "ultra96",
     clock: Clock = None,
     folding: Annotated[
         str,
         typer.Option(
-            help="Folding configuration: `fastest` that is estimated to fit the board, or `plain` words of up to 8 codes."
+            metavar=_choices(*FOLDINGS),
+            autocompletion=one_of(FOLDINGS),
+            help="Folding configuration: `fastest` that is estimated to fit the board, or `plain` words of up to 8 codes.",
         ),
     ] = "fastest",
     fps: Annotated[
@@ -97,13 +120,15 @@ def export(
     product: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NODE=KIND",
+            metavar=f"NODE={_choices(*PRODUCTS)}",
             help="Choose how a node multiplies: dsp, packed (several in a DSP), lut, or khot (shifts). May be repeated.",
             show_default=False,
         ),
     ] = None,
     multiplier_free: Annotated[bool, typer.Option("--multiplier-free", help="Make all products of shifts and additions.")] = False,
-    axi_bits: Annotated[int, typer.Option(help="Bits of a beat of the AXI streams: 32, 64 or 128.")] = 64,
+    axi_bits: Annotated[
+        int, typer.Option(metavar=_choices(*AXI_BITS), autocompletion=one_of(AXI_BITS), help="Bits of a beat of the AXI streams.")
+    ] = 64,
     quiet: Quiet = False,
 ) -> None:
     """Write a trained model as a project: graph, ONNX model, HLS C++ with a folding for a board, and golden vectors."""
@@ -134,7 +159,12 @@ def simulate(
     inputs: Annotated[Path, typer.Option(help=INPUTS, show_default=False)],
     out: Annotated[Path, typer.Option(help="The .npy file to write; of several outputs a .npz file.", show_default=False)],
     engine: Annotated[
-        str, typer.Option(help="The engine: sim computes with NumPy, onnx with ONNX Runtime; both give the same codes.")
+        str,
+        typer.Option(
+            metavar=_choices(*FAST_ENGINES),
+            autocompletion=one_of(FAST_ENGINES),
+            help="The engine: sim computes with NumPy, onnx with ONNX Runtime; both give the same codes.",
+        ),
     ] = "sim",
     threads: Annotated[int, typer.Option(min=0, help="Number of threads; 0 means one per core.")] = 0,
     host: Annotated[
@@ -156,7 +186,10 @@ def verify(
     engines: Annotated[
         str | None,
         typer.Option(
-            help="Engines to compare, of torch, sim, onnx, csim, threads, live; the first is the reference.", show_default=False
+            metavar="ENGINE,...",
+            autocompletion=some_of(ENGINES),
+            help=f"Engines to compare, of {', '.join(ENGINES)}; the first is the reference.",
+            show_default=False,
         ),
     ] = None,
     inputs: Annotated[Path | None, typer.Option(help=INPUTS, show_default=False)] = None,
@@ -216,6 +249,20 @@ def doctor() -> None:
     _finish(show_machine)
 
 
+@app.command()
+def completion(
+    context: typer.Context,
+    shell: Annotated[
+        str,
+        typer.Argument(
+            metavar=_choices(*SHELLS), autocompletion=one_of(SHELLS), help="The shell to complete in.", show_default=False
+        ),
+    ],
+) -> None:
+    """Print the script that completes commands and options in a shell: source it, as in `source <(qfx completion bash)`."""
+    _finish(lambda: print_completion(shell, context))
+
+
 def _finish(command: Callable[[], int]) -> None:
     """Run a command and exit with its code; errors that a user can cause become messages."""
     try:
@@ -241,4 +288,5 @@ def _terminate(signum: int, frame: object) -> None:
 def main() -> None:
     """The console script."""
     signal.signal(signal.SIGTERM, _terminate)
+    prepare()
     app(prog_name="qfx")

@@ -137,6 +137,16 @@ def test_quiet_says_nothing(home: Path) -> None:
     assert open_project(home / "quiet").manifest.name == "small" and len(open_project(home / "quiet").inputs) == 100
 
 
+def test_what_is_recorded_of_torch(home: Path) -> None:
+    exporting = ("export", "models:net", "--weights", "net.pt", "--sample", "other.npy", "--out", "few", "--record")
+    assert "what is recorded is `all`, `outputs` or a number of samples from 1 on" in qfx(*exporting, "no", cwd=home, code=2).stderr
+    qfx(*exporting, "outputs", cwd=home)
+    assert "100 recorded samples, the outputs as PyTorch computed them" in qfx("info", "few", cwd=home).stdout
+    result = qfx("verify", "few", "--engines", "torch,sim", cwd=home)
+    assert "note: torch's values are recorded of the outputs only, 4; other layers are not compared" in result.stderr
+    assert "torch = sim: 100 samples, 400 values compared, 0 mismatches" in result.stdout
+
+
 def test_missing_tools_are_exit_code_3(home: Path) -> None:
     result = qfx("verify", "project", cwd=home, code=3, environment={"CXX": "no-such-compiler"})
     assert "error: no C++ compiler for C simulation: 'no-such-compiler' is not on PATH" in result.stderr
@@ -193,7 +203,7 @@ def test_info(home: Path) -> None:
         "graph network",
         "ap_ufixed<4, 2>",
         "float32",
-        "multiplications",
+        "mult.",
         "shift-adds",
         "total",
         "120 recorded samples",

@@ -51,14 +51,14 @@ class ExportOptions:
 
 def export(options: ExportOptions) -> int:
     """Lower a user's model, find its accelerator and write both as a project."""
-    from qfx.cli.factory import load_model
-    from qfx.frontend import lower
-
     samples = read_inputs(options.sample)
     shapes = _shapes(options.sample, samples)
     check_free(options.out, is_project if options.overwrite else None)
     with console.progress_bars(options.quiet) as progress:
         with step(progress, "load the model"):
+            from qfx.cli.factory import load_model
+            from qfx.frontend import lower
+
             model = load_model(options.model, options.weights)
         with step(progress, "lower the model"):
             graph = lower(model, shapes, options.name)

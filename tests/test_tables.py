@@ -61,6 +61,13 @@ def test_a_file_has_whole_lines_unless_a_width_is_asked_for(
     assert len(lines) > 2 and all(len(part) <= 60 for part in lines)
     assert lines[0].startswith("  act: ") and all(part.startswith(" " * 8) for part in lines[1:])
     assert console.out().width == 60
+    monkeypatch.setenv("COLUMNS", "5")
+    console.print_lines(line)
+    assert max(map(len, shown(capsys).splitlines())) == 28
+    for unknown in ("0", "", "wide", "-80"):
+        monkeypatch.setenv("COLUMNS", unknown)
+        console.print_lines(line)
+        assert shown(capsys) == line + "\n"
 
 
 def test_counts_of_a_layer_are_of_the_same_values(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,9 @@ _WIDTH = 140
 """Columns where the output goes to a file or a pipe."""
 
 
+_LEAST = 20
+"""Columns of a wrapped line, at least, behind what it is moved in."""
+
 MARK = ">"
 """Before the name of a row that a reader looks for."""
 
@@ -50,7 +53,8 @@ def out() -> Console:
 
 
 def _asked_width() -> bool:
-    return os.environ.get("COLUMNS", "").isdigit()
+    columns = os.environ.get("COLUMNS", "")
+    return columns.isdecimal() and int(columns) > 0
 
 
 def print_lines(text: str) -> None:
@@ -61,7 +65,8 @@ def print_lines(text: str) -> None:
         return
     for line in text.splitlines():
         inside = " " * (len(line) - len(line.lstrip()) + 6)
-        target.print("\n".join(textwrap.wrap(line, target.width, subsequent_indent=inside)), markup=False)
+        width = max(target.width, len(inside) + _LEAST)
+        target.print("\n".join(textwrap.wrap(line, width, subsequent_indent=inside)), markup=False, soft_wrap=True)
 
 
 def err() -> Console:

@@ -108,7 +108,7 @@ def test_differences_of_the_others_are_found_before_and_behind_what_is_recorded(
     assert list(report.first.codes) == (["torch", "sim", "csim"] if sample < 7 else ["sim", "csim"])
 
 
-@pytest.mark.parametrize("what", ["some", "0", 0, -3, True, 2.5, "", None, "1e3", "²"])
+@pytest.mark.parametrize("what", ["some", "0", 0, -3, True, 2.5, "", None, "1e3", "²", "9" * 5000])
 def test_what_cannot_be_recorded(what: object) -> None:
     with pytest.raises(InputError, match=r"what is recorded is `all`, `outputs` or a number of samples from 1 on, not"):
         extent_of(what)  # pyright: ignore[reportArgumentType]

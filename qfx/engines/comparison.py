@@ -108,7 +108,7 @@ class _Comparison:
             outputs_only = {name: self.extents.get(name, WHOLE).outputs_only for name in results}
             given = {name: values for name, values in results.items() if not outputs_only[name] or node.name in self.graph.outputs}
             found = {name: _value(name, node.name, values, wanted) for name, values in given.items()}
-            reference = next(iter(found))
+            reference = next(iter(found), "")
             wrong = {name: differs(found[reference], codes) for name, codes in found.items() if name != reference}
             count = sum(int(mask.sum()) for mask in wrong.values())
             self.compared[node.name] += len(wrong) * samples * self.graph.values[node.name].size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import zipfile
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def extent_of(record: str | int) -> Extent:
     if isinstance(record, str) and record in words:
         return words[record]
     text = str(record)
-    if isinstance(record, bool) or not (text.isascii() and text.isdigit() and int(text)):
+    if isinstance(record, bool) or not re.fullmatch("[1-9][0-9]{0,17}", text):
         raise InputError(f"what is recorded is `all`, `outputs` or a number of samples from 1 on, not {record!r}")
     return Extent(samples=int(text))
 

@@ -11,9 +11,12 @@ import pytest
 
 from qfx.cli import console, lines
 from qfx.cli.lines import SILENCE, TICK, Lines, ticking
+from qfx.engines.protocol import Extent
 from qfx.engines.recorded import record
+from qfx.fixed import IntArray
+from qfx.ir import Graph
 from qfx.ops.sampling import random_codes
-from qfx.progress import silent, step
+from qfx.progress import Progress, silent, step
 from qfx.project import write_project
 from qfx.sim import Simulator
 from tests.networks import residual_network
@@ -49,17 +52,18 @@ def test_a_long_step_is_named_and_then_said_to_be_alive() -> None:
     ]
     assert log_of(steps, 30) == [
         "[   2 s] prepare csim: g++ compiles the C++",
-        "[  10 s] prepare csim: g++ compiles the C++",
-        "[  18 s] prepare csim: g++ compiles the C++",
+        "[   8 s] prepare csim: g++ compiles the C++",
+        "[  14 s] prepare csim: g++ compiles the C++",
+        "[  20 s] prepare csim: g++ compiles the C++",
         "[  21 s] compare, 0 of 360",
-        "[  29 s] compare, 90 of 360",
+        "[  27 s] compare, 90 of 360",
     ]
 
 
 def test_short_work_says_nothing_and_many_short_steps_are_alive() -> None:
     assert log_of([(0.0, "read", 0, 1), (0.5, "compare", 0, 10)], 1.0) == []
     found = log_of([(index / 2, f"layer {index}", 0, 1) for index in range(60)], 29.5)
-    assert found == ["[   8 s] layer 16", "[  16 s] layer 32", "[  24 s] layer 48"]
+    assert found == ["[   6 s] layer 12", "[  12 s] layer 24", "[  18 s] layer 36", "[  24 s] layer 48"]
 
 
 def test_no_ten_seconds_are_silent() -> None:
@@ -123,8 +127,8 @@ def test_a_step_that_fails_is_not_done() -> None:
 def test_every_long_step_of_an_export_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph, told = residual_network(), list[tuple[str, int, int]]()
 
-    def record_simulator(*arguments: object) -> None:
-        record(graph, Simulator(graph), arguments[2], 60, arguments[3], arguments[-1])  # pyright: ignore[reportArgumentType]
+    def record_simulator(graph: Graph, _: object, codes: IntArray, file: Path, extent: Extent, progress: Progress) -> None:
+        record(graph, Simulator(graph), codes, 60, file, extent, progress)
 
     monkeypatch.setattr("qfx.project.write._record_torch", record_simulator)
     images = random_codes(graph.values["x"].type, (110, 2, 5, 6), 3)

@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Generator
 
-SILENCE = 8.0
-"""Seconds without a line, at most; with a tick between, still below the 10 that are promised."""
+SILENCE = 6.0
+"""Seconds without a line, at most; well below the 10 that are promised, since Python starts before, and a machine may be busy."""
 
 SHORT = 1.0
 """Seconds that a step takes at least to have a line of its own."""

@@ -20,8 +20,8 @@ class StageEstimate:
     Attributes:
         name: the node; for what is no node, the stream that it writes or the port.
         kind: of the op, or `convert`, `fork`, `axi`.
-        pe, simd: codes that it writes and reads at once, over all kernel positions; of several pixels at once, PE counts them all, and
-            SIMD is the window of one. None for what is no node.
+        pe, simd: codes that it writes and reads at once, over all kernel positions; of several pixels at once, PE counts them
+            all, and SIMD is the window of one. None for what is no node.
         product: how it multiplies: `dsp`, `packed`, `lut`, `khot`, or `tools` for what they choose; empty if it does not.
         cycles: per frame.
         resources: without the FIFOs behind it.

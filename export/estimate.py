@@ -20,6 +20,9 @@ class StageEstimate:
     Attributes:
         name: the node; for what is no node, the stream that it writes or the port.
         kind: of the op, or `convert`, `fork`, `axi`.
+        pe, simd: codes that it writes and reads at once, over all kernel positions; of several pixels at once, PE counts them
+            all, and SIMD is the window of one. None for what is no node.
+        product: how it multiplies: `dsp`, `packed`, `lut`, `khot`, or `tools` for what they choose; empty if it does not.
         cycles: per frame.
         resources: without the FIFOs behind it.
         streams: FIFOs that it writes.
@@ -30,6 +33,9 @@ class StageEstimate:
     cycles: int
     resources: Resources
     streams: Resources
+    pe: int | None = None
+    simd: int | None = None
+    product: str = ""
 
     @property
     def all(self) -> Resources:
@@ -102,7 +108,16 @@ class Estimate:
             "bottleneck": self.bottleneck.name,
             "uncertain": sorted(self.resources.uncertain),
             "stages": [
-                {"name": stage.name, "kind": stage.kind, "cycles": stage.cycles, **stage.all.rounded()} for stage in self.stages
+                {
+                    "name": stage.name,
+                    "kind": stage.kind,
+                    "pe": stage.pe,
+                    "simd": stage.simd,
+                    "product": stage.product,
+                    "cycles": stage.cycles,
+                    **stage.all.rounded(),
+                }
+                for stage in self.stages
             ],
         }
 
@@ -132,7 +147,17 @@ def _node_estimate(node: Node, design: Design) -> StageEstimate:
     stages = [stage for stage in design.stages if stage.node == node.name]
     cycles = max(stage.kernel.iterations for stage in stages)
     resources = total(stage.kernel.resources() for stage in reversed(stages))
-    return StageEstimate(node.name, node.op.kind, cycles, resources, total(map(_fifos, stages)))
+    return StageEstimate(node.name, node.op.kind, cycles, resources, total(map(_fifos, stages)), *_parallelism(node, design))
+
+
+def _parallelism(node: Node, design: Design) -> tuple[int, int, str]:
+    """PE, SIMD and the kind of product."""
+    fold, graph = design.wiring.folding[node.name], design.wiring.graph
+    operands = graph.operands(node)
+    several_pixels = fold.writes > graph.values[node.name].channels
+    simd = (operands[0].channels if several_pixels else fold.reads[0]) * fold.taps
+    cost = node.op.cost(operands)
+    return fold.writes, simd, fold.product or ("khot" if cost.shift_adds else "tools" if cost.multiplications else "")
 
 
 def _between(stage: Stage) -> StageEstimate:

@@ -51,8 +51,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_version_and_help(tmp_path: Path) -> None:
     assert re.fullmatch(r"qfx \d+\.\d+\.\d+\n", qfx("--version", cwd=tmp_path).stdout)
+    assert qfx("-V", cwd=tmp_path).stdout == qfx("--version", cwd=tmp_path).stdout
     text = qfx("--help", cwd=tmp_path).stdout
-    assert [name for name in ("demo", "export", "simulate", "verify", "info") if name not in text] == []
+    assert [name for name in ("demo", "export", "simulate", "verify", "info", "completion") if name not in text] == []
     command = [sys.executable, "-m", "qfx", "--help"]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout == text
 
@@ -139,6 +140,16 @@ def test_quiet_says_nothing(home: Path) -> None:
     assert open_project(home / "quiet").manifest.name == "small" and len(open_project(home / "quiet").inputs) == 100
 
 
+def test_what_is_recorded_of_torch(home: Path) -> None:
+    exporting = ("export", "models:net", "--weights", "net.pt", "--sample", "other.npy", "--out", "few", "--record")
+    assert "what is recorded is `all`, `outputs` or a number of samples from 1 on" in qfx(*exporting, "no", cwd=home, code=2).stderr
+    qfx(*exporting, "outputs", cwd=home)
+    assert "100 recorded samples, the outputs as PyTorch computed them" in qfx("info", "few", cwd=home).stdout
+    result = qfx("verify", "few", "--engines", "torch,sim", cwd=home)
+    assert "note: torch's values are recorded of the outputs only, 4; other layers are not compared" in result.stderr
+    assert "torch = sim: 100 samples, 400 values compared, 0 mismatches" in result.stdout
+
+
 def test_missing_tools_are_exit_code_3(home: Path) -> None:
     result = qfx("verify", "project", cwd=home, code=3, environment={"CXX": "no-such-compiler"})
     assert "error: no C++ compiler for C simulation: 'no-such-compiler' is not on PATH" in result.stderr
@@ -195,7 +206,7 @@ def test_info(home: Path) -> None:
         "graph network",
         "ap_ufixed<4, 2>",
         "float32",
-        "multiplications",
+        "mult.",
         "shift-adds",
         "total",
         "120 recorded samples",

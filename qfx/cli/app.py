@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from qfx._version import __version__
+from qfx.cli.completion import SHELLS, one_of, prepare, print_completion, some_of
 from qfx.cli.exit_codes import BAD_INPUT, INTERRUPTED, exit_code
 from qfx.errors import QfxError, QfxWarning
 
@@ -37,6 +38,22 @@ Weights = Annotated[
     Path | None,
     typer.Option(help="Weights for MODULE:FACTORY: a state dict, or a network that qfx.save wrote.", show_default=False),
 ]
+
+BOARDS = ("ultra96", "zcu104")
+ENGINES = ("torch", "sim", "onnx", "csim", "threads", "live")
+FAST_ENGINES = ("sim", "onnx")
+FOLDINGS = ("fastest", "plain")
+PRODUCTS = ("dsp", "packed", "lut", "khot")
+AXI_BITS = ("32", "64", "128")
+RECORDS = ("all", "outputs")
+"""What options take, written here so that `--help` and completion load nothing; a test compares them with who checks them."""
+
+
+def _choices(*names: str) -> str:
+    """How a choice is shown: `[one|other]`."""
+    return f"[{'|'.join(names)}]"
+
+
 INPUTS = "Integer inputs (count, ...) in a .npy file; of several inputs a .npz file with an array for each, by name."
 
 
@@ -48,7 +65,9 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Fixed-point and multiplier-free networks, from PyTorch to an FPGA, bit exact on the way."""
 
@@ -80,15 +99,27 @@ def export(
     name: Annotated[str, typer.Option(help="Name of the network, a C identifier.")] = "network",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a project that lies there.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random inputs that are added to fewer than 100 samples.")] = 0,
+    record: Annotated[
+        str,
+        typer.Option(
+            metavar=_choices(*RECORDS, "N"),
+            autocompletion=one_of(RECORDS),
+            help="Which of PyTorch's values to keep: of all layers, of the outputs only, or of all layers on the first N samples.",
+        ),
+    ] = "all",
     allow_unverified_modes: Annotated[
         bool, typer.Option("--allow-unverified-modes", help="Take casts beyond AP_TRN, AP_RND, AP_RND_CONV with AP_WRAP, AP_SAT.")
     ] = False,
-    board: Annotated[str, typer.Option(help="The board to build for, such as ultra96 or zcu104.")] = "ultra96",
+    board: Annotated[
+        str, typer.Option(metavar=_choices(*BOARDS), autocompletion=one_of(BOARDS), help="The board to build for.")
+    ] = "ultra96",
     clock: Clock = None,
     folding: Annotated[
         str,
         typer.Option(
-            help="Folding configuration: `fastest` that is estimated to fit the board, or `plain` words of up to 8 codes."
+            metavar=_choices(*FOLDINGS),
+            autocompletion=one_of(FOLDINGS),
+            help="Folding configuration: `fastest` that is estimated to fit the board, or `plain` words of up to 8 codes.",
         ),
     ] = "fastest",
     fps: Annotated[
@@ -97,13 +128,15 @@ def export(
     product: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NODE=KIND",
+            metavar=f"NODE={_choices(*PRODUCTS)}",
             help="Choose how a node multiplies: dsp, packed (several in a DSP), lut, or khot (shifts). May be repeated.",
             show_default=False,
         ),
     ] = None,
     multiplier_free: Annotated[bool, typer.Option("--multiplier-free", help="Make all products of shifts and additions.")] = False,
-    axi_bits: Annotated[int, typer.Option(help="Bits of a beat of the AXI streams: 32, 64 or 128.")] = 64,
+    axi_bits: Annotated[
+        int, typer.Option(metavar=_choices(*AXI_BITS), autocompletion=one_of(AXI_BITS), help="Bits of a beat of the AXI streams.")
+    ] = 64,
     quiet: Quiet = False,
 ) -> None:
     """Write a trained model as a project: graph, ONNX model, HLS C++ with a folding for a board, and golden vectors."""
@@ -114,7 +147,7 @@ def export(
         products = command.parsed_products(product or ())
         asked = AcceleratorOptions(board, clock, folding, fps, products, multiplier_free, axi_bits)
         return command.export(
-            command.ExportOptions(model, sample, out, weights, name, overwrite, seed, allow_unverified_modes, asked, quiet)
+            command.ExportOptions(model, sample, out, weights, name, overwrite, seed, record, allow_unverified_modes, asked, quiet)
         )
 
     _finish(run)
@@ -134,7 +167,12 @@ def simulate(
     inputs: Annotated[Path, typer.Option(help=INPUTS, show_default=False)],
     out: Annotated[Path, typer.Option(help="The .npy file to write; of several outputs a .npz file.", show_default=False)],
     engine: Annotated[
-        str, typer.Option(help="The engine: sim computes with NumPy, onnx with ONNX Runtime; both give the same codes.")
+        str,
+        typer.Option(
+            metavar=_choices(*FAST_ENGINES),
+            autocompletion=one_of(FAST_ENGINES),
+            help="The engine: sim computes with NumPy, onnx with ONNX Runtime; both give the same codes.",
+        ),
     ] = "sim",
     threads: Annotated[int, typer.Option(min=0, help="Number of threads; 0 means one per core.")] = 0,
     host: Annotated[
@@ -156,7 +194,10 @@ def verify(
     engines: Annotated[
         str | None,
         typer.Option(
-            help="Engines to compare, of torch, sim, onnx, csim, threads, live; the first is the reference.", show_default=False
+            metavar="ENGINE,...",
+            autocompletion=some_of(ENGINES),
+            help=f"Engines to compare, of {', '.join(ENGINES)}; the first is the reference.",
+            show_default=False,
         ),
     ] = None,
     inputs: Annotated[Path | None, typer.Option(help=INPUTS, show_default=False)] = None,
@@ -212,11 +253,12 @@ def info(
     sample: Annotated[
         Path | None, typer.Option(help="Raw inputs of the model, to measure what its quantizers lose.", show_default=False)
     ] = None,
+    json: Json = None,
 ) -> None:
     """Print a project: the network, formats, exactness and costs; or the quantizers of a network."""
     from qfx.cli import info as command
 
-    _finish(lambda: command.info(target, weights, sample))
+    _finish(lambda: command.info(target, weights, sample, json))
 
 
 @app.command()
@@ -225,6 +267,20 @@ def doctor() -> None:
     from qfx.cli.doctor import show_machine
 
     _finish(show_machine)
+
+
+@app.command()
+def completion(
+    context: typer.Context,
+    shell: Annotated[
+        str,
+        typer.Argument(
+            metavar=_choices(*SHELLS), autocompletion=one_of(SHELLS), help="The shell to complete in.", show_default=False
+        ),
+    ],
+) -> None:
+    """Print the script that completes commands and options in a shell: source it, as in `source <(qfx completion bash)`."""
+    _finish(lambda: print_completion(shell, context))
 
 
 def _finish(command: Callable[[], int]) -> None:
@@ -269,4 +325,5 @@ def _terminate(signum: int, frame: object) -> None:
 def main() -> None:
     """The console script."""
     signal.signal(signal.SIGTERM, _terminate)
+    prepare()
     app(prog_name="qfx")

@@ -23,7 +23,7 @@ from qfx.export.hls.board import load_board
 from qfx.files import File, new_directory, restore
 from qfx.ir import Graph
 from qfx.ops import Cost, Requantize
-from qfx.progress import Progress
+from qfx.progress import Progress, step
 from qfx.project import write_project
 from qfx.project.edits import kept_aside
 from qfx.project.verification import verify
@@ -141,11 +141,13 @@ def _is_run(path: Path) -> bool:
 
 def _arms(out_dir: Path, progress: Progress) -> list[Row]:
     """Train every arm; export and verify those of `PROJECTS` on the whole test set."""
-    import torch
+    with step(progress, "start torch"):
+        import torch
 
-    from qfx.training.digits import load_digits, train_arms
+        from qfx.training.digits import load_digits, train_arms
 
-    images = load_digits().test_x.numpy()
+    with step(progress, "load the digits"):
+        images = load_digits().test_x.numpy()
     arms = train_arms(seed=SEED, progress=progress)
     (out_dir / "checkpoints").mkdir()
     rows: list[Row] = []
@@ -173,7 +175,8 @@ def _exported(arm: Arm, folder: Path, images: np.ndarray[Any, np.dtype[np.uint8]
     def told(task: str, done: int, total: int) -> None:
         progress(f"{folder.name}: {task}", done, total)
 
-    found = fastest(graph, load_board(BOARD))
+    with step(told, "search the folding"):
+        found = fastest(graph, load_board(BOARD))
     project = write_project(found, folder, images, arm.model, progress=told)
     return Row(arm, graph, verify(project, project.manifest.engines, images, model=arm.model, progress=told), found.estimate)
 
@@ -195,8 +198,15 @@ def results_table(rows: list[Row]) -> Table:
         cost = _cost(row.graph)
         counts = ("float", "") if cost is None else (f"{cost.multiplications:,}", f"{cost.shift_adds:,}")
         found = "" if row.report is None else f"{row.report.mismatches:,} of {row.report.values_compared:,}"
-        shown.add_row(row.arm.name, f"{row.arm.accuracy:.2f}", formats(row.graph), *counts, found)
+        shown.add_row(console.named(row.arm.name, _failed(row)), f"{row.arm.accuracy:.2f}", formats(row.graph), *counts, found)
+    if any(map(_failed, rows)):
+        shown.caption = f"{console.MARK} differs, or misses the target of {TARGET:.0f} %"
     return shown
+
+
+def _failed(row: Row) -> bool:
+    """Whether an exported network mismatches or misses the target."""
+    return row.report is not None and (row.report.mismatches > 0 or row.arm.accuracy < TARGET)
 
 
 def formats(graph: Graph | None) -> str:
@@ -237,14 +247,10 @@ def _metrics(row: Row) -> dict[str, Any]:
 
 def _judge(rows: list[Row]) -> int:
     """1 if an exported network mismatches or misses the target; says so."""
-    failed = False
-    for row in rows:
-        if row.report is None:
-            continue
-        if row.report.first is not None:
+    failed = [row for row in rows if _failed(row)]
+    for row in failed:
+        if row.report is not None and row.report.first is not None:
             console.message(f"{row.arm.name}: {row.report.first.text()}")
-            failed = True
         if row.arm.accuracy < TARGET:
             console.message(f"{row.arm.name}: {row.arm.accuracy:.2f} % of the test images, below the target of {TARGET:.0f} %")
-            failed = True
-    return int(failed)
+    return int(bool(failed))

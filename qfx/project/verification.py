@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,12 @@ from qfx import arguments
 from qfx.annotations import explained
 from qfx.checks import argument, flag, or_none, whole
 from qfx.engines.comparison import compare_engines
-from qfx.engines.protocol import Engine
+from qfx.engines.protocol import WHOLE, Engine, Extent
 from qfx.engines.report import Report
 from qfx.engines.sim_engine import SimulatorEngine
 from qfx.errors import InputError, ToolMissingError
 from qfx.files import File
-from qfx.progress import Progress, silent
+from qfx.progress import Progress, silent, step
 from qfx.project.directory import Project, open_project
 from qfx.project.golden import RECORDED, random_samples
 from qfx.project.inventory import added_notes, shown
@@ -80,23 +82,43 @@ def verify(
     notes += added_notes(project.path, project.manifest.files, project.added)
     notes += [f"{step.name} = {step.text()} is post-processing on the CPU and is not compared" for step in project.graph.host]
     built: list[Engine] = []
-    for done, name in enumerate(names):
-        progress("prepare engines", done, len(names))
+    extent = WHOLE
+    for name in names:
         try:
-            if name == "torch":
-                built.append(_torch(project, model, codes, outputs_only))
-            elif name in _COMPILED:
-                built.append(_COMPILED[name](project, cache, sanitize))
-            else:
-                built.append(_BUILD[name](project, outputs_only))
+            with step(progress, _preparation(name)):
+                if name == "torch":
+                    engine, extent = _torch(project, model, codes, outputs_only)
+                    built.append(engine)
+                elif name in _COMPILED:
+                    built.append(_COMPILED[name](project, cache, sanitize))
+                else:
+                    built.append(_BUILD[name](project, outputs_only))
         except _NotRecorded as error:
             if engines is not None:
                 raise ToolMissingError(f"engine torch cannot run: {error}") from error
             notes.append(f"torch is left out: {error}")
-    progress("prepare engines", len(names), len(names))
     if len(built) < 2:
         raise InputError(f"a comparison needs two engines or more, not {', '.join(names)}")
-    return compare_engines(project.graph, built, codes, progress, notes, outputs_only)
+    notes += _left_out(project, extent, codes, len(built) - 1, outputs_only)
+    return compare_engines(project.graph, built, codes, progress, notes, outputs_only, {"torch": extent})
+
+
+def _left_out(
+    project: Project, extent: Extent, codes: Mapping[str, npt.NDArray[np.integer]], others: int, outputs_only: bool
+) -> list[str]:
+    """What is not compared with the recorded values of torch."""
+    rest = "compared without torch" if others > 1 else "not compared"
+    notes: list[str] = []
+    if extent.outputs_only and not outputs_only:
+        notes.append(
+            f"torch's values are recorded of the outputs only, {', '.join(project.graph.outputs)}; other layers are {rest}"
+        )
+    if extent.samples is not None:
+        count = len(next(iter(codes.values())))
+        notes.append(
+            f"torch's values are recorded of the first {extent.samples:,} of these {count:,} samples; the others are {rest}"
+        )
+    return notes
 
 
 def check_arguments(samples: int | None, seed: int | None, outputs_only: bool) -> None:
@@ -150,21 +172,38 @@ class _NotRecorded(Exception):
     """torch has neither a live model nor recorded values for these inputs."""
 
 
-def _torch(project: Project, model: Any, codes: Mapping[str, npt.NDArray[np.integer]], outputs_only: bool) -> Engine:
+def _preparation(name: str) -> str:
+    """What preparing an engine is, in words: of some it is most of the time of a verification."""
+    if name not in _COMPILED:
+        return f"prepare {name}"
+    from qfx.sim.csim import find_compiler
+
+    return f"prepare {name}: {Path(find_compiler()).name} compiles the C++"
+
+
+def _torch(project: Project, model: Any, codes: Mapping[str, npt.NDArray[np.integer]], outputs_only: bool) -> tuple[Engine, Extent]:
+    """The live model, or its recorded values, and of which layers and of how many of these samples it has any."""
     if model is not None:
         from qfx.engines.torch_engine import TorchEngine
 
-        return TorchEngine(model, project.graph, outputs_only=outputs_only)
+        return TorchEngine(model, project.graph, outputs_only=outputs_only), WHOLE
     from qfx.engines.recorded import RecordedTorch
 
     if project.torch_file is None:
         raise _NotRecorded("the project has no recorded torch values; give the model to run it live")
-    recorded = RecordedTorch(project.graph, project.torch_file, project.samples)
-    count = len(next(iter(codes.values())))
-    parts = ({name: array[start : start + RECORDED] for name, array in codes.items()} for start in range(0, count, RECORDED))
-    if not all(recorded.has(part) for part in parts):  # part by part: it keeps a copy of what it looks up
-        raise _NotRecorded("its values are recorded for the project's own inputs only; give the model to run it live")
-    return recorded
+    kept = project.manifest.recorded
+    recorded = RecordedTorch(project.graph, project.torch_file, project.samples, kept)
+    count, leading = len(next(iter(codes.values()))), 0
+    for start in range(0, count, RECORDED):  # part by part: it keeps a copy of what it looks up
+        leading += recorded.leading({name: array[start : start + RECORDED] for name, array in codes.items()})
+        if leading < min(start + RECORDED, count):
+            break
+    if leading == count:
+        return recorded, replace(kept, samples=None)
+    if kept.samples is None or not leading:
+        whose = "the project's own inputs" if kept.samples is None else f"the project's first {kept.samples:,} inputs"
+        raise _NotRecorded(f"its values are recorded for {whose} only; give the model to run it live")
+    return recorded, replace(kept, samples=leading)
 
 
 def _sim(project: Project, outputs_only: bool) -> Engine:

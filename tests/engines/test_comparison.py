@@ -61,7 +61,14 @@ def test_agreement() -> None:
     document = report.document()
     assert list(document) == ["engines", "samples", "values_compared", "mismatches", "layers"]
     assert [layer["name"] for layer in document["layers"]] == [node.name for node in GRAPH.nodes]
-    assert document["layers"][0] == {"name": "stem.conv", "op": "conv2d", "type": "ap_fixed<11, 6>", "values": 90, "mismatches": 0}
+    assert document["layers"][0] == {
+        "name": "stem.conv",
+        "op": "conv2d",
+        "type": "ap_fixed<11, 6>",
+        "values": 90,
+        "compared": 3600,
+        "mismatches": 0,
+    }
     assert sum(layer["values"] for layer in document["layers"]) == ELEMENTS
 
 
@@ -146,10 +153,10 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chunk_size(GRAPH, 2) == comparison.CHUNK_BYTES // per_sample
     monkeypatch.setattr(comparison, "CHUNK_BYTES", 8 * per_sample)
     one, two = Fake("a"), Fake("b")
-    told: list[tuple[int, int]] = []
-    compare_engines(GRAPH, [one, two], IMAGES, lambda task, done, total: told.append((done, total)))
+    told: list[tuple[str, int, int]] = []
+    compare_engines(GRAPH, [one, two], IMAGES, lambda task, done, total: told.append((task, done, total)))
     assert one.batches == two.batches == [6, 7, 7]
-    assert told == [(6, 20), (13, 20), (20, 20)]
+    assert [item for item in told if item[0] == "compare"] == [("compare", 6, 20), ("compare", 13, 20), ("compare", 20, 20)]
     monkeypatch.setattr(comparison, "CHUNK_BYTES", per_sample)
     one.batches.clear()
     compare_engines(GRAPH, [one, two], IMAGES)

@@ -130,6 +130,19 @@ def test_builder_errors_name_node_and_source() -> None:
         _ = x.codes
 
 
+def test_constants_are_stored_as_narrow_as_they_are(tmp_path: Path) -> None:
+    build = GraphBuilder("wide")
+    x = build.input("x", S8, (3,))
+    codes = {"weight": [[1, -2, 3]] * 2, "bias": [-(2**31), 2**31]}
+    operands = [build.constant(name, FixedType(True, 40, 4), np.array(array)) for name, array in codes.items()]
+    save_graph(build.build(build.add("head", Linear(), x, *operands)), tmp_path)
+    with np.load(tmp_path / "graph.npz") as arrays:
+        assert [str(arrays[name].dtype) for name in arrays.files] == ["int8", "int64"]
+    loaded = load_graph(tmp_path)
+    assert all(loaded.values[name].codes.dtype == np.int64 for name in codes)
+    assert all(loaded.values[name].codes.tolist() == array for name, array in codes.items())
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(GraphError, match=r"no graph in .*: graph.json is missing; export the project again"):
         load_graph(tmp_path)

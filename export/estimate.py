@@ -4,32 +4,49 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from qfx.export.cost.memory import fifo
 from qfx.export.cost.resources import Resources, total
 from qfx.export.hls.board import Board
 from qfx.export.hls.design import Design
 from qfx.export.hls.stage import Stage
-from qfx.ir import Node
 
 
 @dataclass(frozen=True)
 class StageEstimate:
-    """Resource usage of a stage.
+    """Resource usage of a node's stages, or of a stage between nodes.
 
     Attributes:
-        name: the node; for what is no node, the stream that it writes or the port.
-        kind: of the op, or `convert`, `fork`, `axi`.
-        cycles: per frame.
-        resources: without the FIFOs behind it.
-        streams: FIFOs that it writes.
+        of: the stages, in the order of the data: of a node its kernel's, and before it the one that picks windows.
     """
 
-    name: str
-    kind: str
-    cycles: int
-    resources: Resources
-    streams: Resources
+    of: tuple[Stage, ...]
+
+    @property
+    def name(self) -> str:
+        """The node; for what is no node, the stream that it writes or the port."""
+        return self.of[-1].label
+
+    @property
+    def kind(self) -> str:
+        """Of the op, or `convert`, `fork`, `axi`."""
+        return self.of[-1].kernel.kind
+
+    @property
+    def cycles(self) -> int:
+        """Per frame."""
+        return max(stage.kernel.iterations for stage in self.of)
+
+    @cached_property
+    def resources(self) -> Resources:
+        """Without the FIFOs behind it."""
+        return total(stage.kernel.resources() for stage in reversed(self.of))
+
+    @cached_property
+    def streams(self) -> Resources:
+        """FIFOs that it writes, at their depths."""
+        return total(total(fifo(stream.width, stream.depth) for stream in stage.writes) for stage in self.of)
 
     @property
     def all(self) -> Resources:
@@ -122,26 +139,10 @@ def estimate(design: Design, board: Board, clock_mhz: float | None = None) -> Es
 
 
 def stage_estimates(design: Design) -> list[StageEstimate]:
-    """Every stage of the accelerator, with the FIFOs behind it at their depths."""
-    nodes = [_node_estimate(node, design) for node in design.wiring.computed]
-    return [*nodes, *(_between(stage) for stage in design.stages if not stage.node)]
-
-
-def _node_estimate(node: Node, design: Design) -> StageEstimate:
-    """A node: its kernel, the stage that picks its windows, and converters before them, which others count."""
-    stages = [stage for stage in design.stages if stage.node == node.name]
-    cycles = max(stage.kernel.iterations for stage in stages)
-    resources = total(stage.kernel.resources() for stage in reversed(stages))
-    return StageEstimate(node.name, node.op.kind, cycles, resources, total(map(_fifos, stages)))
-
-
-def _between(stage: Stage) -> StageEstimate:
-    """A converter, a fork, or a port; named after the first stream that it writes, a fork after what it reads."""
-    kernel = stage.kernel
-    name = {"fork": stage.reads[0], "axi": stage.traits[0]}.get(kernel.kind, stage.written[0])
-    return StageEstimate(name, kernel.kind, kernel.iterations, kernel.resources(), _fifos(stage))
-
-
-def _fifos(stage: Stage) -> Resources:
-    """The FIFOs behind a stage."""
-    return total(fifo(stream.width, stream.depth) for stream in stage.writes)
+    """Every node, then every stage between nodes, with the FIFOs behind them."""
+    nodes: dict[str, list[Stage]] = {}
+    for stage in design.stages:
+        if stage.node:
+            nodes.setdefault(stage.node, []).append(stage)
+    between = ([stage] for stage in design.stages if not stage.node)
+    return [StageEstimate((*stages,)) for stages in (*nodes.values(), *between)]

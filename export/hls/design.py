@@ -102,7 +102,7 @@ def design(graph: Graph, folding: Folding | None = None, axi_bits: int = 64) -> 
         stages += _node_stages(node, wiring, settings)
         stages += wiring.forks(wiring.wires[node.name])
     stages += _outputs(wiring)
-    network = Network([stage.process() for stage in stages])
+    network = Network(stages)
     found = schedule(network)
     depths = {name: depth.emitted for name, depth in found.depths.items()}
     return Design(wiring, settings, [stage.with_depths(depths) for stage in stages], network, found)

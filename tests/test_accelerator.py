@@ -15,9 +15,9 @@ from qfx.export.cost.resources import total
 from qfx.export.estimate import stage_estimates
 from qfx.export.fold import SHARES
 from qfx.export.hls.board import load_board
-from qfx.export.hls.choices import plain_folding
 from qfx.export.hls.folding import Fold
 from qfx.export.hls.folding_file import NAME, folding_text, read_folding
+from qfx.export.hls.node_folds import plain_folding
 from qfx.export.hls.stage import Stage
 from qfx.ir.passes.k_hot import multiplier_free
 from tests.hls.build import small_network

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from qfx.export.hls.choices import check_folding, plain_folding
 from qfx.export.hls.folding import Folding
 from qfx.export.hls.kernels import OpKernel, kernel_of
 from qfx.export.hls.kernels.axi import AxiIn, AxiOut
 from qfx.export.hls.kernels.base import Header
+from qfx.export.hls.node_folds import check_folding, plain_folding
 from qfx.export.hls.operation import operation_of
 from qfx.export.hls.settings import Settings
 from qfx.export.hls.stage import Stage, Stream

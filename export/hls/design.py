@@ -11,8 +11,8 @@ from qfx.export.hls.kernels.axi import AxiIn, AxiOut
 from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.node_folds import check_folding, plain_folding
 from qfx.export.hls.operation import operation_of
-from qfx.export.hls.settings import Settings
 from qfx.export.hls.stage import Stage, Stream
+from qfx.export.hls.stage_settings import Settings
 from qfx.export.hls.wiring import Wiring, wire_graph
 from qfx.export.hls.words import Port, Wire
 from qfx.export.schedule import Network, Schedule, schedule

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from qfx._version import __version__
-from qfx.conversion.convert import Converted
+from qfx.conversion.converted import Converted
 from qfx.errors import InputError
 from qfx.files import File
 from qfx.saving.fx_code import build_graph, describe_graph

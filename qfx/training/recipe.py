@@ -1,4 +1,4 @@
-"""How to train, and in which stages. Every value is checked; a recipe can be kept in a TOML file, whose keys are the attributes."""
+"""How to train, and in which phases. Every value is checked; a recipe can be kept in a TOML file, whose keys are the attributes."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One stage of a training from wider codes to narrower ones.
+class Phase:
+    """One phase of a training from wider codes to narrower ones.
 
     Attributes:
         recipe: how to train.
@@ -74,7 +74,7 @@ class Stage:
     extra_digits: int | None = 0
 
     def __post_init__(self) -> None:
-        keep_checked(self, "the stage", _STAGE)
+        keep_checked(self, "the phase", _PHASE)
 
 
 _RECIPE: Mapping[str, Check] = {
@@ -89,7 +89,7 @@ _RECIPE: Mapping[str, Check] = {
     "digit_penalty": settings.number(0),
     "label_smoothing": settings.number(0, 1),
 }
-_STAGE: Mapping[str, Check] = {
+_PHASE: Mapping[str, Check] = {
     "recipe": settings.instance(Recipe),
     "extra_bits": settings.count,
     "extra_digits": settings.or_none(settings.count),

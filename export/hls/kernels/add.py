@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from qfx import ops
-from qfx.export.cost.arithmetic import Add as Datapath
+from qfx.export.cost.computing import Add as Datapath
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 
 
 class Add(Elementwise[ops.Add]):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from qfx import ops
-from qfx.export.cost.arithmetic import Add
+from qfx.export.cost.computing import Add
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.kernels.per_channel import PerChannel
 from qfx.export.hls.kernels.product import aligned_table, constants_table, lane_table
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 
 
 class Affine(PerChannel[ops.Affine]):

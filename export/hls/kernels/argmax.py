@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from qfx import ops
-from qfx.export.cost.arithmetic import Maximum
+from qfx.export.cost.computing import Maximum
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Fold
 from qfx.export.hls.kernels.base import Header, Touched, every

@@ -13,7 +13,7 @@ from qfx.export.hls.kernels.pool import Pool
 from qfx.export.hls.kernels.product import product_resources
 from qfx.export.hls.kernels.window import Window
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 from qfx.fixed import FixedType
 
 

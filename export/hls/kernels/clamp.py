@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from qfx import ops
-from qfx.export.cost.arithmetic import Clamp as Datapath
+from qfx.export.cost.computing import Clamp as Datapath
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise
 from qfx.export.hls.kernels.relu import TAKES
-from qfx.export.hls.settings import Code, Settings
+from qfx.export.hls.stage_settings import Code, Settings
 
 
 class Clamp(Elementwise[ops.Clamp]):

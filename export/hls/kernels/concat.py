@@ -11,7 +11,7 @@ from qfx.export.hls.folding import Fold, divisors
 from qfx.export.hls.kernels.base import Header, Touched, every
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 from qfx.export.hls.words import Words
 
 

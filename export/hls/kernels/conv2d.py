@@ -18,7 +18,7 @@ from qfx.export.hls.kernels.product import Encoding, aligned_table
 from qfx.export.hls.kernels.window import Window
 from qfx.export.hls.kernels.windowed import Windowed
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 from qfx.fixed import IntArray
 
 AT_ONCE = "RUN * PE * SIMD multiplications by constants and RUN * PE adder trees"

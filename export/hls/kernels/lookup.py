@@ -10,7 +10,7 @@ from qfx.export.cost.resources import Resources
 from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise
 from qfx.export.hls.kernels.relu import TAKES
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 
 
 class Lookup(Elementwise[ops.Lookup]):

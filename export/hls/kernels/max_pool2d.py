@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from qfx import ops
-from qfx.export.cost.arithmetic import Maximum
+from qfx.export.cost.computing import Maximum
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.pool import Pool
 from qfx.export.hls.kernels.window import Window
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 
 
 class MaxPool2d(Pool[ops.MaxPool2d]):

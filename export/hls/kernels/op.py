@@ -12,7 +12,7 @@ from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import MAX_WORD_BITS, Fold, Product, divisors, lanes
 from qfx.export.hls.kernels.base import Parameterized
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings, Storage
+from qfx.export.hls.stage_settings import Settings, Storage
 from qfx.export.hls.words import Words
 from qfx.ops.base import Op
 

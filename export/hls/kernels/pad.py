@@ -7,7 +7,7 @@ import numpy as np
 from qfx import ops
 from qfx.export.hls.kernels.base import Header, Touched, every, where
 from qfx.export.hls.kernels.movement import Movement
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 
 
 class Pad(Movement[ops.Pad]):

@@ -11,7 +11,7 @@ from qfx.export.cost.memory import table
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.reshape import ThroughMemory
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 from qfx.fixed import IntArray
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qfx import ops
-from qfx.export.cost.arithmetic import ReLU as Datapath
+from qfx.export.cost.computing import ReLU as Datapath
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from qfx import ops
 from qfx.errors import ExportError
-from qfx.export.cost.arithmetic import Requantize as Datapath
+from qfx.export.cost.computing import Requantize as Datapath
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise
 from qfx.export.hls.kernels.relu import TAKES
-from qfx.export.hls.settings import MAX_AP_WIDTH, Fixed, Settings
+from qfx.export.hls.stage_settings import MAX_AP_WIDTH, Fixed, Settings
 from qfx.fixed import FixedType, Rounding
 
 

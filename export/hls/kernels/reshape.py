@@ -13,7 +13,7 @@ from qfx.export.hls.kernels.base import Header, Touched, every
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.kernels.op import own_lanes
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 from qfx.export.hls.words import Words
 from qfx.ops.base import Op
 

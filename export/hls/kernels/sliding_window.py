@@ -13,7 +13,7 @@ from qfx.export.cost.resources import Resources
 from qfx.export.hls.kernels.base import LANES, Header, Touched, counters, every, where
 from qfx.export.hls.kernels.op import WindowStage
 from qfx.export.hls.kernels.window import Ring, Turn, Window, plan_ring, plan_span, plan_turn
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 from qfx.export.hls.words import Words
 from qfx.fixed import IntArray
 

@@ -13,7 +13,6 @@ from qfx.export.hls.stage_settings import Settings
 class Add(Elementwise[ops.Add]):
     """y = a + b or a - b, both aligned to the finer of their grids."""
 
-    kind = "add"
     serves = ops.Add
     functions = ("add", "add_minus")
     latency = 3

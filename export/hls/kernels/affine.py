@@ -13,9 +13,7 @@ from qfx.export.hls.stage_settings import Settings
 class Affine(PerChannel[ops.Affine]):
     """y[c] = scale[c] * x[c] + offset[c], exact; both terms are aligned to the grid of y."""
 
-    kind = "affine"
     serves = ops.Affine
-    functions = ("affine",)
 
     def describe(self, settings: Settings) -> None:
         _, scale, offset = self.operation.operands

@@ -18,7 +18,6 @@ from qfx.export.hls.words import Words
 class Concat(Movement[ops.Concat]):
     """Values one after the other, each aligned to the finest of their grids: whole words, or code by code along channels."""
 
-    kind = "concat"
     serves = ops.Concat
     functions = ("concat#", "concat#_words")
     latency = 3

@@ -21,9 +21,7 @@ TAKES = "SIMD * PE multiplications, PE adder trees and accumulators, weights, a 
 class Linear(Weighted[ops.Linear]):
     """y[o] = bias[o] + sum over i of weight[o, i] * x[i]."""
 
-    kind = "linear"
     serves = ops.Linear
-    functions = ("linear",)
     latency = 8
     takes = TAKES
 

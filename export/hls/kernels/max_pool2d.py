@@ -15,7 +15,6 @@ from qfx.export.hls.stage_settings import Settings
 class MaxPool2d(Pool[ops.MaxPool2d]):
     """y = the largest code of each window; padding is the smallest code and never wins."""
 
-    kind = "max_pool2d"
     serves = ops.MaxPool2d
     functions = ("max_pool2d", "max_pool2d_pixels")
     latency = 4

@@ -13,9 +13,7 @@ from qfx.export.hls.stage_settings import Settings
 class PReLU(PerChannel[ops.PReLU]):
     """y[c] = x[c] where x[c] > 0, slope[c] * x[c] elsewhere, on one grid."""
 
-    kind = "prelu"
     serves = ops.PReLU
-    functions = ("prelu",)
 
     def describe(self, settings: Settings) -> None:
         slope, frac, x = self.operation.operands[1], self.out.type.frac, self.x.type

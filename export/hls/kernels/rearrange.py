@@ -18,7 +18,6 @@ from qfx.fixed import IntArray
 class Rearrange(ThroughMemory[ops.Rearrange]):
     """A frame is read back in another order of its axes, by nested counters or by a table of addresses."""
 
-    kind = "rearrange"
     serves = ops.Rearrange
     functions = ("rearrange#", "rearrange_table")
 

@@ -19,7 +19,6 @@ from qfx.export.hls.stage_settings import Settings
 class Slice(Movement[ops.Slice]):
     """Every STEP-th place of each axis from its START to its LAST: whole words, or a code at a time."""
 
-    kind = "slice"
     serves = ops.Slice
     functions = ("slice", "slice_words")
     latency = 3

@@ -15,7 +15,7 @@ from qfx.frontend.scope import RESULT, Scope
 from qfx.ir import Value
 from qfx.nn._evaluation import Constants
 from qfx.nn.layer import Layer, lower_cast
-from qfx.ops.base import Pair
+from qfx.ops.base import Op, Pair
 from qfx.quant import Quantizer, QuantSpec
 from qfx.quant.exact_arithmetic import exact_arithmetic
 
@@ -79,6 +79,10 @@ class Convolution(Layer):
             return [weight]
         return [weight, scope.constant(".bias", *self.bias_quant.codes(self.bias))]
 
+    def op_of(self, stride: Pair, padding: Pair, dilation: Pair, extra: Pair) -> Op:
+        """The op with this geometry, the layer's groups and the digits of its weight."""
+        return ops.Conv2d(stride, padding, dilation, self.groups, self.weight_quant.spec.k_hot, extra)
+
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, groups={self.groups}"
 
@@ -91,9 +95,9 @@ class _Conv(Convolution):
     dilation: Pair
     extra: Pair
 
-    def op(self) -> ops.Conv2d:
+    def op(self) -> Op:
         """The op that it lowers to."""
-        return ops.Conv2d(self.stride, self.padding, self.dilation, self.groups, self.weight_quant.spec.k_hot, self.extra)
+        return self.op_of(self.stride, self.padding, self.dilation, self.extra)
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if max(self.extra):

@@ -79,7 +79,7 @@ class Convolution(Layer):
             return [weight]
         return [weight, scope.constant(".bias", *self.bias_quant.codes(self.bias))]
 
-    def op_of(self, stride: Pair, padding: Pair, dilation: Pair, extra: Pair) -> Op:
+    def _op_of(self, stride: Pair, padding: Pair, dilation: Pair, extra: Pair) -> Op:
         """The op with this geometry, the layer's groups and the digits of its weight."""
         return ops.Conv2d(stride, padding, dilation, self.groups, self.weight_quant.spec.k_hot, extra)
 
@@ -97,7 +97,7 @@ class _Conv(Convolution):
 
     def op(self) -> Op:
         """The op that it lowers to."""
-        return self.op_of(self.stride, self.padding, self.dilation, self.extra)
+        return self._op_of(self.stride, self.padding, self.dilation, self.extra)
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if max(self.extra):

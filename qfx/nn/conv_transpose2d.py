@@ -76,7 +76,7 @@ class _ConvTranspose(Convolution):
 
     def op(self) -> Op:
         """The convolution with mirrored kernels."""
-        return self.op_of((1, 1), self.inner_padding, self.dilation, self.output_padding)
+        return self._op_of((1, 1), self.inner_padding, self.dilation, self.output_padding)
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, stride={self.stride}, padding={self.padding}, groups={self.groups}"

@@ -76,7 +76,7 @@ wheel: $(READY)  ## build sdist and wheel, install the wheel in a fresh environm
 	$(BIN)/python -m build --no-isolation --outdir dist . > out/build.log 2>&1 || { cat out/build.log; exit 1; }
 	$(PYTHON) -m venv out/wheel
 	out/wheel/bin/python -m pip --disable-pip-version-check --no-input install -q -c $(LOCK) dist/qfx-*.whl
-	cd out/wheel && bin/python -I ../../tests/house/smoke.py && bin/qfx --help > /dev/null
+	cd out/wheel && bin/python -I ../../tests/architecture/smoke.py && bin/qfx --help > /dev/null
 
 bench-env: $(PEERS)  ## add the peers that benchmarks compare with to .venv
 

@@ -20,7 +20,6 @@ from qfx.export.cost.resources import NAMES, Resources
 from qfx.export.estimate import Estimate, estimate
 from qfx.export.fold import SHARES, Folded, Search
 from qfx.export.hls.board import Board, load_board
-from qfx.export.hls.choices import NodeCosts
 from qfx.export.hls.design import Design, design
 from qfx.export.hls.folding import Folding
 from qfx.ir import Graph
@@ -210,7 +209,7 @@ def fastest(
             have; the message says what is short.
     """
     clock = board.clock(clock_mhz)
-    search = Search(graph, board, NodeCosts(graph), products or {}, shares)
+    search = Search(graph, board, products or {}, shares)
     slowest = None if fps is None else _interval(fps, clock)
     budget = {name: int(board.resources[name] * share) for name, share in shares.items() if name in board.resources}
     needs = ""

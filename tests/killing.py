@@ -29,8 +29,8 @@ from qfx.cache import Cache
 from qfx.cli import demo, export, simulate, verify
 from qfx.cli.app import app
 from qfx.export.onnx import onnx_model
-from qfx.training import digits
-from qfx.training.digits import Arm, load_digits
+from qfx.training import arms as digits_arms
+from qfx.training.arms import Arm, load_digits
 
 LOADED = (onnxruntime, export, simulate, verify, onnx_model)
 """What a command imports late, imported before the fork."""
@@ -70,7 +70,7 @@ def quick_demo() -> None:
         return qfx.accelerate(graph, folding="plain")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(digits, "train_arms", trained)
+        patch.setattr(digits_arms, "train_arms", trained)
         patch.setattr(demo, "verify", judged)
         patch.setattr(demo, "fastest", plain)
         demo.run_demo("run", quiet=True)

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.test_front_door import LISTING
 from tests.damage.calls import LEFT_OUT, subjects
-from tests.house.test_front_door import LISTING
 
 ROOT = Path(__file__).parents[1]
 
 _KNOWN = {
     "an empty name of a file to write: qfx.files": "estimate json, simulate out, verify json, verify junit, verify report",
     "what torch.load raises for some damaged files: load_model": "export weights, info weights, verify weights",
-    "a dictionary for batches, whose keys are unpacked: fit": "qfx.fit.data, qfx.training.fit_stages.data",
+    "a dictionary for batches, whose keys are unpacked: fit": "qfx.fit.data, qfx.training.fit_phases.data",
     "a single number for samples or labels": "qfx.training.accuracy.x, qfx.training.accuracy.y",
     "compared before it is checked: FixedType": "qfx.FixedType.width, qfx.FixedType.frac",
     "compared before it is checked: QuantSpec": "qfx.QuantSpec.width, qfx.QuantSpec.frac, qfx.QuantSpec.k_hot,"

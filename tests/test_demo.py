@@ -19,8 +19,8 @@ from qfx.errors import ProjectError, ToolMissingError
 from qfx.frontend import lower
 from qfx.models import DigitsNet
 from qfx.project import open_project
-from qfx.training import digits
-from qfx.training.digits import Arm, load_digits
+from qfx.training import arms as trained
+from qfx.training.arms import Arm, load_digits
 
 RAW = InputFormat((0.305,), (0.376,), 16.0)
 FOUR = ConvertConfig.bits(4, input=RAW)
@@ -52,7 +52,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str, s
     """A run: its directory, exit code, standard output and standard error."""
     path = tmp_path_factory.mktemp("run") / "out" / "demo"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(digits, "train_arms", arms)
+        patch.setattr(trained, "train_arms", arms)
         code, texts = _captured(path)
     return (path, code, *texts)
 
@@ -187,11 +187,11 @@ def test_a_floating_point_arm_has_no_project(tmp_path: Path, monkeypatch: pytest
     def floats(*_: object, **__: object) -> list[Arm]:
         return [in_floats("learned-4")]
 
-    monkeypatch.setattr(digits, "train_arms", floats)
+    monkeypatch.setattr(trained, "train_arms", floats)
     with pytest.raises(ProjectError, match="arm learned-4 is a floating-point network and cannot be exported"):
         run_demo(tmp_path / "demo", quiet=True)
 
 
 def test_the_table_without_reports() -> None:
-    rows = [demo.Row(in_floats("float"), None, None)]
+    rows = [demo.ArmResult(in_floats("float"), None, None)]
     assert results_table(rows).row_count == 1

@@ -16,7 +16,7 @@ from qfx.engines.report import LayerReport, Report
 from qfx.errors import QfxError
 from qfx.export.accelerator import AcceleratorOptions, accelerate, with_folding
 from qfx.export.hls.board import load_board
-from qfx.export.hls.choices import choices, plain_folding
+from qfx.export.hls.node_folds import choices, plain_folding
 from qfx.project import write_project
 from qfx.testing.projects import frames
 from tests.hls.build import small_network

@@ -31,7 +31,7 @@ from qfx.project.write import tool_versions
 from qfx.records import read_record, write_json, write_record
 
 if TYPE_CHECKING:
-    from qfx.training.digits import Arm
+    from qfx.training.arms import Arm
 
 RUN = "run.json"
 """The manifest of a run directory."""
@@ -68,7 +68,7 @@ class _Run:
 
 
 @dataclass(frozen=True)
-class Row:
+class ArmResult:
     """One arm of the table; the graph, the verification and the accelerator's estimate are None where there is none."""
 
     arm: Arm
@@ -139,24 +139,24 @@ def _is_run(path: Path) -> bool:
         return RUN in there and there <= WRITTEN and _HEAD.startswith((path / RUN).read_bytes()[: len(_HEAD)])
 
 
-def _arms(out_dir: Path, progress: Progress) -> list[Row]:
+def _arms(out_dir: Path, progress: Progress) -> list[ArmResult]:
     """Train every arm; export and verify those of `PROJECTS` on the whole test set."""
     with step(progress, "start torch"):
         import torch
 
-        from qfx.training.digits import load_digits, train_arms
+        from qfx.training.arms import load_digits, train_arms
 
     with step(progress, "load the digits"):
         images = load_digits().test_x.numpy()
     arms = train_arms(seed=SEED, progress=progress)
     (out_dir / "checkpoints").mkdir()
-    rows: list[Row] = []
+    rows: list[ArmResult] = []
     for arm in arms:
         state = io.BytesIO()  # into a file torch writes past Python, and its errors do not say what is wrong
         torch.save(arm.model.state_dict(), state)
         (out_dir / "checkpoints" / f"{arm.name}.pt").write_bytes(state.getvalue())
         folder = next((folder for folder, name in PROJECTS.items() if name == arm.name), None)
-        rows.append(_exported(arm, out_dir / folder, images, progress) if folder else Row(arm, _graph(arm, "digits"), None))
+        rows.append(_exported(arm, out_dir / folder, images, progress) if folder else ArmResult(arm, _graph(arm, "digits"), None))
     return rows
 
 
@@ -167,7 +167,7 @@ def _graph(arm: Arm, name: str) -> Graph | None:
     return None if arm.bits is None else lower(arm.model, SHAPE, name)
 
 
-def _exported(arm: Arm, folder: Path, images: np.ndarray[Any, np.dtype[np.uint8]], progress: Progress) -> Row:
+def _exported(arm: Arm, folder: Path, images: np.ndarray[Any, np.dtype[np.uint8]], progress: Progress) -> ArmResult:
     graph = _graph(arm, NAMES[folder.name])
     if graph is None:
         raise ProjectError(f"arm {arm.name} is a floating-point network and cannot be exported")
@@ -178,10 +178,10 @@ def _exported(arm: Arm, folder: Path, images: np.ndarray[Any, np.dtype[np.uint8]
     with step(told, "search the folding"):
         found = fastest(graph, load_board(BOARD))
     project = write_project(found, folder, images, arm.model, progress=told)
-    return Row(arm, graph, verify(project, project.manifest.engines, images, model=arm.model, progress=told), found.estimate)
+    return ArmResult(arm, graph, verify(project, project.manifest.engines, images, model=arm.model, progress=told), found.estimate)
 
 
-def results_table(rows: list[Row]) -> Table:
+def results_table(rows: list[ArmResult]) -> Table:
     """Accuracy of each arm, formats, what multiplies, mismatches."""
     shown = console.table(
         "handwritten digits: 360 test images",
@@ -204,7 +204,7 @@ def results_table(rows: list[Row]) -> Table:
     return shown
 
 
-def _failed(row: Row) -> bool:
+def _failed(row: ArmResult) -> bool:
     """Whether an exported network mismatches or misses the target."""
     return row.report is not None and (row.report.mismatches > 0 or row.arm.accuracy < TARGET)
 
@@ -237,7 +237,7 @@ def _cost(graph: Graph | None) -> Cost | None:
     return None if graph is None else sum((node.op.cost(graph.operands(node)) for node in graph.nodes), Cost())
 
 
-def _metrics(row: Row) -> dict[str, Any]:
+def _metrics(row: ArmResult) -> dict[str, Any]:
     cost = _cost(row.graph)
     counted = {} if cost is None else {"multiplications": cost.multiplications, "shift_adds": cost.shift_adds}
     compared = {} if row.report is None else {"mismatches": row.report.mismatches}
@@ -245,7 +245,7 @@ def _metrics(row: Row) -> dict[str, Any]:
     return {"name": row.arm.name, "accuracy": row.arm.accuracy, "formats": formats(row.graph), **counted, **compared, **estimated}
 
 
-def _judge(rows: list[Row]) -> int:
+def _judge(rows: list[ArmResult]) -> int:
     """1 if an exported network mismatches or misses the target; says so."""
     failed = [row for row in rows if _failed(row)]
     for row in failed:

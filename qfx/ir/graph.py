@@ -60,6 +60,7 @@ class Graph:
     outputs: list[str] = field(default_factory=list[str])
     host: list[HostStep] = field(default_factory=list[HostStep])
     _places: dict[str, int] = field(default_factory=dict[str, int], init=False, repr=False, compare=False)
+    _readers: tuple[list[Node], dict[str, list[Node]]] = field(default=([], {}), init=False, repr=False, compare=False)
 
     def __repr__(self) -> str:
         ends = (", ".join(str(self.values.get(name, name)) for name in names) for names in (self.inputs, self.outputs))
@@ -78,7 +79,13 @@ class Graph:
 
     def consumers(self, name: str) -> list[Node]:
         """Nodes that read value `name`, in topological order; one that reads it twice is listed twice."""
-        return [node for node in self.nodes for operand in node.inputs if operand == name]
+        if self._readers[0] != self.nodes:  # which compares places in memory as long as nothing has changed
+            found: dict[str, list[Node]] = {}
+            for node in self.nodes:
+                for operand in node.inputs:
+                    found.setdefault(operand, []).append(node)
+            self._readers = [*self.nodes], found
+        return [*self._readers[1].get(name, ())]
 
     def activations(self) -> list[str]:
         """Names of inputs and computed values, in topological order."""

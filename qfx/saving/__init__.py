@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 from qfx import arguments
 from qfx._version import __version__
 from qfx.annotations import explained
-from qfx.conversion.convert import Converted
+from qfx.conversion.converted import Converted
 from qfx.errors import InputError, StateError
 from qfx.files import File
 from qfx.frontend.given import check_network

@@ -1,4 +1,4 @@
-"""How to train, and in which stages. Every value is checked; a recipe can be kept in a TOML file, whose keys are the attributes."""
+"""How to train, and in which phases. Every value is checked; a recipe can be kept in a TOML file, whose keys are the attributes."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One stage of a training from wider codes to narrower ones.
+class Phase:
+    """One phase of a training from wider codes to narrower ones.
 
     Attributes:
         recipe: how to train.
@@ -78,7 +78,7 @@ class Stage:
     extra_digits: int | None = 0
 
     def __post_init__(self) -> None:
-        keep(self, "the stage", _STAGE, ConfigError)
+        keep(self, "the phase", _PHASE, ConfigError)
 
 
 _RECIPE: Mapping[str, Check] = {
@@ -93,7 +93,7 @@ _RECIPE: Mapping[str, Check] = {
     "digit_penalty": checks.number(0),
     "label_smoothing": checks.number(0, 1),
 }
-_STAGE: Mapping[str, Check] = {
+_PHASE: Mapping[str, Check] = {
     "recipe": checks.instance(Recipe),
     "extra_bits": checks.whole(0),
     "extra_digits": checks.or_none(checks.whole(0)),

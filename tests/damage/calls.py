@@ -38,10 +38,10 @@ from qfx.export.hls.board import load_board
 from qfx.export.hls.design import design
 from qfx.fixed import FixedType
 from qfx.project import read_manifest
+from tests.architecture.test_front_door import entries
 from tests.damage.trial import SECONDS, Hang, limit_memory
 from tests.damage.values import CODES, drawn, write_files
 from tests.error_models import Net
-from tests.house.test_front_door import entries
 from tests.networks import residual_network
 
 U4 = FixedType(False, 4, 2)
@@ -128,7 +128,7 @@ GOOD: dict[str, Callable[[], Any]] = {
     "signed": lambda: True,
     "source": lambda: U4,
     "spec": lambda: qfx.QuantSpec(8),
-    "stages": lambda: [qfx.training.Stage(qfx.Recipe(1))],
+    "phases": lambda: [qfx.training.Phase(qfx.Recipe(1))],
     "starts": lambda: (0,),
     "steps": lambda: (1,),
     "stops": lambda: (1,),

@@ -244,7 +244,7 @@ def test_products_too_wide_for_an_ap_int() -> None:
     graph = chain("n", image(S6, 2), (Affine(2), [scale, constant("offset", S6, (2,), 1)]))
     assert design(graph).stages[1].kernel.function == "affine_khot"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("qfx.export.hls.settings.MAX_AP_WIDTH", 10)
+        patch.setattr("qfx.export.hls.stage_settings.MAX_AP_WIDTH", 10)
         with pytest.raises(ExportError, match=r"node 'step0': its product takes \d+ bits, above the 10 of an ap_int"):
             design(graph)
 

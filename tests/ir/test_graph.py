@@ -53,10 +53,24 @@ def test_print_is_one_line_per_value() -> None:
 def test_consumers_and_activations() -> None:
     graph = small_graph()
     assert [node.name for node in graph.consumers("x")] == ["bn", "sum"]
+    assert graph.consumers("head") == [] and graph.consumers("nothing") == []
     assert graph.activations() == ["x", "bn", "act", "act.quant", "sum", "pool", "flat", "head"]
     assert graph.node("sum").inputs == ("act.quant", "x")
     with pytest.raises(GraphError, match="graph 'small' has no node 'nothing'"):
         graph.node("nothing")
+
+
+def test_consumers_are_those_of_now() -> None:
+    """They are looked up in an index, which a graph that has grown or changed in place makes anew."""
+    build = GraphBuilder("grows")
+    x = build.input("x", S8, (2,))
+    graph = build.build(build.add("twice", Add(), x, x))
+    assert [node.name for node in graph.consumers("x")] == ["twice", "twice"]
+    graph.consumers("x").clear()
+    graph = build.build(build.add("more", ReLU(), x))
+    assert [node.name for node in graph.consumers("x")] == ["twice", "twice", "more"]
+    graph.nodes[1] = Node("more", ReLU(), ("twice",))
+    assert [node.name for node in graph.consumers("twice")] == ["more"] and len(graph.consumers("x")) == 2
 
 
 def test_a_graph_survives_its_files(tmp_path: Path) -> None:

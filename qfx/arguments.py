@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import operator
 import os
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
@@ -103,21 +102,6 @@ def lies(look: Callable[[], bool]) -> bool:
         return look()
     except OSError:
         return False
-
-
-def whole(what: str, value: object, least: int) -> int:
-    """A whole number, one of NumPy's among them.
-
-    Raises:
-        InputError: something else, or below `least`.
-    """
-    try:
-        number = operator.index(value)  # pyright: ignore[reportArgumentType]
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool) or number < least:
-        raise InputError(f"{what} is {shown(value)}; a whole number is wanted, {least} or more")
-    return number
 
 
 def function(what: str, value: Any, example: str) -> Callable[..., Any]:

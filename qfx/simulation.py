@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from qfx.annotations import explained
-from qfx.arguments import instance, names, whole
+from qfx.arguments import instance, names
 from qfx.errors import InputError
 from qfx.fixed import IntArray
 from qfx.ir import Graph
@@ -41,7 +41,6 @@ def simulate(
     """
     graph = instance("the network", getattr(network, "graph", network), Graph, "a qfx.Graph is wanted, a Project or an Accelerator")
     wanted = None if wanted is None else names("wanted", wanted)
-    threads = whole("the number of threads", threads, 0)
     unknown = [] if wanted is None else [name for name in wanted if name not in graph.activations()]
     if unknown:
         raise InputError(f"{unknown[0]!r} is no value that the network computes; it has {', '.join(graph.activations())}")

@@ -12,6 +12,9 @@ from hypothesis import settings
 if "PYTEST_XDIST_WORKER" in os.environ:  # before the first import of numpy or torch
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
+for _size in ("COLUMNS", "LINES"):  # readline sets them in pytest's process, and workers inherit them
+    os.environ.pop(_size, None)
+
 settings.register_profile("qfx", deadline=None, derandomize=True)  # the same examples on every machine, loaded or not
 settings.load_profile("qfx")
 

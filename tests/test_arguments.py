@@ -106,15 +106,15 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("convert config", {"weights": 4}, "the configuration is a dict; a qfx.ConvertConfig is wanted, or the path of a TOML file"),
     ("convert config", "", "the configuration is '', which names no file and no folder"),
     ("calibrate batches", 3, "the batches are 3; a list of tensors (batch, ...) is wanted, or a DataLoader of inputs"),
-    ("calibrate percentile", "x", "the percentile 'x' is outside 0..100"),
+    ("calibrate percentile", "x", "calibrate: percentile = 'x', but a finite number is wanted"),
     ("fit data", 3, "the data are 3; a list of batches (input, label) is wanted, or a torch DataLoader"),
     ("fit batch", torch.zeros(2), "a batch holds a Tensor; two tensors are wanted, the input (batch, ...) and the label (batch,)"),
     ("fit recipe", 3, "the recipe is 3; a qfx.Recipe is wanted, such as qfx.Recipe(epochs=10)"),
     ("lower shape", "x", "the input shape is 'x'; a tuple without the batch axis is wanted, such as (channel, height, width)"),
-    ("lower size", 0, "a size in the input shape is 0; a whole number is wanted, 1 or more"),
+    ("lower size", 0, "lower: a size in the input shape = 0, but a whole number is wanted, 1 or more"),
     ("accelerate", None, "the network is None; a qfx.Graph is wanted, as qfx.lower makes it"),
     ("write", None, "the network is None; what qfx.accelerate or qfx.lower makes is wanted"),
-    ("write seed", -1, "the seed is -1; a whole number is wanted, 0 or more"),
+    ("write seed", -1, "write_project: seed = -1, but a whole number is wanted, 0 or more"),
     ("write progress", 3, "progress is 3; a function is wanted that is called as progress(text, done, all)"),
     ("write path", "a\0b", r"the path of the project is 'a\x00b', which names no file and no folder"),
     ("open", b"x", "the project is b'x'; a path is wanted, as text or as a pathlib.Path"),
@@ -156,9 +156,9 @@ def test_a_live_model_of_another_kind(project: qfx.Project) -> None:
 
 def test_seeds_and_numbers_of_samples(project: qfx.Project) -> None:
     verify = partial(_qfx.verify, project, ["sim", "onnx"])
-    with pytest.raises(InputError, match="the seed is -1; a whole number is wanted, 0 or more"):
+    with pytest.raises(InputError, match="verify: seed = -1, but a whole number is wanted, 0 or more"):
         verify(seed=-1)
-    with pytest.raises(InputError, match=r"the number of samples is 1\.5; a whole number is wanted"):
+    with pytest.raises(InputError, match=r"verify: samples = 1\.5, but a whole number is wanted"):
         verify(samples=1.5)
     with pytest.raises(InputError, match=r"1,000,000,000,000 random samples of 1 inputs would take 48,000\.0 GB of memory"):
         verify(seed=0, samples=10**12)
@@ -169,9 +169,3 @@ def test_what_a_value_is_called() -> None:
     found = [arguments.shown(value) for value in values]
     long = repr("x" * 99)[:60] + "..."
     assert found == ["None", long, "True", "the class Linear", "the function len", "a list", "a dict", "an object", "a ndarray"]
-
-
-def test_numpy_numbers_are_whole() -> None:
-    assert arguments.whole("n", np.int16(3), 0) == 3
-    with pytest.raises(InputError, match="n is True; a whole number is wanted, 0 or more"):
-        arguments.whole("n", True, 0)

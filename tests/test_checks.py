@@ -16,7 +16,7 @@ import qfx
 import qfx.nn as qnn
 from qfx import checks
 from qfx.conversion import calibrate
-from qfx.errors import ConfigError, ConversionError, FormatError, InputError, QuantizationError
+from qfx.errors import ConfigError, FormatError, InputError, QuantizationError
 from qfx.export.hls.board import load_board
 from qfx.fixed import FixedType, Overflow, Rounding, cast
 from qfx.quant import Quantizer, QuantSpec
@@ -93,8 +93,12 @@ WRONG: Mapping[str, tuple[type[qfx.QfxError], str, Callable[[], Any]]] = {
     "means": (ConfigError, r"mean = \[nan\], but a finite number", lambda: qfx.InputFormat(mean=[math.nan], std=[1.0])),
     "recipe": (ConfigError, "the recipe: epochs = True, but a whole number", lambda: Recipe(True)),
     "learning rate": (ConfigError, "lr = inf, but a number is wanted, 0 or more", lambda: Recipe(1, lr=math.inf)),
-    "fit": (InputError, "fit: recipe = 3, but a Recipe", lambda: qfx.fit(NET, any_([]), any_(3))),
-    "a function to fit": (InputError, "fit: model = .*, but a Module", lambda: qfx.fit(any_(abs), any_([]), Recipe(1))),
+    "fit": (InputError, "the recipe is 3; a qfx.Recipe is wanted", lambda: qfx.fit(NET, any_([]), any_(3))),
+    "a function to fit": (
+        InputError,
+        "the network is the function abs; a torch.nn.Module is wanted",
+        lambda: qfx.fit(any_(abs), any_([]), Recipe(1)),
+    ),
     "percentile": (InputError, "percentile = nan, but a finite", lambda: calibrate(quantizer(), [], percentile=math.nan)),
     "window": (InputError, "window = 0, but a whole number is wanted, 1 or more", lambda: BinaryPointFreezer(quantizer(), 0)),
     "hysteresis": (InputError, "hysteresis = nan", lambda: BinaryPointFreezer(quantizer(), hysteresis=math.nan)),
@@ -122,8 +126,8 @@ WRONG: Mapping[str, tuple[type[qfx.QfxError], str, Callable[[], Any]]] = {
     "seed of a verification": (InputError, "verify: seed = -1, but a whole", lambda: qfx.verify("p", seed=-1)),
     "outputs only": (InputError, "outputs_only = 1, but true", lambda: qfx.verify("p", outputs_only=any_(1))),
     "complex weights": (
-        ConversionError,
-        r"0\.weight holds complex numbers \(torch.complex64\)",
+        InputError,
+        r"0\.weight of the float model holds complex numbers \(torch.complex64\)",
         lambda: qfx.convert(complex_weights(), torch.ones(2, 2)),
     ),
 }

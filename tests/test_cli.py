@@ -260,10 +260,10 @@ def test_export_does_not_overwrite_unless_asked(home: Path) -> None:
     arguments = ("export", "models:net", "--weights", "net.pt", "--sample", "other.npy", "--out")
     assert "project exists already" in qfx(*arguments, "project", cwd=home, code=2).stderr
     qfx(*arguments, "again", cwd=home)
-    assert qfx(*arguments, "again", "--overwrite", cwd=home).stderr == ""
+    assert qfx(*arguments, "again", "--overwrite", "--quiet", cwd=home).stderr == ""
     (home / "again/hls/layers.hpp").write_text("// mine")
     told = f"note: hls/layers.hpp in {home}/again changed after QFX wrote it; the former again is now {home}/again.edited\n"
-    assert qfx(*arguments, "again", "--overwrite", cwd=home).stderr == told
+    assert qfx(*arguments, "again", "--overwrite", "--quiet", cwd=home).stderr == told
     assert (home / "again.edited/hls/layers.hpp").read_text() == "// mine"
     (home / "theirs").mkdir(exist_ok=True)
     assert "theirs was not written by QFX" in qfx(*arguments, "theirs", "--overwrite", cwd=home, code=2).stderr

@@ -125,7 +125,7 @@ def test_a_directory_that_cannot_be_read(path: Path, monkeypatch: pytest.MonkeyP
         raise PermissionError(13, "Permission denied", str(folder))
 
     monkeypatch.setattr("os.scandir", scandir)
-    with pytest.raises(PermissionError, match=r"Permission denied: .*net"):
+    with pytest.raises(ProjectError, match="net cannot be read: Permission denied"):
         open_project(path)
 
 
@@ -145,8 +145,5 @@ def test_the_command_line(path: Path) -> None:
     shutil.copytree(path, path.parent / "other")
     (path / "notes.txt").unlink()
     result = qfx("verify", "net", "other", "none", *options, cwd=path.parent, code=4)
-    assert [line.split()[3] for line in result.stdout.splitlines() if line.startswith(("│ net", "│ other", "│ none"))] == [
-        "agree",
-        "altered",
-        "error",
-    ]
+    rows = [line.replace(">", "").split() for line in result.stdout.splitlines()]
+    assert [row[3] for row in rows if row[1:2] in (["net"], ["other"], ["none"])] == ["agree", "altered", "error"]

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from qfx.cli import console, lines
 from qfx.cli.lines import SILENCE, TICK, Lines, ticking
@@ -132,7 +133,7 @@ def test_every_long_step_of_an_export_is_told(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr("qfx.project.write._record_torch", record_simulator)
     images = random_codes(graph.values["x"].type, (110, 2, 5, 6), 3)
-    write_project(graph, tmp_path / "net", images, object(), progress=lambda task, done, total: told.append((task, done, total)))  # pyright: ignore[reportArgumentType]
+    write_project(graph, tmp_path / "net", images, nn.Module(), progress=lambda task, done, total: told.append((task, done, total)))
     layers = len(graph.nodes)
     assert told == [
         ("simulate the recorded samples", 0, 110),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from qfx.engines import comparison
 from qfx.engines.comparison import compare_engines
@@ -38,7 +39,7 @@ def written(path: Path, what: str | int, engine: Engine | None = None) -> Projec
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("qfx.project.write._record_torch", record_engine)
-        return write_project(GRAPH, path, IMAGES, object(), record=what)  # pyright: ignore[reportArgumentType]
+        return write_project(GRAPH, path, IMAGES, nn.Module(), record=what)
 
 
 def counts(project: Project, **options: int) -> dict[str, int]:

@@ -125,5 +125,5 @@ def test_info_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert info(str(path), json=str(tmp_path / "info.json")) == 0
     assert json.loads((tmp_path / "info.json").read_text()) == document
     assert f"{project.sample_count} recorded samples; ultra96" in capsys.readouterr().out
-    with pytest.raises(QfxError, match="takes neither option"):
+    with pytest.raises(QfxError, match="is no network; --weights and --sample are for module:factory"):
         info(str(path), sample="x.npy", json="-")

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+from torch import nn
 
 from qfx.engines.onnx_engine import OnnxEngine, load_model
 from qfx.engines.recorded import RecordedTorch, record
@@ -42,7 +43,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("written") / "net"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_record_torch", record_simulator)
-        write_project(GRAPH, path, IMAGES, model=object())  # pyright: ignore[reportArgumentType]
+        write_project(GRAPH, path, IMAGES, model=nn.Module())
     return path
 
 

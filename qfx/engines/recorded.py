@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import numpy.typing as npt
 
-from qfx.arrays import read_npz
+from qfx.array_files import read_npz
 from qfx.engines.protocol import WHOLE, Engine, Extent, Values
 from qfx.errors import InputError, ProjectError, ToolMissingError
 from qfx.files import File

@@ -10,6 +10,7 @@ from torch import fx, nn
 
 from qfx import arguments
 from qfx.annotations import explained
+from qfx.checks import argument, whole
 from qfx.errors import InputError, LoweringError, QfxError, QuantizationError
 from qfx.fixed import FixedType
 from qfx.frontend.calls.heads import Head
@@ -67,7 +68,7 @@ def lower(model: nn.Module, input_shape: Shapes, name: str = "network") -> Graph
         QuantizationError: a quantizer that is not calibrated or switched off.
         GraphError: shapes that do not fit.
     """
-    check_hooks(model)
+    check_hooks(check_network(model))
     return lower_traced(model, input_shape, name).graph
 
 
@@ -103,7 +104,7 @@ def _shape(what: str, given: object) -> Shape:
         raise InputError(
             f"{what} is {arguments.shown(given)}; a tuple without the batch axis is wanted, such as (channel, height, width)"
         )
-    return tuple(arguments.whole(f"a size in {what}", size, 1) for size in cast(Sequence[object], given))
+    return tuple(argument("lower", f"a size in {what}", size, whole(1)) for size in cast(Sequence[object], given))
 
 
 class _Lowering:

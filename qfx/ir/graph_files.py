@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx.annotations import explained
-from qfx.arrays import read_npz
+from qfx.array_files import read_npz
 from qfx.errors import GraphError, InputError, ProjectError, QfxError
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding
 from qfx.ir.graph import Graph, Node

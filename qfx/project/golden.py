@@ -11,7 +11,7 @@ from typing import cast, overload
 import numpy as np
 import numpy.typing as npt
 
-from qfx.arrays import read_npy, read_npz
+from qfx.array_files import read_npy, read_npz
 from qfx.errors import InputError
 from qfx.files import File, new_file, scratch
 from qfx.fixed import FixedType, IntArray, code_dtype

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qfx.errors import AlteredError, ProjectError
-from qfx.files import file_hash
+from qfx.files import File, file_hash
 from qfx.project.manifest import MANIFEST
 from qfx.sim.headers import OPEN_HEADERS, OWN_HEADERS
 
@@ -41,7 +41,7 @@ class Differences:
     missing: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
 
-    def check(self, path: Path) -> None:
+    def check(self, path: File) -> None:
         """Refuse them.
 
         Raises:
@@ -58,12 +58,13 @@ class Differences:
             )
 
 
-def compare_files(path: Path, listed: Mapping[str, str]) -> Differences:
+def compare_files(path: File, listed: Mapping[str, str]) -> Differences:
     """Compare a project directory with the files of its manifest, relative path -> sha256.
 
     Raises:
         ProjectError: a file or a folder cannot be read.
     """
+    path = Path(path)
     try:
         present = set(_names(path))
         missing = [name for name in listed if not (path / name).is_file()]
@@ -87,13 +88,13 @@ def _names(path: Path) -> Iterator[str]:
             yield Path(folder, name).relative_to(path).as_posix()
 
 
-def added_notes(path: Path, listed: Mapping[str, str], added: tuple[str, ...]) -> list[str]:
+def added_notes(path: File, listed: Mapping[str, str], added: tuple[str, ...]) -> list[str]:
     """A sentence for each added file that can take part in a build; of a directory with many of them, for the directory."""
     groups: dict[str, list[str]] = {}
     for name in added:
-        if _can_take_part(path / name, name):
+        if _can_take_part(Path(path, name), name):
             groups.setdefault(_own_directory(name, listed), []).append(name)
-    return [note for directory, names in groups.items() for note in _notes(path, directory, names)]
+    return [note for directory, names in groups.items() for note in _notes(Path(path), directory, names)]
 
 
 def _notes(path: Path, directory: str, names: list[str]) -> Iterator[str]:

@@ -137,9 +137,8 @@ def choose_samples(
         InputError: they do not fit the network, or there are fewer than asked for.
     """
     graph = project.graph
-    if samples is not None and arguments.whole("the number of samples", samples, 0) < 1:
+    if samples is not None and samples < 1:
         raise InputError(f"{samples} samples cannot be compared; ask for 1 or more")
-    seed = None if seed is None else arguments.whole("the seed", seed, 0)
     if inputs is None and seed is not None:
         count = samples or RECORDED
         codes = 8 * count * sum(graph.values[name].size for name in graph.inputs)

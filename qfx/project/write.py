@@ -14,7 +14,7 @@ import numpy as np
 from qfx import arguments
 from qfx._version import __version__
 from qfx.annotations import explained
-from qfx.checks import argument, flag
+from qfx.checks import argument, flag, whole
 from qfx.engines.protocol import WHOLE, Extent
 from qfx.engines.recorded import extent_of
 from qfx.errors import InputError
@@ -76,7 +76,7 @@ def write_project(
         InputError: arguments of another kind, samples that do not fit the network, or something else to record.
     """
     arguments.instance("the network", accelerator, (Accelerator, Graph), "what qfx.accelerate or qfx.lower makes is wanted")
-    path, seed = arguments.path("the path of the project", path), arguments.whole("the seed", seed, 0)
+    path, seed = arguments.path("the path of the project", path), argument("write_project", "seed", seed, whole(0))
     arguments.function("progress", progress, "progress(text, done, all)")
     for name, given in (("overwrite", overwrite), ("allow_unverified_modes", allow_unverified_modes)):
         argument("write_project", name, given, flag)

@@ -84,11 +84,12 @@ def load(path: File, model: nn.Module | None = None) -> nn.Module:
         InputError: a file that cannot be read, is damaged or of another version; one that cannot be made anew, with the class that
             it wants; a model whose layers or formats differ, with both. Nothing is loaded then.
     """
+    path = arguments.path("the file", path)
     if model is None:
         return _network(path)
-    note = load_into(model, path)
+    note = load_into(check_network(model, "the model"), path)
     if note:
-        warnings.warn(note, stacklevel=2)
+        warnings.warn(note, stacklevel=3)  # behind `explained`
     return model
 
 

@@ -1,7 +1,8 @@
 """Tensors and a JSON document in one file of safetensors (github.com/huggingface/safetensors), whose library writes and reads it.
 
-The metadata of the file has the document, and a sha256 of it and of the tensors' bytes, so that a damaged file is told from a
-whole one. A file of safetensors without them is a state dict. Reading executes nothing: the library bounds the header and compares
+The metadata of the file has one entry, as the library orders several at random: a sha256 of the document and of the tensors' bytes,
+64 hexadecimal digits, so that a damaged file is told from a whole one, and behind it the document. A file of safetensors without
+that entry is a state dict. Reading executes nothing: the library bounds the header and compares
 what it claims with the size of the file before anything is made of it; names that stand there twice, and dtypes that no network
 has, are refused here.
 """
@@ -34,8 +35,10 @@ DTYPES = (
     torch.float64,
 )
 
-DOCUMENT, DIGEST = "qfx", "sha256"
-"""Entries of the metadata."""
+DOCUMENT = "qfx"
+"""The entry of the metadata."""
+DIGITS = 64
+"""Of a sha256."""
 
 
 def write_tensors(file: File, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
@@ -47,7 +50,7 @@ def write_tensors(file: File, tensors: Mapping[str, Tensor], document: Mapping[s
     plain = {name: _plain(name, tensor) for name, tensor in tensors.items()}
     text = json.dumps(document)
     digest = joint_hash(text.encode(), _split(safetensors.save(plain))[1])
-    content = safetensors.save(plain, {"format": "pt", DOCUMENT: text, DIGEST: digest})
+    content = safetensors.save(plain, {DOCUMENT: digest + text})
     with new_file(file) as stream:
         stream.write(content)
 
@@ -83,8 +86,8 @@ def read_tensors(file: File) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
 
 def _document(file: File, metadata: Mapping[str, str], rest: bytes) -> dict[str, Any]:
     """The document, once the digest fits."""
-    text = metadata[DOCUMENT]
-    if metadata[DIGEST] != joint_hash(text.encode(), rest):
+    digest, text = metadata[DOCUMENT][:DIGITS], metadata[DOCUMENT][DIGITS:]
+    if digest != joint_hash(text.encode(), rest):
         raise InputError(f"{file} was cut short or altered: its content differs from its sha256; save the network again")
     document: Any = json.loads(text, object_pairs_hook=_once)
     if not isinstance(document, dict):

@@ -31,7 +31,7 @@ CORE = (
     "qfx.errors",
     "qfx.notebook",
 )
-FILES = ("qfx.workplace", "qfx.files", "qfx.cache", "qfx.records", "qfx.arrays")
+FILES = ("qfx.workplace", "qfx.files", "qfx.cache", "qfx.records", "qfx.array_files")
 ONLY = {
     "qfx.arguments": ("qfx.errors",),
     "qfx.fixed": CORE,
@@ -44,7 +44,7 @@ ONLY = {
     "qfx.host": CORE,
     "qfx.exact": CORE,
     **dict.fromkeys(FILES, ("qfx.errors", *FILES)),
-    "qfx.arrays": ("numpy", "qfx.errors", *FILES),
+    "qfx.array_files": ("numpy", "qfx.errors", *FILES),
     "qfx.annotations": CORE,
     "qfx.sim": (*CORE, *FILES, "qfx.sim"),
 }

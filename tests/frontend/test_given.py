@@ -79,7 +79,7 @@ def test_quantized_tensors() -> None:
         tensor("x", torch.quantize_per_tensor(X, 0.1, 0, torch.qint8))
 
 
-def test_arrays_of_numpy_become_tensors() -> None:
+def test_array_files_of_numpy_become_tensors() -> None:
     values = np.arange(6).reshape(2, 3)
     for array in (values.astype(">i2"), np.asfortranarray(values.astype(np.uint16)), values[::-1][::-1], values.astype("<f4")):
         found = tensor("x", array)

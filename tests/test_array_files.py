@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qfx.arrays import read_npy, read_npz
+from qfx.array_files import read_npy, read_npz
 from qfx.errors import InputError
 from qfx.project.golden import read_archive, read_codes
 from tests.damage.values import ARRAYS, CODES

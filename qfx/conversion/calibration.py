@@ -10,20 +10,24 @@ from __future__ import annotations
 import enum
 import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from qfx.conversion.layerwise import Search, Walk
 from qfx.errors import InputError, QuantizationError
-from qfx.quant import QuantSpec, best_frac, quantizers, set_enabled
+from qfx.nn.batch_norm import BatchNorm
+from qfx.quant import Quantizer, QuantSpec, best_frac, quantizers, set_enabled
 from qfx.quant.cast import quantize
+from qfx.quant.exact_arithmetic import exact_arithmetic
+from qfx.quant.search import MOST_SAMPLES as MSE_SAMPLES
 from qfx.quant.spec import MAX_FRAC
 from qfx.settings import nearest
 
-Search = Callable[[Tensor, QuantSpec], Tensor]
-"""Finds the binary point for a tensor: int64, a scalar or (channels,)."""
 Batch = Tensor | Sequence[Tensor]
 """What a model takes in one call: a tensor, or one per input."""
 
@@ -39,47 +43,101 @@ class Method(enum.Enum):
     PERCENTILE = "percentile"
 
 
-def calibrate(model: nn.Module, batches: Iterable[Batch], method: Method | str = Method.MSE, *, percentile: float = 99.99) -> None:
-    """Give every quantizer the binary point that fits what reaches it.
+def calibrate(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    method: Method | str = Method.MSE,
+    *,
+    percentile: float = 99.99,
+    statistics: bool = True,
+) -> None:
+    """Give every quantizer the binary point that fits what reaches it, and batch normalisations the statistics of it.
 
-    One forward pass in eval over all batches at once, layer after layer: each quantizer sees inputs that the ones before it have
-    already quantized. Weights, scales and slopes are calibrated on their own values. Can be called again; quantizers
-    whose spec gives a frac keep it. Quantizers that were switched off are switched on, frozen ones learn again.
+    The network is gone through in eval, call by call (`qfx.conversion.layerwise`): each quantizer sees inputs that the ones before
+    it have already quantized, and so does each batch normalisation. Its running statistics become those of these inputs, since
+    those of the float network do not fit what few bits leave of its values. Weights, scales and slopes are calibrated on their own
+    values. How samples are distributed over batches does not matter, and memory is bounded. Can be called again, also in the
+    middle of a training; quantizers whose spec gives a frac keep it. Quantizers that were switched off are switched on, frozen
+    ones learn again.
 
     Args:
-        model: the network.
+        model: the network; its mode stays.
         batches: inputs as the model takes them, (batch, ...) each, or a tuple of them where it takes several; a few hundred
             samples are plenty.
         method: `mse`, `max` or `percentile`.
         percentile: for that method, of the magnitudes, in 0..100.
+        statistics: whether batch normalisations take their running statistics anew. Trained ones do so from 16 samples on.
 
     Raises:
         InputError: no data, or an unknown method.
-        QuantizationError: a quantizer that the forward does not reach.
+        LoweringError: the model cannot be traced.
+        QuantizationError: a quantizer that the forward does not reach, or values that are NaN or infinite. The model is as it was.
+
+    Warns:
+        UserWarning: a quantizer makes 0 of all its values, by path.
     """
     search = search_of(method, percentile)
     inputs = [(batch,) if isinstance(batch, Tensor) else tuple(batch) for batch in batches]
+    inputs = [batch for batch in inputs if batch and len(batch[0])]
     if not inputs:
-        raise InputError("calibrate needs at least one batch of inputs")
+        raise InputError("calibrate needs at least one batch of inputs, and none of those given holds a sample")
+    with _restored_on_error(model), torch.no_grad(), exact_arithmetic(inputs[0][0].device):
+        silent = _calibrate(model, inputs, search, statistics)
+    if silent:
+        warnings.warn(
+            f"the quantizers {', '.join(silent)} make 0 of every value they are given, so what follows them learns nothing;"
+            " give them more bits, calibrate with method='max', or look at the layers before them",
+            stacklevel=2,
+        )
+
+
+def _calibrate(model: nn.Module, inputs: Sequence[tuple[Tensor, ...]], search: Search, statistics: bool) -> list[str]:
     found = quantizers(model)
-    modes = {module: module.training for module in model.modules()}
     set_enabled(model, True)
     for quantizer in found.values():
-        quantizer.calibrating, quantizer.search = True, search
         quantizer.calibrated.fill_(quantizer.spec.frac is not None)
         quantizer.frozen.fill_(False)
+    modes = {module: module.training for module in model.modules()}
     model.eval()
+    walk = Walk(model, inputs, search, _values_for(search), statistics)
     try:
-        with torch.no_grad():
-            model(*(torch.cat(parts) for parts in zip(*inputs, strict=True)))
+        for quantizer in found.values():
+            quantizer.collector = walk.see
+        walk.run()
     finally:
         for quantizer in found.values():
-            quantizer.calibrating, quantizer.search = False, best_frac
+            quantizer.collector = None
         for module, training in modes.items():
             module.training = training
     missed = [path for path, quantizer in found.items() if not quantizer.calibrated]
     if missed:
         raise QuantizationError(f"the forward pass did not reach the quantizers {', '.join(missed)}; remove them or use them")
+    return walk.silent
+
+
+def _values_for(search: Search) -> int | None:
+    """How many values a search wants to see; None for the least and the largest."""
+    if not isinstance(search, functools.partial):
+        return MSE_SAMPLES
+    return None if search.keywords["percentile"] == 100.0 else MOST_SAMPLES
+
+
+@contextmanager
+def _restored_on_error(model: nn.Module) -> Generator[None]:
+    """Whatever calibration changes is as it was if it fails."""
+    owners = [module for module in model.modules() if isinstance(module, Quantizer | BatchNorm)]
+    tensors = [tensor for owner in owners for tensor in (*owner.parameters(recurse=False), *owner.buffers(recurse=False))]
+    values = [tensor.detach().clone() for tensor in tensors]
+    enabled = {owner: owner.enabled for owner in owners if isinstance(owner, Quantizer)}
+    try:
+        yield
+    except BaseException:
+        with torch.no_grad():
+            for tensor, value in zip(tensors, values, strict=True):
+                tensor.copy_(value)
+        for quantizer, was in enabled.items():
+            quantizer.enabled = was
+        raise
 
 
 def search_of(method: Method | str, percentile: float) -> Search:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qfx.conversion.layerwise import Search, Walk
+from qfx.conversion.layerwise import Search, Walk, even_batches, moments
 from qfx.errors import InputError, QuantizationError
 from qfx.nn.batch_norm import BatchNorm
 from qfx.quant import Quantizer, QuantSpec, best_frac, quantizers, set_enabled
@@ -54,11 +54,10 @@ def calibrate(
     """Give every quantizer the binary point that fits what reaches it, and batch normalisations the statistics of it.
 
     The network is gone through in eval, call by call (`qfx.conversion.layerwise`): each quantizer sees inputs that the ones before
-    it have already quantized, and so does each batch normalisation. Its running statistics become those of these inputs, since
-    those of the float network do not fit what few bits leave of its values. Weights, scales and slopes are calibrated on their own
-    values. How samples are distributed over batches does not matter, and memory is bounded. Can be called again, also in the
-    middle of a training; quantizers whose spec gives a frac keep it. Quantizers that were switched off are switched on, frozen
-    ones learn again.
+    it have already quantized. The running statistics of batch normalisations are corrected by what that has changed, since those of
+    the float network do not fit what few bits leave of its values. Weights, scales and slopes are calibrated on their own values.
+    How samples are distributed over batches does not matter, and memory is bounded. Can be called again, also in the middle of a
+    training; quantizers whose spec gives a frac keep it. Quantizers that were switched off are switched on, frozen ones learn again.
 
     Args:
         model: the network; its mode stays.
@@ -66,10 +65,11 @@ def calibrate(
             samples are plenty.
         method: `mse`, `max` or `percentile`.
         percentile: for that method, of the magnitudes, in 0..100.
-        statistics: whether batch normalisations take their running statistics anew. Trained ones do so from 16 samples on.
+        statistics: whether running statistics are corrected; those of batch normalisations that have never been trained are taken
+            from the samples.
 
     Raises:
-        InputError: no data, or an unknown method.
+        InputError: no data, samples of different shapes, or an unknown method.
         LoweringError: the model cannot be traced.
         QuantizationError: a quantizer that the forward does not reach, or values that are NaN or infinite. The model is as it was.
 
@@ -77,8 +77,7 @@ def calibrate(
         UserWarning: a quantizer makes 0 of all its values, by path.
     """
     search = search_of(method, percentile)
-    inputs = [(batch,) if isinstance(batch, Tensor) else tuple(batch) for batch in batches]
-    inputs = [batch for batch in inputs if batch and len(batch[0])]
+    inputs = even_batches([(batch,) if isinstance(batch, Tensor) else tuple(batch) for batch in batches])
     if not inputs:
         raise InputError("calibrate needs at least one batch of inputs, and none of those given holds a sample")
     with _restored_on_error(model), torch.no_grad(), exact_arithmetic(inputs[0][0].device):
@@ -93,14 +92,14 @@ def calibrate(
 
 def _calibrate(model: nn.Module, inputs: Sequence[tuple[Tensor, ...]], search: Search, statistics: bool) -> list[str]:
     found = quantizers(model)
-    set_enabled(model, True)
-    for quantizer in found.values():
-        quantizer.calibrated.fill_(quantizer.spec.frac is not None)
-        quantizer.frozen.fill_(False)
     modes = {module: module.training for module in model.modules()}
     model.eval()
-    walk = Walk(model, inputs, search, _values_for(search), statistics)
     try:
+        walk = Walk(model, inputs, search, _values_for(search), moments(model, inputs) if statistics else None)
+        set_enabled(model, True)
+        for quantizer in found.values():
+            quantizer.calibrated.fill_(quantizer.spec.frac is not None)
+            quantizer.frozen.fill_(False)
         for quantizer in found.values():
             quantizer.collector = walk.see
         walk.run()

@@ -1,32 +1,38 @@
 """A walk through a network, call by call: each quantizer meets inputs that all before it have already quantized.
 
-1. A call is made for every batch before the next call is looked at, so no two batches are ever joined.
+1. A call is made for every batch before the next call is looked at.
 2. A quantizer without a binary point keeps an even sample and both ends of what reaches it, and ends the call. After the last
    batch its binary point is found, and the call is made again, up to the next such quantizer.
-3. A batch normalisation takes mean and variance of its inputs from all batches before its first call.
-4. Values that a later call reads are kept. Beyond `most_bytes` of them none is kept, and each call that has something to find
-   computes all before it anew: slow, in the memory of one batch.
+3. Before the first call of a batch normalisation its running statistics are corrected by what the new formats have done to its
+   input, per channel and over the same samples, so that what these alone have in common plays little part:
 
-What is kept of a sample (one entry of a batch) depends on no other sample, so the sizes of the batches do not matter.
+       mean += mean_new - mean_old,    var *= var_new / var_old
+
+   Old is the network as it came: quantized where all quantizers are on and calibrated, else in floating point. A batch
+   normalisation that has never been trained takes mean_new and var_new.
+4. Values that a later call reads are kept. Beyond `MOST_BYTES` of them none is kept, and each call that has something to find
+   computes all before it anew: slow, in the memory of one batch.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from qfx.frontend.trace import trace
+from qfx.errors import InputError
+from qfx.frontend.leaf import Leaf, network_of
+from qfx.frontend.trace import Trace, trace
 from qfx.nn.batch_norm import BatchNorm
-from qfx.quant import Quantizer, QuantSpec
+from qfx.quant import Quantizer, QuantSpec, quantizers, set_enabled
 
+BATCH = 32
+"""Samples that are computed together, however they come."""
 MOST_BYTES = 1 << 30
 """Of values that are kept between two calls."""
-LEAST_SAMPLES = 16
-"""With fewer, a batch normalisation that has been trained keeps its statistics."""
 
 Search = Callable[[Tensor, QuantSpec], Tensor]
 """Finds the binary point for a tensor: int64, a scalar or (channels,)."""
@@ -69,6 +75,96 @@ class Sample:
         return torch.stack(torch.aminmax(torch.cat(self._ends)))
 
 
+class Moments:
+    """Mean and biased variance per channel (axis 1) of tensors that come one after the other, in float64."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum: Tensor | float = 0.0
+        self._square: Tensor | float = 0.0
+
+    def add(self, x: Tensor) -> None:
+        """x (batch, channel, ...)."""
+        rows = x.detach().to(torch.float64).transpose(0, 1).reshape(x.shape[1], -1)
+        self.count += rows.shape[1]
+        self._sum = self._sum + rows.sum(1)
+        self._square = self._square + rows.square().sum(1)
+
+    def mean(self) -> Tensor:
+        """(channels,)."""
+        return torch.as_tensor(self._sum) / self.count
+
+    def var(self) -> Tensor:
+        """(channels,)."""
+        return (torch.as_tensor(self._square) / self.count - self.mean().square()).clamp(min=0)
+
+
+def even_batches(batches: Sequence[Batch]) -> list[Batch]:
+    """The same samples, `BATCH` in each batch but the last, so that results do not depend on how they came.
+
+    Raises:
+        InputError: batches whose samples have different shapes, or a batch whose inputs have different numbers of samples.
+    """
+    filled = [batch for batch in batches if batch and all(len(x) for x in batch)]
+    for index, batch in enumerate(filled):
+        shapes, first = ([tuple(x.shape[1:]) for x in other] for other in (batch, filled[0]))
+        if shapes != first or len({len(x) for x in batch}) != 1:
+            raise InputError(
+                f"batch {index} of the samples to calibrate on has the shapes {[tuple(x.shape) for x in batch]}, where samples of"
+                f" {first} are wanted, as many of each; they have to be alike"
+            )
+    even: list[Batch] = []
+    waiting: list[Batch] = []
+    for sample in (tuple(x[i : i + 1] for x in batch) for batch in filled for i in range(len(batch[0]))):
+        waiting.append(sample)
+        if len(waiting) == BATCH:
+            even.append(_joined(waiting))
+            waiting = []
+    return [*even, _joined(waiting)] if waiting else even
+
+
+def _joined(samples: Sequence[Batch]) -> Batch:
+    return tuple(torch.cat(parts) for parts in zip(*samples, strict=True))
+
+
+def moments(model: nn.Module, batches: Sequence[Batch]) -> dict[BatchNorm, Moments]:
+    """What reaches each batch normalisation of a model in eval, quantized if all quantizers are ready, else in floating point."""
+    found = {norm: Moments() for norm in model.modules() if isinstance(norm, BatchNorm)}
+
+    def see(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(norm, BatchNorm)
+        found[norm].add(inputs[0])
+
+    handles = [norm.register_forward_pre_hook(see) for norm in found]
+    enabled = {quantizer: quantizer.enabled for quantizer in quantizers(model).values()}
+    if not all(quantizer.ready for quantizer in enabled):
+        set_enabled(model, False)
+    try:
+        for batch in batches if found else ():
+            model(*batch)
+    finally:
+        for quantizer, was in enabled.items():
+            quantizer.enabled = was
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def calls_of(model: nn.Module) -> Trace:
+    """The calls of a model in order. A converted network is a graph of them already; another is traced.
+
+    Raises:
+        LoweringError: it cannot be traced.
+    """
+    network = network_of(model)
+    if isinstance(network, fx.GraphModule):
+        nodes = list(network.graph.nodes)
+        called = [network.get_submodule(str(node.target)) for node in nodes if node.op == "call_module"]
+        if all(isinstance(module, Leaf) or not quantizers(module) for module in called):
+            return Trace(network, nodes)
+    return trace(network)
+
+
 class Walk:
     """See the module.
 
@@ -77,8 +173,7 @@ class Walk:
         batches: none of them empty.
         search: finds binary points.
         most: values to keep of what reaches a quantizer; None for the least and the largest alone.
-        statistics: whether batch normalisations take statistics anew.
-        most_bytes: of values to keep between two calls.
+        old: what reached each batch normalisation before; None to leave their statistics alone.
 
     Attributes:
         silent: names of the quantizers that made 0 of every value of their sample.
@@ -93,11 +188,11 @@ class Walk:
         batches: Sequence[Batch],
         search: Search,
         most: int | None,
-        statistics: bool = True,
-        most_bytes: int = MOST_BYTES,
+        old: Mapping[BatchNorm, Moments] | None = None,
     ) -> None:
-        self.traced = trace(model)
-        self.batches, self.search, self.most, self.statistics, self.most_bytes = batches, search, most, statistics, most_bytes
+        self.traced = calls_of(model)
+        self.batches, self.search, self.most = batches, search, most
+        self._old = old or {}
         self.samples = sum(len(batch[0]) for batch in batches)
         self.silent: list[str] = []
         self._calls = Counter(layer for node in self.traced.nodes if (layer := self.traced.layer(node)) is not None)
@@ -141,8 +236,8 @@ class Walk:
 
     def _prepare(self, layer: nn.Module, node: fx.Node) -> None:
         """Find what the call needs and does not have."""
-        if isinstance(layer, BatchNorm) and self.statistics and self._calls[layer] == 1:
-            self._take_statistics(layer, node)
+        if isinstance(layer, BatchNorm) and self._old and self._calls[layer] == 1:
+            self._correct(layer, node)
         quantizers = [module for module in layer.modules() if isinstance(module, Quantizer)]
         while any(quantizer.enabled and not quantizer.calibrated for quantizer in quantizers):
             waiting = self._collect(node)
@@ -167,28 +262,23 @@ class Walk:
                 return None
         return waiting
 
-    def _take_statistics(self, norm: BatchNorm, node: fx.Node) -> None:
-        """Mean and variance per channel over all batches, summed up per sample in float64."""
-        sums: list[Tensor] = []
-        squares: list[Tensor] = []
-        count = 0
-        for index, batch in enumerate(self.batches):
-            x: Tensor = self._values(node, index)[node.all_input_nodes[0]]
-            rows = x.to(torch.float64).reshape(len(batch[0]), x.shape[1], -1)
-            sums.append(rows.sum(2))
-            squares.append(rows.square().sum(2))
-            count += len(rows) * rows.shape[2]
-        untrained = not bool(norm.running_mean.any()) and bool((norm.running_var == 1).all())
-        if count > 1 and (untrained or self.samples >= LEAST_SAMPLES):
-            mean = torch.cat(sums).sum(0) / count
-            norm.set_statistics(mean, (torch.cat(squares).sum(0) - count * mean.square()).clamp(min=0) / (count - 1))
+    def _correct(self, norm: BatchNorm, node: fx.Node) -> None:
+        """The statistics of a batch normalisation."""
+        new, old = Moments(), self._old[norm]
+        for index in range(len(self.batches)):
+            new.add(self._values(node, index)[node.all_input_nodes[0]])
+        if norm.untrained:
+            norm.set_statistics(new.mean(), new.var() * (new.count / max(1, new.count - 1)))
+        else:
+            ratio = torch.where(old.var() > 0, new.var() / old.var(), torch.ones_like(old.var()))
+            norm.set_statistics(norm.running_mean + (new.mean() - old.mean()), norm.running_var * ratio)
 
     def _keep(self, node: fx.Node, kept: list[Values]) -> None:
         """Make the call for every batch and keep its results; forget what no later call reads."""
         for index, values in enumerate(kept):
             values[node] = self._call(node, index, values)
             self._drop(node, values)
-        if sum(_bytes(value) for values in kept for value in values.values()) > self.most_bytes:
+        if sum(_bytes(value) for values in kept for value in values.values()) > MOST_BYTES:
             self._kept = None
 
     def _values(self, node: fx.Node, index: int) -> Values:

@@ -14,7 +14,7 @@ from qfx.frontend.calls.heads import Head
 from qfx.frontend.calls.slicing import Part
 from qfx.frontend.calls.table import BY_NAME, call_of, lower_call
 from qfx.frontend.in_place import read_again
-from qfx.frontend.leaf import InputLeaf, Leaf, NetworkModule
+from qfx.frontend.leaf import InputLeaf, Leaf, network_of
 from qfx.frontend.scope import Scope
 from qfx.frontend.sizes import ARITHMETIC, asks_for_size, size
 from qfx.frontend.trace import Trace, trace
@@ -63,7 +63,7 @@ def lower_traced(model: nn.Module, input_shape: Shapes, name: str = "network") -
     """`lower`, with the trace beside the graph."""
     if not name.isidentifier():
         raise LoweringError(f"the graph name {name!r} is no C identifier; use letters, digits and underscores")
-    model = model.module if isinstance(model, NetworkModule) and model.module is not None else model
+    model = network_of(model)
     quantizers(model)  # each learns its path, for messages
     traced = trace(model)
     return _Lowering(traced, _shapes(input_shape, traced), name).run()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -166,6 +166,10 @@ class Quantizer(nn.Module):
         if not np.array_equal(codes, scaled):
             raise QuantizationError(f"{self._label()} gave values that are off its grid 2**-{type.frac}")
         return codes, type
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was read of the buffers: a copy's count their changes anew."""
+        return {**self.__dict__, "_flags": {}}
 
     def extra_repr(self) -> str:
         """The format as it stands."""

@@ -57,7 +57,7 @@ def calibrate(
     it have already quantized. The running statistics of batch normalisations are corrected by what that has changed, since those of
     the float network do not fit what few bits leave of its values. Weights, scales and slopes are calibrated on their own values.
     How samples are distributed over batches does not matter, and memory is bounded. Can be called again, also in the middle of a
-    training; quantizers whose spec gives a frac keep it. Quantizers that were switched off are switched on, frozen ones learn again.
+    training; quantizers whose spec gives a frac keep it. Those that were switched off are switched on, frozen ones learn again.
 
     Args:
         model: the network; its mode stays.

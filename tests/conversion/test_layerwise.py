@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 import torch
@@ -39,8 +40,7 @@ def split(samples: Tensor, sizes: list[int]) -> list[Tensor]:
 
 
 def names_of(model: nn.Module) -> dict[nn.Module, str]:
-    named: Iterator[tuple[str, nn.Module]] = model.named_modules()
-    return {module: name for name, module in named}
+    return {module: name for name, module in cast(Iterator[tuple[str, nn.Module]], model.named_modules())}
 
 
 def state(model: nn.Module) -> dict[str, Tensor]:

@@ -8,9 +8,18 @@ READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
 LOCK   := constraints.txt
 
+# $(call alive,WHAT,COMMAND): the command, and every few seconds a line, since pip says nothing for minutes. Its own output goes
+# elsewhere, or a reader of make's would wait for the last sleep.
+define alive
+begun=$$(date +%s); (while sleep 8 >&- 2>&-; do echo "[$$(printf %4d $$(($$(date +%s) - begun))) s] $(1)"; done) & beat=$$!; \
+	trap 'kill $$beat 2> /dev/null' EXIT; $(2)
+endef
+
 # Workers have one thread each (tests/conftest.py); one that has run out of tests takes over some of the other's.
 WORKERS ?= 2
 PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+comma := ,
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
@@ -27,10 +36,10 @@ venv: $(READY)  ## set up .venv with pinned versions
 $(READY): pyproject.toml $(LOCK)
 	@echo "Setting up $(VENV): a minute or more, torch is large"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install -q -c $(LOCK) pip setuptools wheel
-	@$(PIP) install -q -c $(LOCK) torch
-	@$(PIP) install -q -c $(LOCK) --no-build-isolation -e ".[test,docs]"
-	@$(PIP) install -q -c $(LOCK) --no-deps hls4ml
+	@$(call alive,install pip and setuptools,$(PIP) install -q -c $(LOCK) pip setuptools wheel)
+	@$(call alive,install torch,$(PIP) install -q -c $(LOCK) torch)
+	@$(call alive,install QFX and what it needs,$(PIP) install -q -c $(LOCK) --no-build-isolation -e ".[test$(comma)docs]")
+	@$(call alive,install the ap_types headers,$(PIP) install -q -c $(LOCK) --no-deps hls4ml)
 	@touch $@
 
 demo: $(READY)  ## train, export, compile and verify two networks on handwritten digits (out/demo)
@@ -67,12 +76,12 @@ wheel: $(READY)  ## build sdist and wheel, install the wheel in a fresh environm
 	$(BIN)/python -m build --no-isolation --outdir dist . > out/build.log 2>&1 || { cat out/build.log; exit 1; }
 	$(PYTHON) -m venv out/wheel
 	out/wheel/bin/python -m pip --disable-pip-version-check --no-input install -q -c $(LOCK) dist/qfx-*.whl
-	cd out/wheel && bin/python -I ../../tests/house/smoke.py && bin/qfx --help > /dev/null
+	cd out/wheel && bin/python -I ../../tests/architecture/smoke.py && bin/qfx --help > /dev/null
 
 bench-env: $(PEERS)  ## add the peers that benchmarks compare with to .venv
 
 $(PEERS): $(READY)
-	@$(PIP) install -q -c $(LOCK) --no-build-isolation -e ".[bench]"
+	@$(call alive,install the peers,$(PIP) install -q -c $(LOCK) --no-build-isolation -e ".[bench]")
 	@touch $@
 
 bench: $(PEERS)  ## run every benchmark; results as JSON in out/bench

@@ -5,7 +5,7 @@
     python benchmarks/_freshness.py --measured "HEADING"    its command has been run again: this entry is of today's code
 
 docs/results/measured.json says for every entry, by its heading, which files and folders it measures, with a digest of
-each. Comments, docstrings and blank lines do not count, so that new wording makes nothing old. tests/house/test_results.py
+each. Comments, docstrings and blank lines do not count, so that new wording makes nothing old. tests/architecture/test_results.py
 holds page and file together.
 """
 

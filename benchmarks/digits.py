@@ -2,7 +2,7 @@
 
     python benchmarks/digits.py [--seeds 5] [--bits 4 3 2] [--json FILE]
 
-Each seed trains one float network, and from it the quantized arms of `qfx.training.digits` at each width: post-training
+Each seed trains one float network, and from it the quantized arms of `qfx.training.arms` at each width: post-training
 quantization (ptq), training with fixed binary points (fixed) and with learned ones (learned), and the multiplier-free network. "b
 bits" means weights and activations of b bits; first and last layer's weights, all constants, input and pool 8 bits. The test
 images are the same 360 for every seed. Exit code 1 if a target is missed.
@@ -23,7 +23,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside this one, however it is started
 
 from benchmarks._targets import finish, summary
-from qfx.training.digits import train_arms
+from qfx.training.arms import train_arms
 
 Scores = Mapping[str, Sequence[float]]
 """Arm name -> test accuracy in percent, per seed."""

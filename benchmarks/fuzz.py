@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside thi
 
 from benchmarks._targets import finish, summary
 from qfx.errors import ExportError, QfxError, ToolMissingError
+from qfx.files import write_text
 from qfx.ir import Graph
 from qfx.project import write_project
 from qfx.testing.differential import compare, compare_compiled, network, shorter_models, smaller
@@ -183,9 +184,7 @@ def _read(file: Path | None) -> list[Result]:
 def _write(file: Path | None, results: dict[int, Result]) -> None:
     if file is None:
         return
-    work = file.with_name(f".{file.name}.partial")
-    work.write_text("".join(json.dumps(dataclasses.asdict(result)) + "\n" for result in results.values()))
-    work.replace(file)
+    write_text(file, "".join(json.dumps(dataclasses.asdict(result)) + "\n" for result in results.values()))
 
 
 def rows(results: Sequence[Result]) -> list[dict[str, Any]]:

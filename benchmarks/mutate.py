@@ -1,14 +1,18 @@
 """Small errors planted in generated C++: each is found by verify's comparison, and the right layer is named.
 
-    python benchmarks/mutate.py [--count 300] [--seed 0] [--json FILE]
+    python benchmarks/mutate.py [--count 300] [--seed 0] [--only REGEX] [--json FILE]
 
 A mutant is a project whose C++ has one change: the lowest bit of a word in a table of weights, biases, scales or slopes; a setting
 of a layer off by one; another rounding or overflow mode; or one operator of a kernel exchanged (+ and -, < and <=, == and !=, &&
 and ||, << and >>, an index off by one). It is compiled and compared with the simulator as `qfx verify` does it. Right is the layer
-whose table or setting was changed, or one that runs the changed kernel; a message about a stream names the right layer if that
-layer reads or writes the stream. Mutants that do not compile are left out. Those that differ in nothing are run again with the
-address sanitizer, as `qfx verify --sanitize` does it; what that does not stop has to be equivalent, which is proved: the optimizing
-compiler makes the same program of them, byte for byte, or the list below says why. Exit code 1 if a target is missed.
+whose table or setting was changed, or one that runs the changed kernel. A static assertion of the C++ names the layer whose
+settings do not fit together; a message about a stream names the stage whose words are too many or too few, or it is about a stream
+that the layer reads or writes. Other mutants that do not compile are left out.
+
+Those that differ in nothing have to be equivalent, which is proved by one of two rules: a reason in the list of _equivalent.py,
+which says for which change in which line of which layers it holds; or the optimizing compiler makes the same program of them,
+byte for byte. What neither proves is run again with sanitizers, as `qfx verify --sanitize` does it, and is missed if they do not
+stop it. Exit code 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the modules beside this one, however it is started
 
+from benchmarks._equivalent import EQUIVALENT, Mutant
 from benchmarks._targets import finish, summary
 from qfx.engines.comparison import compare_engines
 from qfx.engines.sim_engine import SimulatorEngine
@@ -44,6 +49,7 @@ from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import Add, Affine, AvgPool2d, Clamp, Conv2d, Linear, MaxPool2d, Multiply, PReLU, ReLU, Requantize, Reshape
 from qfx.ops.sampling import khot_constant, random_codes
 from qfx.sim.csim import CSimulator
+from qfx.sim.csim_layout import Layout
 from qfx.testing.graphs import random_inputs
 from qfx.testing.projects import write_project
 
@@ -88,84 +94,6 @@ MODES = [
 INITIAL = re.compile(r"\s*(?:typename|CODE)\b.* = 0;")
 """An initial value that the coding rules ask for. It is overwritten before it is read, as is all before the loop over frames."""
 
-ONE_STEP = frozenset({"conv", "deep", "mean", "group"})
-"""Layers with one word per pixel and a horizontal stride of 1."""
-
-
-@dataclass(frozen=True)
-class Equivalent:
-    """Changes that change no value.
-
-    Attributes:
-        before, after: regular expressions found in the line without and with the change.
-        reason: the proof.
-        layers: those for which it holds; None for all.
-    """
-
-    before: str
-    after: str
-    reason: str
-    layers: frozenset[str] | None = None
-
-
-EQUIVALENT = [
-    Equivalent(r"OUTSIDE", r"", "one word per pixel, steps of one word: `window` grows by 1 on either branch", ONE_STEP),
-    Equivalent(r"\bgroup = 0;", r"", "one word per pixel, steps of one word: `window` grows by 1 on either branch", ONE_STEP),
-    Equivalent(r"until > height", r"until >= height", "what is assigned where they are equal is equal"),
-    Equivalent(r"code > best", r"code >= best", "what is assigned where they are equal is equal"),
-    Equivalent(r"code >=? 0", r"code >=? 0", "the code 0 gives 0 on either branch"),
-    Equivalent(r"target\.range", r"target\.range\(L::out::WIDTH \+ 1", "the bits above are cut off by the range on the left"),
-    Equivalent(
-        r"DILATION_ROWS",
-        r"",
-        "no padding: all rows under a window lie in the image, whichever is asked",
-        frozenset({"mean", "point"}),
-    ),
-    Equivalent(
-        r"LINE_STEP = 1", r"LINE_STEP = 2", "of 3 lines each is taken once, in another order; a sum has none", frozenset({"mean"})
-    ),
-    Equivalent(r"READ_EVERY|read_tick", r"", "the words of a turn come in at other cycles of it, and are used in the next one"),
-    Equivalent(r"READS = ", r"READS = 13", "a word per cycle and 12 cycles in a turn: 12 words at most", frozenset({"pool"})),
-    Equivalent(r"BEATS = ", r"", "a cycle in which nothing is left to do"),
-    Equivalent(
-        r"scanned < L::SCAN", r"scanned <=", "a turn has no cycle for another step", frozenset({"conv", "deep", "mean", "group"})
-    ),
-    Equivalent(
-        r"STRIDE_ROWS",
-        r"",
-        "no padding above or below: all rows lie in the image, whichever is asked",
-        frozenset({"mean", "group"}),
-    ),
-    Equivalent(r"LINES = 2", r"LINES = 3", "the ring has a line more, which comes in turn like the others", frozenset({"group"})),
-    Equivalent(r"y_low = 0", r"", "a pixel has one word, and each pixel starts with 0 again", frozenset({"group"})),
-    Equivalent(r"limited > high", r"limited >= high", "what is assigned where they are equal is equal"),
-    Equivalent(r"SIZE = \d+", r"", "more room than is used", frozenset({"flat"})),
-    Equivalent(r"source\.range", r"source\.range\(L::SOURCE_WIDTH \+ 1", "there are no bits above, and none are given for them"),
-]
-"""What the compiler does not prove."""
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One change.
-
-    Attributes:
-        project: name of the network.
-        kind: `table`, `setting`, `mode` or `kernel`.
-        file: relative to `hls/`.
-        line: number, from 0.
-        before, after: the line without and with the change.
-        layers: that may be named, by their C++ names.
-    """
-
-    project: str
-    kind: str
-    file: str
-    line: int
-    before: str
-    after: str
-    layers: frozenset[str]
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -174,6 +102,10 @@ class Verdict:
     mutant: Mutant
     result: str
     note: str
+
+    def text(self) -> str:
+        """For people."""
+        return f"{self.result}: {self.note}\n  {self.mutant.text}"
 
 
 def networks() -> dict[str, Graph]:
@@ -269,7 +201,7 @@ def _changes(file: str, line: str) -> Iterator[tuple[str, str]]:
         for old, new in MODES:
             if old in line and "typedef" in line:
                 yield "mode", line.replace(old, new)
-    elif not re.match(r"\s*(//|#|template)", line):
+    elif not re.match(r"\s*(//|#|template|static_assert)", line):
         code = line.split("//")[0]
         for old, new in OPERATORS:
             for found in re.finditer(re.escape(old), code):
@@ -337,14 +269,23 @@ def judge(mutant: Mutant, graph: Graph, project: Path) -> Verdict:
         try:
             engine.compile()
         except ProjectError as error:
-            return Verdict(mutant, "not compiled", str(error).splitlines()[0])
+            return _not_compiled(mutant, str(error))
         result, note = _compared(mutant, graph, engine)
-        if result == "missed":
-            sanitized = CSimulator(copy, optimize="-O1", sanitize=("address", "undefined"), seconds=SECONDS)
-            result, note = _compared(mutant, graph, sanitized)
         if result == "missed" and (note := _proof(mutant, copy, project)):
             result = "equivalent"
+        elif result == "missed":
+            sanitized = CSimulator(copy, optimize="-O1", sanitize=("address", "undefined"), seconds=SECONDS)
+            result, note = _compared(mutant, graph, sanitized)
     return Verdict(mutant, result, note)
+
+
+def _not_compiled(mutant: Mutant, message: str) -> Verdict:
+    """A static assertion names the layer for which the kernel was instantiated."""
+    failed = re.search(r"static assertion failed: (.*)", message)
+    if failed is None:
+        return Verdict(mutant, "not compiled", message.splitlines()[0])
+    layer = re.search(r"\bL = layer::(\w+)", message)
+    return Verdict(mutant, "asserted" if layer and layer[1] in mutant.layers else "wrong layer", failed[1])
 
 
 def _compared(mutant: Mutant, graph: Graph, engine: CSimulator) -> tuple[str, str]:
@@ -354,31 +295,30 @@ def _compared(mutant: Mutant, graph: Graph, engine: CSimulator) -> tuple[str, st
         report = compare_engines(graph, [SimulatorEngine(graph), engine], random_inputs(graph, SAMPLES, 1))
     except ProjectError as error:
         message = " ".join(str(error).splitlines()).split(": ", 1)[-1]
-        own = {
-            streams[name]
-            for node in graph.nodes
-            if streams[node.name] in mutant.layers
-            for name in (node.name, *node.inputs)
-            if name in streams
-        }
-        named = re.search(r"stream '(\w+?)(_windows|_copy\d+|_rest\d+)?'", message)
-        if named is None:
+        layers = _named(message, engine.layout)
+        if not layers:
             return ("sanitizer" if "Sanitizer" in message or "runtime error" in message else "stopped"), message
-        return ("stream" if named[1] in own else "wrong layer"), message
+        return ("stream" if layers & mutant.layers else "wrong layer"), message
     if report.first is None:
         return "missed", ""
     return ("found" if streams[report.first.layer] in mutant.layers else "wrong layer"), report.first.layer
 
 
+def _named(message: str, layout: Layout) -> frozenset[str]:
+    """The layers that a message about streams names: that of the stage whose words are too many or too few, or both ends."""
+    stage = re.search(r": (\S+<.*?>) (?:reads|writes) (?:more|fewer) than", message)
+    stream = re.search(r"stream '(\w+)'", message)
+    flow = layout.flows.get(stream[1]) if stream else None
+    stages = [stage[1]] if stage else [flow.writer, flow.reader] if flow else []
+    return frozenset(re.findall(r"layer::(\w+)", " ".join(stages)))
+
+
 def _proof(mutant: Mutant, copy: Path, project: Path) -> str:
-    """Why a mutant is equivalent: the compiler makes the same program of it, or the list says so; empty if it is not."""
-    if _program(copy) == _original(project):
+    """Why a mutant is equivalent: the list says so, or the compiler makes the same program of it; empty if it is not."""
+    reason = next((known.reason for known in EQUIVALENT if known.holds(mutant)), "")
+    if not reason and _program(copy) == _original(project):
         return "the optimized program is the same, byte for byte"
-    for known in EQUIVALENT:
-        holds = known.layers is None or mutant.layers <= known.layers
-        if holds and re.search(known.before, mutant.before) and re.search(known.after, mutant.after):
-            return known.reason
-    return ""
+    return reason
 
 
 @functools.cache
@@ -391,18 +331,23 @@ def _program(project: Path) -> bytes:
     return engine.compile().read_bytes()
 
 
-def measure(count: int, seed: int, console: Console) -> list[Verdict]:
-    """Plant and judge `count` mutants."""
+def measure(count: int, seed: int, only: str, console: Console) -> list[Verdict]:
+    """Plant and judge `count` mutants; prints every one that was not simply found, as it is judged."""
     with tempfile.TemporaryDirectory(prefix="qfx-mutate-") as name:
         folder, graphs = Path(name), networks()
         for graph in graphs.values():
             write_project(graph, folder / graph.name)
         found = [mutant for name in graphs for mutant in mutants(name, folder / name / "hls")]
-        chosen = choose(found, count, seed)
+        chosen = choose([mutant for mutant in found if re.search(only, mutant.text)], count, seed)
         console.print(f"{len(found):,} possible changes, {len(chosen)} chosen")
         with ThreadPoolExecutor(COMPILERS) as pool:
             jobs = [pool.submit(functools.partial(judge, m, graphs[m.project], folder / m.project)) for m in chosen]
-            return [job.result() for job in track(jobs, "compile and compare", console=console, transient=True)]
+            verdicts: list[Verdict] = []
+            for job in track(jobs, "compile and compare", console=console, transient=True):
+                verdicts.append(job.result())
+                if verdicts[-1].result not in PLAIN:
+                    console.print(verdicts[-1].text(), markup=False)
+            return verdicts
 
 
 def rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
@@ -414,9 +359,13 @@ def rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
     ]
 
 
-RESULTS = ("found", "stream", "sanitizer", "stopped", "wrong layer", "not compiled", "equivalent", "missed")
-"""`found`: a value of the layer differs. `stream`: the program stopped with a message about a stream of the layer. `sanitizer`: it
-read or wrote beyond an array. `stopped`: any other message, which names no layer."""
+RESULTS = ("found", "asserted", "stream", "sanitizer", "stopped", "wrong layer", "not compiled", "equivalent", "missed")
+"""`found`: a value of the layer differs. `asserted`: it does not compile, and a static assertion names the layer. `stream`: the
+program stopped with a message about a stream of the layer. `sanitizer`: it read or wrote beyond an array. `stopped`: any other
+message, which names no layer."""
+
+PLAIN = ("found", "asserted", "stream", "not compiled")
+"""Results with nothing to say of the single mutant."""
 
 
 def targets(verdicts: Sequence[Verdict], count: int) -> list[dict[str, Any]]:
@@ -428,7 +377,7 @@ def targets(verdicts: Sequence[Verdict], count: int) -> list[dict[str, Any]]:
         {"name": "mutants stopped by a message that names no layer", "value": counts["stopped"], "target": 0, "sense": "<="},
         {
             "name": "mutants found, the right layer named",
-            "value": counts["found"] + counts["stream"],
+            "value": counts["found"] + counts["asserted"] + counts["stream"],
             "target": min(LEAST, count // 2),
             "sense": ">=",
         },
@@ -436,17 +385,12 @@ def targets(verdicts: Sequence[Verdict], count: int) -> list[dict[str, Any]]:
 
 
 def show(verdicts: Sequence[Verdict], found: Sequence[dict[str, Any]], seconds: float, console: Console) -> None:
-    """Print the summary, and every mutant that was not simply found."""
+    """Print the summary."""
     shown = rows(verdicts)
     table = Table(*shown[0], title=f"{len(verdicts)} changes of generated C++, {seconds:.0f} s")
     for row in shown:
         table.add_row(*map(str, row.values()))
     console.print(table)
-    for verdict in verdicts:
-        if verdict.result not in ("found", "stream", "not compiled"):
-            mutant = verdict.mutant
-            console.print(f"{verdict.result}: {mutant.project} {mutant.file}:{mutant.line + 1} {verdict.note}", markup=False)
-            console.print(f"  - {mutant.before.strip()}\n  + {mutant.after.strip()}", markup=False)
     for entry in found:
         console.print(summary(entry))
 
@@ -456,10 +400,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Small errors planted in generated C++ are found, each in its layer.")
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0, help="of the choice")
+    parser.add_argument(
+        "--only", default="", metavar="REGEX", help="found in `project file:line`, the kind, or the line as it becomes"
+    )
     parser.add_argument("--json", type=Path, help="also write the rows and targets here")
     options = parser.parse_args(arguments)
     console, start = Console(highlight=False, soft_wrap=True), time.monotonic()
-    verdicts = measure(options.count, options.seed, console)
+    verdicts = measure(options.count, options.seed, options.only, console)
     found = targets(verdicts, options.count)
     show(verdicts, found, time.monotonic() - start, console)
     return finish(options.json, rows(verdicts), found)

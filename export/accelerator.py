@@ -11,13 +11,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypedDict
 
-from qfx import notebook
+from qfx import checks, notebook
+from qfx.annotations import explained
+from qfx.arguments import instance
+from qfx.checks import Check, keep
 from qfx.errors import ExportError, InputError
 from qfx.export.cost.resources import NAMES, Resources
 from qfx.export.estimate import Estimate, estimate
 from qfx.export.fold import SHARES, Folded, Search
 from qfx.export.hls.board import Board, load_board
-from qfx.export.hls.choices import NodeCosts
 from qfx.export.hls.design import Design, design
 from qfx.export.hls.folding import Folding
 from qfx.ir import Graph
@@ -94,6 +96,9 @@ class AcceleratorOptions:
         products: by node name, how it multiplies: one of `PRODUCTS`.
         multiplier_free: make every product of shifts and additions.
         axi_bits: of a beat of the AXI streams: 32, 64 or 128.
+
+    Raises:
+        InputError: a value of another type, or a number that is not finite.
     """
 
     board: str = "ultra96"
@@ -103,6 +108,18 @@ class AcceleratorOptions:
     products: Mapping[str, str] = field(default_factory=dict[str, str])
     multiplier_free: bool = False
     axi_bits: int = 64
+
+    def __post_init__(self) -> None:
+        keep(self, "the accelerator", _OPTIONS)
+
+
+_OPTIONS: Mapping[str, Check] = {
+    **dict.fromkeys(("board", "folding"), checks.text),
+    **dict.fromkeys(("clock_mhz", "fps"), checks.or_none(checks.number())),
+    "products": checks.instance(Mapping),
+    "multiplier_free": checks.flag,
+    "axi_bits": checks.whole(),
+}
 
 
 class Options(TypedDict, total=False):
@@ -117,6 +134,7 @@ class Options(TypedDict, total=False):
     axi_bits: int
 
 
+@explained
 def accelerate(graph: Graph, options: AcceleratorOptions | None = None, **keywords: Unpack[Options]) -> Accelerator:
     """The accelerator that is asked for, of the graph with the products that are asked for.
 
@@ -126,10 +144,12 @@ def accelerate(graph: Graph, options: AcceleratorOptions | None = None, **keywor
         keywords: fields of `AcceleratorOptions`, in place of those of `options`: `accelerate(graph, board="zcu104", fps=500)`.
 
     Raises:
-        InputError: options that are unknown or contradict each other.
+        InputError: no graph, or options that are unknown or contradict each other.
         ExportError: the accelerator cannot be had; the message says why.
     """
-    asked = replace(options or AcceleratorOptions(), **keywords)
+    instance("the network", graph, Graph, "a qfx.Graph is wanted, as qfx.lower makes it")
+    given = AcceleratorOptions() if options is None else options
+    asked = replace(instance("options", given, AcceleratorOptions, "qfx.AcceleratorOptions(...) is wanted"), **keywords)
     board = load_board(asked.board)
     others = {name: kind for name, kind in asked.products.items() if kind != "khot"}
     _check(asked, others)
@@ -189,7 +209,7 @@ def fastest(
             have; the message says what is short.
     """
     clock = board.clock(clock_mhz)
-    search = Search(graph, board, NodeCosts(graph), products or {}, shares)
+    search = Search(graph, board, products or {}, shares)
     slowest = None if fps is None else _interval(fps, clock)
     budget = {name: int(board.resources[name] * share) for name, share in shares.items() if name in board.resources}
     needs = ""
@@ -212,7 +232,7 @@ def _counts(resources: Resources) -> list[int]:
 
 
 def _interval(fps: float, clock_mhz: float) -> int:
-    interval = int(clock_mhz * 1e6 / fps) if fps > 0 else 0
+    interval = int(clock_mhz * 1e6 / checks.argument("the accelerator", "fps", fps, checks.number())) if fps > 0 else 0
     if interval < 1:
         raise ExportError(f"{fps:g} frames per second is no rate at {clock_mhz:g} MHz; give more than 0 and at most the clock")
     return interval

@@ -4,32 +4,77 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import cast
 
 from qfx.export.cost.memory import fifo
 from qfx.export.cost.resources import Resources, total
 from qfx.export.hls.board import Board
 from qfx.export.hls.design import Design
+from qfx.export.hls.kernels import OpKernel
+from qfx.export.hls.operation import Operation
 from qfx.export.hls.stage import Stage
-from qfx.ir import Node
+from qfx.ops.base import Op
 
 
 @dataclass(frozen=True)
 class StageEstimate:
-    """Resource usage of a stage.
+    """Resource usage of a node's stages, or of a stage between nodes.
 
     Attributes:
-        name: the node; for what is no node, the stream that it writes or the port.
-        kind: of the op, or `convert`, `fork`, `axi`.
-        cycles: per frame.
-        resources: without the FIFOs behind it.
-        streams: FIFOs that it writes.
+        of: the stages, in the order of the data: of a node its kernel's, and before it the one that picks windows.
     """
 
-    name: str
-    kind: str
-    cycles: int
-    resources: Resources
-    streams: Resources
+    of: tuple[Stage, ...]
+
+    @property
+    def name(self) -> str:
+        """The node; for what is no node, the stream that it writes or the port."""
+        return self.of[-1].label
+
+    @property
+    def kind(self) -> str:
+        """Of the op, or `convert`, `fork`, `axi`."""
+        return self.of[-1].kernel.kind
+
+    @property
+    def cycles(self) -> int:
+        """Per frame."""
+        return max(stage.kernel.iterations for stage in self.of)
+
+    @cached_property
+    def resources(self) -> Resources:
+        """Without the FIFOs behind it."""
+        return total(stage.kernel.resources() for stage in reversed(self.of))
+
+    @cached_property
+    def streams(self) -> Resources:
+        """FIFOs that it writes, at their depths."""
+        return total(total(fifo(stream.width, stream.depth) for stream in stage.writes) for stage in self.of)
+
+    @property
+    def pe(self) -> int | None:
+        """Codes that it writes at once, of several pixels all of them; None for what is no node."""
+        kernel = self.of[-1].kernel
+        return kernel.fold.writes if isinstance(kernel, OpKernel) else None
+
+    @property
+    def simd(self) -> int | None:
+        """Codes that it reads at once over all kernel positions, of several pixels the window of one; None for what is no node."""
+        kernel = self.of[-1].kernel
+        if not isinstance(kernel, OpKernel):
+            return None
+        return (kernel.operation.x.channels if kernel.out.whole_pixels > 1 else kernel.fold.reads[0]) * kernel.fold.taps
+
+    @property
+    def product(self) -> str:
+        """How it multiplies: `dsp`, `packed`, `lut`, `khot`, or `tools` for what they choose; empty if it does not."""
+        kernel = self.of[-1].kernel
+        if not isinstance(kernel, OpKernel):
+            return ""
+        operation = cast("Operation[Op]", kernel.operation)
+        cost = operation.op.cost(operation.operands)
+        return kernel.fold.product or ("khot" if cost.shift_adds else "tools" if cost.multiplications else "")
 
     @property
     def all(self) -> Resources:
@@ -102,7 +147,16 @@ class Estimate:
             "bottleneck": self.bottleneck.name,
             "uncertain": sorted(self.resources.uncertain),
             "stages": [
-                {"name": stage.name, "kind": stage.kind, "cycles": stage.cycles, **stage.all.rounded()} for stage in self.stages
+                {
+                    "name": stage.name,
+                    "kind": stage.kind,
+                    "pe": stage.pe,
+                    "simd": stage.simd,
+                    "product": stage.product,
+                    "cycles": stage.cycles,
+                    **stage.all.rounded(),
+                }
+                for stage in self.stages
             ],
         }
 
@@ -122,26 +176,10 @@ def estimate(design: Design, board: Board, clock_mhz: float | None = None) -> Es
 
 
 def stage_estimates(design: Design) -> list[StageEstimate]:
-    """Every stage of the accelerator, with the FIFOs behind it at their depths."""
-    nodes = [_node_estimate(node, design) for node in design.wiring.computed]
-    return [*nodes, *(_between(stage) for stage in design.stages if not stage.node)]
-
-
-def _node_estimate(node: Node, design: Design) -> StageEstimate:
-    """A node: its kernel, the stage that picks its windows, and converters before them, which others count."""
-    stages = [stage for stage in design.stages if stage.node == node.name]
-    cycles = max(stage.kernel.iterations for stage in stages)
-    resources = total(stage.kernel.resources() for stage in reversed(stages))
-    return StageEstimate(node.name, node.op.kind, cycles, resources, total(map(_fifos, stages)))
-
-
-def _between(stage: Stage) -> StageEstimate:
-    """A converter, a fork, or a port; named after the first stream that it writes, a fork after what it reads."""
-    kernel = stage.kernel
-    name = {"fork": stage.reads[0], "axi": stage.traits[0]}.get(kernel.kind, stage.written[0])
-    return StageEstimate(name, kernel.kind, kernel.iterations, kernel.resources(), _fifos(stage))
-
-
-def _fifos(stage: Stage) -> Resources:
-    """The FIFOs behind a stage."""
-    return total(fifo(stream.width, stream.depth) for stream in stage.writes)
+    """Every node, then every stage between nodes, with the FIFOs behind them."""
+    nodes: dict[str, list[Stage]] = {}
+    for stage in design.stages:
+        if stage.node:
+            nodes.setdefault(stage.node, []).append(stage)
+    between = ([stage] for stage in design.stages if not stage.node)
+    return [StageEstimate((*stages,)) for stages in (*nodes.values(), *between)]

@@ -8,7 +8,7 @@ RAM. The least N whose design fits the budget is found by bisection over the int
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,12 +17,11 @@ import numpy.typing as npt
 from qfx.errors import ExportError
 from qfx.export.cost import Resources, total
 from qfx.export.hls.board import Board
-from qfx.export.hls.choices import choices, node_cycles
 from qfx.export.hls.folding import Fold
+from qfx.export.hls.node_folds import Candidate, Candidates
 from qfx.fixed import IntArray
 from qfx.ir import Graph, Node
 
-Cost = Callable[[Node, Fold], Resources]
 Floats = npt.NDArray[np.float64]
 
 LUT_ERROR = 0.04
@@ -57,13 +56,6 @@ class Folded:
     relief: str
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    fold: Fold
-    cycles: int
-    cost: Resources
-
-
 @dataclass
 class _Prices:
     """LUTs that one of each is worth."""
@@ -76,10 +68,10 @@ class _Prices:
         return takes @ np.array([1.0, self.dsp, max(LEAST_LUTS_PER_BRAM, self.bram18), 0.05])
 
 
-class _Candidates(list[_Candidate]):
+class _Frontier(list[Candidate]):
     """Those of a node of which none is as fast and takes no more of anything; the slowest first."""
 
-    def __init__(self, found: list[_Candidate]) -> None:
+    def __init__(self, found: list[Candidate]) -> None:
         found = sorted(found, key=lambda c: (-c.cycles, c.cost.lut))
         takes = np.array([(c.cost.lut, c.cost.dsp, c.cost.bram18, c.cost.ff) for c in found], np.float64)
         cycles = np.array([c.cycles for c in found])
@@ -87,7 +79,7 @@ class _Candidates(list[_Candidate]):
         super().__init__(found[index] for index in kept)
         self._takes, self._slowness = takes[kept], -cycles[kept]
 
-    def cheapest(self, interval: int, prices: _Prices) -> _Candidate:
+    def cheapest(self, interval: int, prices: _Prices) -> Candidate:
         """Of those that are fast enough; the slowest of equals."""
         start = int(np.searchsorted(self._slowness, -interval))
         return self[start + int(prices.of(self._takes[start:]).argmin())]
@@ -105,7 +97,6 @@ class Search:
     """The candidates of every node of a graph, with their cycles and costs.
 
     Args:
-        cost: resources of a node under a fold.
         products: by node name, how it multiplies (`dsp`, `lut`, `packed`); nodes that are not named take what is cheapest.
         shares: of the board's resources that may be taken.
         reserved: what else takes from these shares, such as FIFOs and converters.
@@ -116,7 +107,6 @@ class Search:
 
     graph: Graph
     board: Board
-    cost: Cost
     products: Mapping[str, str] = field(default_factory=dict[str, str])
     shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
     reserved: Resources = field(default_factory=Resources)
@@ -129,7 +119,8 @@ class Search:
                 raise ExportError(
                     f"the graph has no node {name!r}, for which products are asked; it has {', '.join(sorted(known))}"
                 )
-        self._candidates = {node.name: self._of(node) for node in self.graph.nodes}
+        candidates = Candidates(self.graph)
+        self._candidates = {node.name: self._of(node, candidates) for node in self.graph.nodes}
 
     @property
     def budget(self) -> dict[str, int]:
@@ -141,9 +132,9 @@ class Search:
         """Take so much from the budget, instead of what was reserved before."""
         self._taken = reserved.rounded()
 
-    def _of(self, node: Node) -> _Candidates:
+    def _of(self, node: Node, candidates: Candidates) -> _Frontier:
         wanted = self.products.get(node.name)
-        found = list(choices(self.graph, node))
+        found = list(candidates.folds(node))
         if wanted is not None:
             kinds = dict.fromkeys(fold.product for fold in found)
             found = [fold for fold in found if fold.product == wanted]
@@ -154,7 +145,7 @@ class Search:
         if any(fold.storage for fold in found):
             stored = {(fold.reads, fold.writes, fold.taps) for fold in found if fold.storage}
             found = [fold for fold in found if fold.storage or (fold.reads, fold.writes, fold.taps) not in stored]
-        return _Candidates([_Candidate(fold, node_cycles(self.graph, node, fold), self.cost(node, fold)) for fold in found])
+        return _Frontier([candidates.of(node, fold) for fold in found])
 
     def intervals(self) -> list[int]:
         """Cycles per frame that some fold of some node has, from the least that all nodes can reach."""
@@ -207,13 +198,13 @@ class Search:
             relief,
         )
 
-    def _fitting(self, interval: int) -> dict[str, _Candidate] | None:
+    def _fitting(self, interval: int) -> dict[str, Candidate] | None:
         """The cheapest candidates within the budget; None if there are none."""
         chosen = self._chosen(interval, self._prices(interval))
         self._spend(chosen, interval)
         return None if self._over(chosen) else chosen
 
-    def _spend(self, chosen: dict[str, _Candidate], interval: int) -> None:
+    def _spend(self, chosen: dict[str, Candidate], interval: int) -> None:
         """Save LUTs with the DSPs and block RAMs that one price for all left over, those first that save most."""
         while True:
             taken = total(c.cost for c in chosen.values())
@@ -242,10 +233,10 @@ class Search:
                 setattr(prices, name, high)
         return prices
 
-    def _chosen(self, interval: int, prices: _Prices) -> dict[str, _Candidate]:
+    def _chosen(self, interval: int, prices: _Prices) -> dict[str, Candidate]:
         return {name: found.cheapest(interval, prices) for name, found in self._candidates.items()}
 
-    def _over(self, chosen: Mapping[str, _Candidate]) -> dict[str, tuple[int, int]]:
+    def _over(self, chosen: Mapping[str, Candidate]) -> dict[str, tuple[int, int]]:
         return total(c.cost for c in chosen.values()).exceeds(self.budget)
 
     def _lack(self, interval: int) -> str:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import secrets
 import shutil
 from pathlib import Path
 from typing import Any
 
 from qfx.errors import InputError
-from qfx.files import File, file_hash
+from qfx.files import File, file_hash, new_file
 
 KEPT = 200
 """Files that a cache holds; the ones used longest ago make room."""
@@ -78,18 +77,11 @@ class Cache:
 
     def store(self, key: str, file: File) -> None:
         """Keep a copy of `file`; it appears complete or not at all."""
-        work = self.folder / f".{secrets.token_hex(8)}.partial"
-        try:
+        with contextlib.suppress(OSError):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            shutil.copyfile(file, work)
-            work.replace(self.folder / f"{key}-{file_hash(work)}")
+            with Path(file).open("rb") as made, new_file(self.folder / f"{key}-{file_hash(file)}") as kept:
+                shutil.copyfileobj(made, kept)
             self._make_room()
-        except OSError:
-            with contextlib.suppress(OSError):
-                work.unlink(missing_ok=True)
-        except BaseException:
-            work.unlink(missing_ok=True)
-            raise
 
     def _make_room(self) -> None:
         kept = sorted(self.folder.glob("[0-9a-f]*-*"), key=lambda path: path.stat().st_mtime)

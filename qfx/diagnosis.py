@@ -19,7 +19,7 @@ from qfx.errors import InputError, ToolMissingError
 from qfx.sim.csim import find_compiler
 from qfx.sim.headers import find_ap_types
 
-PACKAGES = ("jinja2", "numpy", "onnx", "onnxruntime", "platformdirs", "rich", "torch", "typer")
+PACKAGES = ("jinja2", "numpy", "onnx", "onnxruntime", "platformdirs", "rich", "safetensors", "torch", "typer")
 """What every part of QFX together needs; pyproject.toml has the versions."""
 
 EXTRAS = {

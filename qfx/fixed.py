@@ -8,12 +8,14 @@ headers depart from IEEE 1666, `cast` follows the headers; docs/ir.md lists the 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from qfx.annotations import explained
+from qfx.checks import Check, argument, flag, instance, keep, whole
 from qfx.errors import FormatError
 
 IntArray = npt.NDArray[np.int64]
@@ -70,7 +72,7 @@ class FixedType:
         frac: bits right of the binary point; may be negative or larger than width.
 
     Raises:
-        FormatError: a field is out of its range.
+        FormatError: a field is of another type, or out of its range.
     """
 
     signed: bool
@@ -78,18 +80,22 @@ class FixedType:
     frac: int
 
     def __post_init__(self) -> None:
+        if not (type(self.width) is type(self.frac) is int and type(self.signed) is bool):  # formats are made by the thousand
+            keep(self, "a fixed-point format", _FIELDS, FormatError)
         if not 1 <= self.width <= MAX_WIDTH:
             raise FormatError(f"a fixed-point width of {self.width} bits is outside 1..{MAX_WIDTH}")
         if abs(self.frac) > MAX_FRAC:
             raise FormatError(f"frac {self.frac} is outside -{MAX_FRAC}..{MAX_FRAC}")
 
     @classmethod
+    @explained
     def for_range(cls, low: int, high: int, frac: int) -> FixedType:
         """The narrowest format that holds every code from `low` to `high`; unsigned if `low >= 0`.
 
         Raises:
             FormatError: the range needs more than 63 bits.
         """
+        low, high = (argument("a code range", name, value, whole(), FormatError) for name, value in (("low", low), ("high", high)))
         if low > high:
             raise FormatError(f"an empty code range: low {low} is above high {high}")
         signed = low < 0
@@ -137,12 +143,16 @@ class FixedType:
         return np.ldexp(codes.astype(np.float64), -self.frac)
 
 
+_FIELDS: Mapping[str, Check] = {"signed": flag, "width": whole(), "frac": whole()}
+
+
 def code_dtype(type: FixedType) -> np.dtype[np.integer]:
     """The narrowest integer dtype, of 8 to 64 bits and the sign of `type`, that holds every code of `type`."""
     bits = next(bits for bits in (8, 16, 32, 64) if type.width <= bits)
     return np.dtype(f"{'' if type.signed else 'u'}int{bits}")
 
 
+@explained
 def cast(
     codes: IntArray, source: FixedType, target: FixedType, rounding: Rounding = Rounding.RND, overflow: Overflow = Overflow.SAT
 ) -> IntArray:
@@ -158,6 +168,7 @@ def cast(
         FormatError: AP_WRAP_SM into an unsigned format.
     """
     check_overflow(overflow, target.signed)
+    argument("a cast", "rounding", rounding, instance(Rounding), FormatError)
     up = max(target.frac - source.frac, 0)
     down = max(source.frac - target.frac, 0)
     rounded = _round_shift(codes, down, rounding)
@@ -167,11 +178,12 @@ def cast(
 
 
 def check_overflow(overflow: Overflow, signed: bool) -> None:
-    """Refuse what AMD's headers refuse.
+    """Refuse what AMD's headers refuse, and what is no mode.
 
     Raises:
-        FormatError: AP_WRAP_SM into an unsigned format.
+        FormatError: AP_WRAP_SM into an unsigned format; another type.
     """
+    argument("a cast", "overflow", overflow, instance(Overflow), FormatError)
     if overflow is Overflow.WRAP_SM and not signed:
         raise FormatError(
             "AP_WRAP_SM has no meaning in an unsigned format, and AMD's headers refuse ap_ufixed with it; make the format signed, "

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
+from qfx.annotations import explained
+from qfx.arguments import instance, names, whole
 from qfx.errors import InputError
 from qfx.fixed import IntArray
 from qfx.ir import Graph
-from qfx.sim.engine import Codes, FastSimulator, by_input
+from qfx.sim.engine import Codes, FastSimulator, given_codes
 
 
 class HasGraph(Protocol):
@@ -18,6 +20,7 @@ class HasGraph(Protocol):
     def graph(self) -> Graph: ...
 
 
+@explained
 def simulate(
     network: Graph | HasGraph, inputs: Codes, wanted: Collection[str] | None = None, *, threads: int = 0
 ) -> dict[str, IntArray]:
@@ -33,10 +36,13 @@ def simulate(
         int64 codes (samples, *shape) by the name of the value; a code times `graph.values[name].type.step` is the real value.
 
     Raises:
-        InputError: inputs that do not fit the network, by shape, dtype, range or name; a value that it does not compute.
+        InputError: arguments of another kind; inputs that do not fit the network, by shape, dtype, range or name, or hold no
+            sample; a value that it does not compute.
     """
-    graph = network if isinstance(network, Graph) else network.graph
+    graph = instance("the network", getattr(network, "graph", network), Graph, "a qfx.Graph is wanted, a Project or an Accelerator")
+    wanted = None if wanted is None else names("wanted", wanted)
+    threads = whole("the number of threads", threads, 0)
     unknown = [] if wanted is None else [name for name in wanted if name not in graph.activations()]
     if unknown:
         raise InputError(f"{unknown[0]!r} is no value that the network computes; it has {', '.join(graph.activations())}")
-    return FastSimulator(graph, wanted, threads).run(by_input(graph, inputs))
+    return FastSimulator(graph, wanted, threads).run(given_codes(graph, inputs))

@@ -83,7 +83,7 @@ class Block:
         return self.temps.get(1, str(self.array.dtype), self.array.shape)
 
 
-Stage = Callable[[Block], None]
+Work = Callable[[Block], None]
 
 
 def is_elementwise(op: Op, operands: Sequence[Value]) -> bool:
@@ -108,7 +108,7 @@ class Chain:
     """
 
     def __init__(self, largest: int, channels: int) -> None:
-        self.stages: list[Stage] = []
+        self.stages: list[Work] = []
         self._dtype = accumulator_dtype(largest)
         self._largest = largest  # magnitude of what the block holds
         self._codes = largest  # magnitude of the codes that it stands for

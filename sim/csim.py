@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.resources
 import os
@@ -19,16 +20,23 @@ import numpy.typing as npt
 
 from qfx.cache import Cache
 from qfx.errors import ProjectError, ToolMissingError
-from qfx.files import File
+from qfx.files import File, scratch
 from qfx.fixed import IntArray
 from qfx.ir import load_graph
 from qfx.sim.csim_layout import PortLayout, StreamWords, from_beats, load_layout, to_beats, unpack_words
 from qfx.sim.engine import check_inputs
 from qfx.sim.headers import ApTypes, find_ap_types, quick_masking
-from qfx.sim.program_key import own_sources, program_key
+from qfx.sim.program_key import INCLUDE_VARIABLES, own_sources, program_key
+from qfx.sim.shares import SEVERAL, shares
+from qfx.sim.stream_faults import explained
 
 CHUNK_WORDS = 8_000_000
 """Stream words that the runs of one moment may hold."""
+
+FRAMES, PROCESSES, AT_ONCE = 16, 128, 16
+"""Samples are divided into runs of so many frames; of more, so that there are no more runs than that; and of fewer, where so many
+runs at once would hold more than `CHUNK_WORDS`. None of it depends on the machine, since what a run finds depends on the frames
+that it computes one after the other."""
 
 INLINING = ("-finline-functions", "-finline-small-functions", "-findirect-inlining", "--param=early-inlining-insns=32")
 """What -O1 leaves out of -O2 that ap_types need: each of their operations is a dozen small functions. The parameter lets them go in
@@ -52,7 +60,7 @@ class CSimulator:
         environment: variables to set while the program runs.
         cache: folder where compiled programs are kept by content (see `qfx.cache`); None to compile always.
         seconds: that the program may run for one chunk of samples; None for any time.
-        jobs: processes at a time, each with its part of the samples; None for one per core.
+        jobs: processes at a time; None for one per core. Which samples a process computes does not depend on it.
         quick: mask without `volatile`, where the headers are the open release (see `qfx.sim.headers.MASKING`).
 
     Raises:
@@ -97,8 +105,11 @@ class CSimulator:
     def run(self, inputs: Mapping[str, npt.NDArray[np.integer]], keep: frozenset[str] | None = None) -> dict[str, IntArray]:
         """Inputs and computed values for one batch; memory beyond the result is bounded.
 
+        Every process computes several of the samples one after the other, in two calls of the top function, so that what the C++
+        keeps from frame to frame or from call to call shows.
+
         Args:
-            inputs: codes (batch, *shape) of every graph input.
+            inputs: codes (batch, *shape) of every graph input, of `qfx.sim.shares.SEVERAL` samples at least for that.
             keep: names of the values wanted; None for all inputs and computed values.
 
         Returns:
@@ -113,10 +124,11 @@ class CSimulator:
         samples = len(next(iter(codes.values())))
         program = self.compile()
         wanted = [name for name in self.graph.activations() if keep is None or name in keep]
-        limit = CHUNK_WORDS // (self._jobs * max(1, self.layout.frame_words))
-        step = max(1, min(limit, -(-samples // self._jobs)))
-        chunks = [{name: array[start : start + step] for name, array in codes.items()} for start in range(0, max(1, samples), step)]
-        with ThreadPoolExecutor(self._jobs) as pool:
+        frame_words = max(1, self.layout.frame_words)
+        runs = shares(samples, self._frames(samples, CHUNK_WORDS // frame_words)) or [slice(0, 0)]
+        chunks = [{name: array[run] for name, array in codes.items()} for run in runs]
+        held = max(run.stop - run.start for run in runs) * frame_words
+        with ThreadPoolExecutor(max(1, min(self._jobs, CHUNK_WORDS // max(1, held)))) as pool:
             try:
                 parts = list(pool.map(functools.partial(self._run_chunk, program, wanted), chunks))
             except BaseException:  # an error of one, or an interrupt: the others need not end
@@ -135,9 +147,9 @@ class CSimulator:
         """
         if self._program is None:
             self.headers = find_ap_types(self._ap_types)
-            folder = tempfile.mkdtemp(prefix="qfx-csim-")
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            program = Path(folder, "csim")
+            kept = contextlib.ExitStack()
+            program = kept.enter_context(scratch()) / "csim"
+            weakref.finalize(self, kept.close)
             first = self._first_headers()
             compile_project(
                 self.hls, self._defines(), self.headers, self._flags, program, self._cache, self._quick, self._variant, first
@@ -162,16 +174,26 @@ class CSimulator:
         """Headers in `hls/` that are included before everything else."""
         return []
 
+    def _frames(self, samples: int, memory: int) -> int:
+        """Frames of a run at most; `memory` of them hold `CHUNK_WORDS`."""
+        return min(max(FRAMES, -(-samples // PROCESSES)), memory // AT_ONCE)
+
+    def _calls(self, frames: int) -> list[int]:
+        """Frames of each call of the top function in one run."""
+        return [frames] if frames < SEVERAL else [frames - frames // 2, frames // 2]
+
     def _run_chunk(self, program: Path, wanted: Sequence[str], codes: Mapping[str, IntArray]) -> dict[str, IntArray]:
         frames = len(next(iter(codes.values())))
         streams = list(dict.fromkeys(self.layout.streams[name] for name in wanted))
-        with tempfile.TemporaryDirectory(prefix="qfx-csim-run-") as folder:
-            source, target = Path(folder, "input"), Path(folder, "output")
+        with scratch(program.parent, f"temporary files in {tempfile.gettempdir()}") as folder:
+            source, target = folder / "input", folder / "output"
+            calls = self._calls(frames)
             with source.open("wb") as file:
-                for port in self.layout.inputs:
-                    ordered = to_beats(codes[port.value])
-                    file.write(np.int64(len(ordered)).tobytes() + ordered.tobytes())
-            self._execute([str(program), str(source), str(frames), str(target), *streams])
+                for end, count in zip(np.cumsum(calls).tolist(), calls, strict=True):
+                    for port in self.layout.inputs:
+                        ordered = to_beats(codes[port.value][end - count : end])
+                        file.write(np.int64(len(ordered)).tobytes() + ordered.tobytes())
+            self._execute([str(program), str(source), ",".join(map(str, calls)), str(target), *streams])
             found = list(_sections(target))
         left = found[: len(self.layout.outputs)]
         sections = dict(zip(streams, found[len(left) :], strict=True))
@@ -225,7 +247,7 @@ class CSimulator:
         """Raise what a status other than 0 means."""
         if status == 0:
             return
-        message = _shortened(printed) or "no message"
+        message = _shortened(explained(printed, self.layout.flows)) or "no message"
         if status == 3:
             raise ProjectError(f"{self._title} of {self.hls}: {message}")
         ended = signal.Signals(-status).name if status < 0 else f"status {status}"
@@ -302,7 +324,8 @@ def compile_project(
     command += [word for header in first for word in ("-include", str(header))]
     command += [f"-ffile-prefix-map={masking}={headers.path}", str(stubs / "driver.cpp")]  # assertions name their file
     command += ["-MMD", "-MF", str(dependencies), "-o", str(program)]
-    result = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    environment = {name: value for name, value in os.environ.items() if name not in INCLUDE_VARIABLES}
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment)
     if result.returncode != 0:
         raise ProjectError(f"the C++ in {hls} does not compile:\n{_shortened(result.stderr)}")
     if cache and own_sources(dependencies, (hls, stubs)):

@@ -50,6 +50,20 @@ class PortLayout:
 
 
 @dataclass(frozen=True)
+class Flow:
+    """A stream of the top function, or a port.
+
+    Attributes:
+        words: that it carries a frame; beats of a port.
+        writer, reader: the stages at its ends, as the top function calls them: `conv2d<layer::stem>`; empty for what lies outside.
+    """
+
+    words: int
+    writer: str
+    reader: str
+
+
+@dataclass(frozen=True)
 class Layout:
     """What `layout.json` says.
 
@@ -60,6 +74,7 @@ class Layout:
         streams: stream of each value.
         lanes: codes per word of each value.
         live_depths: the deadlock-free depths of the streams, as the export's schedule found them.
+        flows: every stream and port by its C++ name, in the order of the stages that write them; empty for older projects.
     """
 
     top: str
@@ -69,6 +84,7 @@ class Layout:
     streams: dict[str, str]
     lanes: dict[str, int]
     live_depths: dict[str, int]
+    flows: dict[str, Flow] = field(default_factory=dict[str, Flow])
 
 
 @dataclass(frozen=True)
@@ -85,6 +101,7 @@ class _LayoutFile:
     frame_words: int
     values: dict[str, _Place]
     live_depths: dict[str, int] = field(default_factory=dict[str, int])  # older projects lack them
+    flows: dict[str, Flow] = field(default_factory=dict[str, Flow])  # and these
     input: PortLayout | None = None
     inputs: tuple[PortLayout, ...] = ()
     output: PortLayout | None = None
@@ -113,6 +130,7 @@ def load_layout(hls: File, activations: Collection[str] = ()) -> Layout:
         {name: place.stream for name, place in found.values.items()},
         {name: place.lanes for name, place in found.values.items()},
         found.live_depths,
+        found.flows,
     )
 
 

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
+from qfx.arguments import shown
+from qfx.checks import argument, whole
 from qfx.errors import GraphError, InputError
 from qfx.fixed import IntArray
 from qfx.ir import Graph
@@ -36,7 +38,7 @@ class Simulator:
 
     def __init__(self, graph: Graph, threads: int = 0) -> None:
         self.graph = graph
-        self.threads = threads or cores()
+        self.threads = argument("the simulator", "threads", threads, whole(0)) or cores()
 
     def run(self, inputs: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, IntArray]:
         """Evaluate one batch.
@@ -77,7 +79,7 @@ class FastSimulator:
 
     def __init__(self, graph: Graph, wanted: Collection[str] | None = None, threads: int = 0) -> None:
         self.graph = graph
-        self.threads = threads or cores()
+        self.threads = argument("the simulator", "threads", threads, whole(0)) or cores()
         self._wanted = [name for name in graph.activations() if name in (graph.outputs if wanted is None else wanted)]
         self._computed = frozenset(self._wanted).difference(graph.inputs)
         self._programs: list[Program] = []
@@ -210,11 +212,14 @@ def _checked(graph: Graph, name: str, inputs: Mapping[str, npt.NDArray[np.intege
     return codes
 
 
+_WANTED = "a NumPy array of integer codes (batch, ...) is wanted, or one for each input by its name; tensor.numpy() makes one"
+
+
 def by_input(graph: Graph, inputs: Codes) -> dict[str, npt.NDArray[np.integer]]:
     """The codes of each input by its name.
 
     Raises:
-        InputError: one array for several inputs, a name that is no input, a missing one, or different numbers of samples.
+        InputError: no arrays, one for several inputs, a name that is no input, a missing one, or different numbers of samples.
     """
     if isinstance(inputs, np.ndarray):
         if len(graph.inputs) != 1:
@@ -222,12 +227,28 @@ def by_input(graph: Graph, inputs: Codes) -> dict[str, npt.NDArray[np.integer]]:
                 f"the network has {len(graph.inputs)} inputs; give the codes of each by its name: {', '.join(graph.inputs)}"
             )
         return {graph.inputs[0]: inputs}
-    for name in inputs:
+    if not isinstance(inputs, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"the inputs are {shown(inputs)}; {_WANTED}")
+    for name, codes in inputs.items():
+        if not isinstance(codes, np.ndarray):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InputError(f"input {name!r} is {shown(codes)}; {_WANTED}")
         if name not in graph.inputs:
             raise InputError(f"{name!r} is no input of the network; it wants {', '.join(graph.inputs)}")
     _check_names(graph, inputs)
     _count(inputs)
     return dict(inputs)
+
+
+def given_codes(graph: Graph, inputs: Codes) -> dict[str, npt.NDArray[np.integer]]:
+    """`by_input` of what somebody asks about.
+
+    Raises:
+        InputError: as there, or the inputs hold no sample.
+    """
+    codes = by_input(graph, inputs)
+    if any(len(array) == 0 for array in codes.values()):
+        raise InputError("the inputs hold no sample; give one or more")
+    return codes
 
 
 def check_inputs(graph: Graph, inputs: Mapping[str, npt.NDArray[np.integer]]) -> dict[str, IntArray]:

@@ -26,6 +26,9 @@ OPEN_HEADERS = {
 }
 """sha256 of the open release, github.com/Xilinx/HLS_arbitrary_Precision_Types at 200a9ae, against which QFX is tested."""
 
+OWN_HEADERS = ("ap_axi_sdata.h", "hls_stream.h")
+"""Headers of the vendor's tools of which QFX has its own for C simulation, in `hls_templates/csim`."""
+
 MASKING = ("etc/ap_private.h", b"void clearUnusedBits(void) volatile")
 """File of the open release, and how it declares the function that masks the unused bits of a number after every operation.
 The qualifier keeps each intermediate in memory; without it the same arithmetic runs some four times faster."""

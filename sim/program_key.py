@@ -9,8 +9,12 @@ from pathlib import Path
 
 from qfx.files import File, joint_hash
 
-FLAG_VARIABLES = ("CPATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "GCC_EXEC_PREFIX", "COMPILER_PATH")
+FLAG_VARIABLES = ("LIBRARY_PATH", "GCC_EXEC_PREFIX", "COMPILER_PATH")
 """Environment variables that change what g++ makes."""
+
+INCLUDE_VARIABLES = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
+"""Environment variables with folders of headers. g++ looks there before it looks where AMD's headers lie, so a header of this
+machine would take their place; it is run without them."""
 
 
 def program_key(folders: Iterable[Path], compiler: str, flags: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qfx.errors import ProjectError
-from qfx.files import File
+from qfx.files import File, scratch
 from qfx.sim.csim import CSimulator
 from qfx.sim.csim_layout import load_layout
 
@@ -105,7 +105,7 @@ class ThreadedSimulator(CSimulator):
         cache: File | None = None,
         seconds: float | None = None,
     ) -> None:
-        flags = ["-pthread", *flags]  # one process: all frames are one batch
+        flags = ["-pthread", *flags]
         super().__init__(project, optimize=optimize, sanitize=sanitize, flags=flags, cache=cache, seconds=seconds, jobs=1)
         source = self.hls / f"{self.layout.top}.cpp"
         try:
@@ -132,6 +132,13 @@ class ThreadedSimulator(CSimulator):
         finally:
             self._order = None
 
+    def _frames(self, samples: int, memory: int) -> int:
+        """All, as far as memory allows: the longer the batch, the more the streams fill."""
+        return memory
+
+    def _calls(self, frames: int) -> list[int]:
+        return [frames]
+
     def _defines(self) -> dict[str, str]:
         return {
             **super()._defines(),
@@ -146,8 +153,8 @@ class ThreadedSimulator(CSimulator):
         return [self.hls / f"{self.layout.top}.hpp", *sorted((self.hls / "kernels").glob("*.hpp"))]
 
     def _execute(self, command: list[str]) -> None:
-        with tempfile.TemporaryDirectory(prefix="qfx-threads-") as folder:
-            depths, trace = Path(folder, "depths"), Path(folder, "trace")
+        with scratch(Path(command[0]).parent, f"temporary files in {tempfile.gettempdir()}") as folder:
+            depths, trace = folder / "depths", folder / "trace"
             depths.write_text("".join(f"{stream} {depth}\n" for stream, depth in self.depths.items()))
             variables = {"QFX_DEPTHS": str(depths)}
             if self._order is not None:

@@ -25,10 +25,10 @@ COMPILING = frozenset({"CSimulator", "ThreadedSimulator", "compare_compiled", "c
 _SLOW = """
 benchmarks/ conversion/ engines/ nn/ quant/ frontend/test_layer_table.py frontend/test_scalars.py
 hls/test_export.py hls/test_kernel_objects.py hls/test_validator.py sim/test_program.py
-house/test_docs.py house/test_packaging.py house/test_skips.py house/test_testing.py
-test_accelerator.py test_cli.py test_cli_verify.py test_demo.py test_errors.py test_estimate.py test_host.py test_models.py
-test_own_network.py test_random_networks.py test_recipes.py test_schedule.py test_several_inputs.py
-test_training.py test_verify.py test_watch.py
+architecture/test_docs.py architecture/test_packaging.py architecture/test_skips.py architecture/test_testing.py
+test_accelerator.py test_cli.py test_cli_verify.py test_completion.py test_damage.py test_demo.py test_errors.py test_estimate.py
+test_host.py test_kills.py test_models.py test_own_network.py test_random_networks.py test_recipes.py test_schedule.py
+test_several_inputs.py test_tables.py test_training.py test_verify.py test_watch.py test_workplace.py
 """
 SLOW = tuple(_SLOW.split())
 """Folders and modules that are marked `slow`: they train, start processes, or go through many networks."""

@@ -15,9 +15,10 @@ from qfx.export.cost.resources import total
 from qfx.export.estimate import stage_estimates
 from qfx.export.fold import SHARES
 from qfx.export.hls.board import load_board
-from qfx.export.hls.choices import plain_folding
 from qfx.export.hls.folding import Fold
 from qfx.export.hls.folding_file import NAME, folding_text, read_folding
+from qfx.export.hls.node_folds import plain_folding
+from qfx.export.hls.stage import Stage
 from qfx.ir.passes.k_hot import multiplier_free
 from tests.hls.build import small_network
 
@@ -50,6 +51,16 @@ def test_what_lies_between_the_stages_counts() -> None:
     ])  # fmt: skip
     streams = [total(stage.streams for stage in stage_estimates(design)) for design in (plain.design, deep)]
     assert streams[1].bram18 > streams[0].bram18 + len(plain.design.streams)
+
+
+def test_schedule_and_estimate_read_the_stages_themselves() -> None:
+    """A row of the estimate is stages of the design, each in one row; so is a process of the schedule, but for its depths."""
+    found = fastest(GRAPH, BOARD)
+    rows = [id(stage) for row in found.estimate.stages for stage in row.of]
+    assert sorted(rows) == sorted(map(id, found.design.stages))
+    depths = {name: depth.emitted for name, depth in found.design.schedule.depths.items()}
+    stages = [stage for stage in found.design.network.processes if isinstance(stage, Stage)]
+    assert [stage.with_depths(depths) for stage in stages] == found.design.stages
 
 
 def test_a_rate_that_is_enough() -> None:

@@ -16,9 +16,10 @@ import pytest
 import torch
 import typer
 
+from qfx import save
 from qfx.cli.app import app
 from qfx.project import open_project
-from tests.user_models import net
+from tests.user_models import narrow, net
 
 QFX = Path(sys.executable).with_name("qfx")
 MODELS = Path(__file__).with_name("user_models.py")
@@ -50,8 +51,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_version_and_help(tmp_path: Path) -> None:
     assert re.fullmatch(r"qfx \d+\.\d+\.\d+\n", qfx("--version", cwd=tmp_path).stdout)
+    assert qfx("-V", cwd=tmp_path).stdout == qfx("--version", cwd=tmp_path).stdout
     text = qfx("--help", cwd=tmp_path).stdout
-    assert [name for name in ("demo", "export", "simulate", "verify", "info") if name not in text] == []
+    assert [name for name in ("demo", "export", "simulate", "verify", "info", "completion") if name not in text] == []
     command = [sys.executable, "-m", "qfx", "--help"]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout == text
 
@@ -90,9 +92,11 @@ def test_verify_live_with_other_inputs(home: Path) -> None:
     )
     assert message in qfx(*common, cwd=home, code=3).stderr
     assert (
-        "a live model takes both --model module:factory and --weights FILE"
+        "models:net makes a model, but its weights are missing; give --weights FILE, or a file of qfx.save for both"
         in qfx(*common, "--model", "models:net", cwd=home, code=2).stderr
     )
+    message = "a live model takes --model module:factory and --weights FILE, or --model FILE of qfx.save"
+    assert message in qfx(*common, "--weights", "net.pt", cwd=home, code=2).stderr
 
 
 def test_torch_left_out_is_said(home: Path) -> None:
@@ -136,6 +140,16 @@ def test_quiet_says_nothing(home: Path) -> None:
     assert open_project(home / "quiet").manifest.name == "small" and len(open_project(home / "quiet").inputs) == 100
 
 
+def test_what_is_recorded_of_torch(home: Path) -> None:
+    exporting = ("export", "models:net", "--weights", "net.pt", "--sample", "other.npy", "--out", "few", "--record")
+    assert "what is recorded is `all`, `outputs` or a number of samples from 1 on" in qfx(*exporting, "no", cwd=home, code=2).stderr
+    qfx(*exporting, "outputs", cwd=home)
+    assert "100 recorded samples, the outputs as PyTorch computed them" in qfx("info", "few", cwd=home).stdout
+    result = qfx("verify", "few", "--engines", "torch,sim", cwd=home)
+    assert "note: torch's values are recorded of the outputs only, 4; other layers are not compared" in result.stderr
+    assert "torch = sim: 100 samples, 400 values compared, 0 mismatches" in result.stdout
+
+
 def test_missing_tools_are_exit_code_3(home: Path) -> None:
     result = qfx("verify", "project", cwd=home, code=3, environment={"CXX": "no-such-compiler"})
     assert "error: no C++ compiler for C simulation: 'no-such-compiler' is not on PATH" in result.stderr
@@ -160,7 +174,7 @@ def test_simulate_with_each_engine(home: Path) -> None:
     np.testing.assert_array_equal(found, np.load(home / "many.npy"))
     missing = qfx("simulate", "project", "--inputs", "x.npy", "--out", "y.npy", "--engine", "torch", cwd=home, code=2)
     assert "error: there is no engine 'torch' for outputs; the engines are sim, onnx" in missing.stderr
-    assert not (home / "y.npy").exists() and not list(home.glob(".*.partial"))
+    assert not (home / "y.npy").exists() and not list(home.glob(".qfx-*"))
 
 
 def test_a_code_that_does_not_fit_leaves_no_file(home: Path) -> None:
@@ -170,7 +184,7 @@ def test_a_code_that_does_not_fit_leaves_no_file(home: Path) -> None:
     for engine in ("sim", "onnx"):
         arguments = ("--inputs", "late.npy", "--out", "never.npy", "--engine", engine)
         assert "outside 0..15" in qfx("simulate", "project", *arguments, cwd=home, code=2).stderr
-        assert not (home / "never.npy").exists() and not list(home.glob(".*.partial"))
+        assert not (home / "never.npy").exists() and not list(home.glob(".qfx-*"))
 
 
 def test_verify_outputs_only(home: Path) -> None:
@@ -182,8 +196,8 @@ def test_verify_outputs_only(home: Path) -> None:
 
 def test_simulate_no_samples(home: Path) -> None:
     np.save(home / "empty.npy", np.zeros((0, 2, 5, 6), np.uint8))
-    qfx("simulate", "project", "--inputs", "empty.npy", "--out", "nothing.npy", cwd=home)
-    assert np.load(home / "nothing.npy").shape == (0, 4)
+    refused = qfx("simulate", "project", "--inputs", "empty.npy", "--out", "nothing.npy", cwd=home, code=2)
+    assert "the inputs hold no sample; give one or more" in refused.stderr and not (home / "nothing.npy").exists()
 
 
 def test_info(home: Path) -> None:
@@ -192,7 +206,7 @@ def test_info(home: Path) -> None:
         "graph network",
         "ap_ufixed<4, 2>",
         "float32",
-        "multiplications",
+        "mult.",
         "shift-adds",
         "total",
         "120 recorded samples",
@@ -207,8 +221,9 @@ def test_info_of_a_model_in_training(home: Path) -> None:
     assert re.search(r"2\.quant +unsigned 4, frac 2 +2\.000 +$", text, re.M)
     text = qfx(*model, "--sample", "x.npy", cwd=home).stdout.replace("│", "")
     assert re.search(r"1\.weight_quant +signed 5, frac 4 +4\.000 +\d\.\d\d +\d+\.\d{3}% +\d+\.\d{3}% +$", text, re.M)
-    for arguments in (("models:net",), ("project", "--sample", "x.npy")):
-        assert "a model in training takes module:factory and --weights FILE" in qfx("info", *arguments, cwd=home, code=2).stderr
+    assert "models:net makes a model, but its weights are missing" in qfx("info", "models:net", cwd=home, code=2).stderr
+    message = "project is no network; --weights and --sample are for module:factory, --sample for a file of qfx.save, too"
+    assert message in qfx("info", "project", "--sample", "x.npy", cwd=home, code=2).stderr
     assert "there is no file none.pt" in qfx("info", "models:net", "--weights", "none.pt", cwd=home, code=2).stderr
 
 
@@ -218,13 +233,13 @@ def test_info_of_a_model_in_training(home: Path) -> None:
         (("models", "net.pt", "x.npy"), "'models' does not name a model; write module:factory, such as models:make_net"),
         (("nowhere:net", "net.pt", "x.npy"), "importing nowhere failed: ModuleNotFoundError: No module named 'nowhere'"),
         (("models:nothing", "net.pt", "x.npy"), "module models has no function nothing"),
-        (("models:number", "net.pt", "x.npy"), "models:number() made an object of type int, not a torch.nn.Module"),
+        (("models:number", "net.pt", "x.npy"), "what models:number() made is 3; a torch.nn.Module is wanted"),
         (("models:broken", "net.pt", "x.npy"), "models:broken() failed: KeyError: 'no such layer' ("),
         (("models:leaves", "net.pt", "x.npy"), "models:leaves() failed: SystemExit: bye ("),
         (("models:net", "none.pt", "x.npy"), "there is no file none.pt"),
-        (("models:net", "x.npy", "x.npy"), "x.npy is no state dict that torch.load reads with weights_only=True"),
+        (("models:net", "x.npy", "x.npy"), "x.npy is neither a file of qfx.save nor a state dict of torch.save or safetensors: "),
         (("models:net", "list.pt", "x.npy"), "list.pt holds a list; save model.state_dict()"),
-        (("models:plain", "net.pt", "x.npy"), "net.pt does not fit the model of models:plain: "),
+        (("models:plain", "net.pt", "x.npy"), "net.pt is that of a network with formats, and the model has none; make the network"),
         (("models:net", "net.pt", "none.npy"), "none.npy cannot be read: No such file or directory"),
         (("models:net", "net.pt", "net.pt"), "net.pt is an archive of arrays; give one .npy file"),
         (("models:net", "net.pt", "flat.npy"), "flat.npy has shape (3,); samples are wanted as (count, channel, height, width)"),
@@ -238,14 +253,18 @@ def test_what_export_refuses(home: Path, arguments: tuple[str, str, str], messag
     model, weights, sample = arguments
     result = qfx("export", model, "--weights", weights, "--sample", sample, "--out", "refused", cwd=home, code=2)
     assert "error: " in result.stderr and message in result.stderr.replace("\n", " ")
-    assert not (home / "refused").exists() and not list(home.glob(".refused*"))
+    assert not (home / "refused").exists() and not list(home.glob(".qfx-*"))
 
 
 def test_export_does_not_overwrite_unless_asked(home: Path) -> None:
     arguments = ("export", "models:net", "--weights", "net.pt", "--sample", "other.npy", "--out")
     assert "project exists already" in qfx(*arguments, "project", cwd=home, code=2).stderr
     qfx(*arguments, "again", cwd=home)
-    qfx(*arguments, "again", "--overwrite", cwd=home)
+    assert qfx(*arguments, "again", "--overwrite", cwd=home).stderr == ""
+    (home / "again/hls/layers.hpp").write_text("// mine")
+    told = f"note: hls/layers.hpp in {home}/again changed after QFX wrote it; the former again is now {home}/again.edited\n"
+    assert qfx(*arguments, "again", "--overwrite", cwd=home).stderr == told
+    assert (home / "again.edited/hls/layers.hpp").read_text() == "// mine"
     (home / "theirs").mkdir(exist_ok=True)
     assert "theirs was not written by QFX" in qfx(*arguments, "theirs", "--overwrite", cwd=home, code=2).stderr
 
@@ -260,7 +279,31 @@ def test_no_project(home: Path, command: tuple[str, ...]) -> None:
 
 def test_an_output_that_cannot_be_written(home: Path) -> None:
     result = qfx("simulate", "project", "--inputs", "x.npy", "--out", "no/where.npy", cwd=home, code=2)
-    assert "error: [Errno 2] No such file or directory" in result.stderr
+    assert "error: no/where.npy cannot be written: No such file or directory; make the folder no first" in result.stderr
+
+
+def test_a_checkpoint_of_other_formats_makes_no_project(home: Path) -> None:
+    """It once was exported, and verify agreed with the wrong network."""
+    torch.save(narrow().state_dict(), home / "narrow.pt")
+    result = qfx("export", "models:net", "--weights", "narrow.pt", "--sample", "x.npy", "--out", "wrong", cwd=home, code=2)
+    for layer in ("1.weight_quant", "4.weight_quant", "4.bias_quant"):
+        assert f"{layer}: narrow.pt has 4 bits signed, AP_RND, AP_SAT; the network has 5 bits signed" in result.stderr
+    assert not (home / "wrong").exists()
+    live = ("--engines", "torch,sim", "--inputs", "other.npy", "--model", "models:net", "--weights", "narrow.pt")
+    assert "narrow.pt has 4 bits signed" in qfx("verify", "project", *live, cwd=home, code=2).stderr
+
+
+def test_a_saved_network_stands_for_factory_and_weights(home: Path) -> None:
+    save(net(), home / "whole.qfx")
+    qfx("export", "whole.qfx", "--sample", "x.npy", "--out", "whole", cwd=home)
+    assert open_project(home / "whole").manifest.model == "whole.qfx"
+    for file in ("graph.json", "hls/weights.hpp", "golden/outputs.npy"):
+        assert (home / "whole" / file).read_bytes() == (home / "project" / file).read_bytes()
+    arguments = ("--engines", "torch,sim", "--inputs", "other.npy", "--model", "whole.qfx")
+    assert "torch = sim: 5 samples" in qfx("verify", "whole", *arguments, cwd=home).stdout
+    shown = qfx("info", "whole.qfx", "--sample", "x.npy", cwd=home).stdout
+    factory = qfx("info", "models:net", "--weights", "whole.qfx", "--sample", "x.npy", cwd=home).stdout
+    assert "whole.qfx" in shown and shown.splitlines()[1:] == factory.splitlines()[1:]
 
 
 def _heed_interrupts() -> None:

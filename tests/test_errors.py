@@ -6,7 +6,11 @@ import errno
 import json
 import os
 import pickle
+import re
+import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,7 +132,7 @@ def exporting(**changes: str) -> tuple[str, ...]:
         (exporting(sample="cut.npy"), "cut.npy is no NumPy .npy file of numbers"),
         (exporting(out="project"), "project exists already; choose another directory, or ask to overwrite it"),
         (exporting(out="file"), "file exists already; choose another directory"),
-        (exporting(out="file/out"), "error: [Errno 17] File exists: "),
+        (exporting(out="file/out"), "/file is no folder, choose another place"),
         (("verify", "project", "--inputs", "shape.npy"), "input 'x' has shape (9, 5), wanted (batch, 6)"),
         (("verify", "project", "--inputs", "high.npy"), "input 'x' has codes from 9 to 24, outside 0..15"),
         (("verify", "project", "--inputs", "real.npy"), "real.npy holds float64; integer codes are wanted"),
@@ -136,10 +140,27 @@ def exporting(**changes: str) -> tuple[str, ...]:
         (("verify", "project", "--inputs", "none.npy"), "none.npy cannot be read: No such file or directory"),
         (("simulate", "project", "--inputs", "low.npy", "--out", "y.npy"), "input 'x' has codes from -1 to 14, outside 0..15"),
         (("simulate", "project", "--inputs", "shape.npy", "--out", "y.npy"), "input 'x' has shape (9, 5), wanted (batch, 6)"),
-        (("simulate", "project", "--inputs", "x.npy", "--out", "none/y.npy"), "No such file or directory"),
-        (("verify", "project", "--engines", "sim,onnx", "--junit", "none/j.xml"), "No such file or directory"),
-        (("verify", "project", "--engines", "sim,onnx", "--report", "none/r.txt"), "No such file or directory"),
-        (("info", "file"), "file is no directory; give the folder that `qfx export` wrote"),
+        (("simulate", "project", "--inputs", "x.npy", "--out", "none/y.npy"), "none/y.npy cannot be written: No such file"),
+        (("simulate", "project", "--inputs", "x.npy", "--out", "project"), "project is a directory; give the name of a file"),
+        (
+            ("verify", "project", "--junit", "none/j.xml"),
+            "none/j.xml cannot be written: No such file or directory; make the folder",
+        ),
+        (
+            ("verify", "project", "--report", "none/r.txt"),
+            "none/r.txt cannot be written: No such file or directory; make the folder",
+        ),
+        (
+            ("verify", "project", "--json", "none/r.json"),
+            "none/r.json cannot be written: No such file or directory; make the folder",
+        ),
+        (("estimate", "project", "--json", "none/r.json"), "none/r.json cannot be written: No such file or directory; make the"),
+        (
+            ("simulate", "project", "--inputs", "x.npy", "--out", "/dev/full"),
+            "/dev/full cannot be written: No space left on device",
+        ),
+        (("info", "file"), "file is neither a file of qfx.save nor a state dict of torch.save or safetensors"),
+        (("verify", "file"), "file is no directory; give the folder that `qfx export` wrote"),
     ],
 )
 def test_arguments(home: Path, arguments: tuple[str, ...], message: str) -> None:
@@ -246,7 +267,9 @@ def test_projects(home: Path, command: str, spoil: Callable[[Path], object], mes
     assert files() == before
 
 
-@pytest.mark.parametrize("writer", ["pathlib.Path.write_text", "pathlib.Path.write_bytes", "numpy.save", "numpy.savez_compressed"])
+@pytest.mark.parametrize(
+    "writer", ["pathlib.Path.write_text", "qfx.project.write.write_text", "numpy.save", "numpy.savez_compressed"]
+)
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_full_disk(home: Path, monkeypatch: pytest.MonkeyPatch, writer: str, overwrite: bool) -> None:
     """Nothing half-written stays, and a project that was to be replaced does."""
@@ -260,7 +283,10 @@ def test_a_full_disk(home: Path, monkeypatch: pytest.MonkeyPatch, writer: str, o
     message = refused(*arguments)
     monkeypatch.undo()
     monkeypatch.chdir(home)
-    assert "No space left on device; free some space, nothing half-written was left" in message
+    assert message.startswith(f"error: {'project' if overwrite else 'out'}") and ".qfx-" not in message
+    assert re.search(
+        r"cannot be written: No space left on device; free some space, nothing half-written was left \([\d,]+ b", message
+    )
     assert files() == before
     assert run("verify", "project", "--engines", "torch,sim").exit_code == 0
 
@@ -269,13 +295,78 @@ def test_a_full_disk_while_results_are_written(home: Path, monkeypatch: pytest.M
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    results = ("y.npy", "r.json", "j.xml", "r.txt")
+    for name in results:
+        (home / name).write_text("old")
     before = files()
-    monkeypatch.setattr("numpy.lib.format.write_array_header_1_0", full)
-    assert "No space left on device" in refused("simulate", "project", "--inputs", "x.npy", "--out", "y.npy")
-    monkeypatch.setattr("pathlib.Path.write_text", full)
+    monkeypatch.setattr("os.fsync", full)
+    message = "error: {} cannot be written: No space left on device; free some space, nothing half-written was left ("
+    assert message.format("y.npy") in refused("simulate", "project", "--inputs", "x.npy", "--out", "y.npy")
     for option, name in (("--json", "r.json"), ("--junit", "j.xml"), ("--report", "r.txt")):
-        assert "No space left on device" in refused("verify", "project", "--engines", "sim,onnx", option, name)
+        assert message.format(name) in refused("verify", "project", "--engines", "sim,onnx", option, name)
+    assert files() == before and {(home / name).read_text() for name in results} == {"old"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (exporting(), "out"),
+        (exporting(out="a/b/c"), "a/b/c"),
+        ((*exporting(out="project"), "--overwrite"), "project"),
+        (("simulate", "project", "--inputs", "x.npy", "--out", "y.npy"), "y.npy"),
+        (("simulate", "project", "--inputs", "x.npy", "--out", "y.npy", "--host"), "y.npy"),
+        (("verify", "project", "--json", "r.json"), "r.json"),
+        (("verify", "project", "--junit", "j.xml"), "j.xml"),
+        (("verify", "project", "--report", "r.txt"), "r.txt"),
+        (("estimate", "project", "--json", "r.json"), "r.json"),
+        (("demo", "--out", "run"), "run"),
+    ],
+)
+def test_a_folder_that_may_not_be_written_to_is_named_before_the_work(
+    home: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], named: str
+) -> None:
+    def denied(path: str | Path, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    def worked(*_: object, **__: object) -> None:
+        raise AssertionError("the work was done")
+
+    for work in (
+        "qfx.cli.factory.load_model",
+        "qfx.cli.simulate.output_chunks",
+        "qfx.cli.verify.verify",
+        "qfx.cli.estimate.with_folding",
+        "qfx.cli.demo._arms",
+    ):
+        monkeypatch.setattr(work, worked)
+    before = files()
+    monkeypatch.setattr("os.mkdir", denied)
+    assert f"error: {named} cannot be written: Permission denied; choose another place than " in refused(*arguments)
     assert files() == before
+
+
+def limited() -> None:
+    """As `ulimit -f` has it."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3072, 3072))
+
+
+def test_a_limit_of_file_sizes(tmp_path: Path) -> None:
+    """`6000 requested and 2944 written` says neither what nor where nor why."""
+    write = "from qfx.project.golden import write_arrays; write_arrays('out', {'x': np.zeros(6000, np.uint8)})"
+    command = [sys.executable, "-c", f"import numpy as np; {write}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=limited, check=False)
+    message = "out cannot be written: File too large; raise the limit of 3,072 bytes for a file (ulimit -f), nothing half-written"
+    assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_little_memory(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def more(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate 1.75 TiB")
+
+    monkeypatch.setattr("qfx.cli.simulate.output_chunks", more)
+    message = "error: this needs more memory than there is: Unable to allocate 1.75 TiB; take fewer samples at a time"
+    assert message in refused("simulate", "project", "--inputs", "x.npy", "--out", "y.npy")
 
 
 def test_an_interrupted_export(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,6 +397,7 @@ def _interrupt(*_: object, **__: object) -> None:
         (errors.ExactnessError, errors.ModelError, 2),
         (errors.ExportError, errors.QfxError, 2),
         (errors.ProjectError, OSError, 2),
+        (errors.WriteError, OSError, 2),
         (errors.TrainingError, errors.QfxError, 2),
         (errors.ToolMissingError, errors.QfxError, 3),
     ],

@@ -12,7 +12,7 @@ from qfx.cli.estimate import estimate_project
 from qfx.cli.export import parsed_products
 from qfx.errors import ExportError, InputError
 from qfx.export.accelerator import AcceleratorOptions, Options, accelerate
-from qfx.export.hls.choices import plain_folding
+from qfx.export.hls.node_folds import plain_folding
 from qfx.ops import Conv2d
 from qfx.project import open_project, write_project
 from qfx.testing.projects import frames

@@ -12,13 +12,15 @@ from qfx.errors import ExportError
 from qfx.export.accelerator import with_folding
 from qfx.export.cost import total
 from qfx.export.fold import SHARES, Search
+from qfx.export.hls import node_folds
 from qfx.export.hls.board import load_board
-from qfx.export.hls.choices import NodeCosts, check_folding, node_cycles
+from qfx.export.hls.node_folds import Candidates, check_folding, node_cycles
 from qfx.ir import Graph
 from qfx.project import write_project
 from qfx.sim import Simulator
 from qfx.sim.csim import CSimulator
 from qfx.testing.projects import frames
+from tests.counting import count_calls
 from tests.hls.build import assert_equal, small_network
 
 BOARD = load_board("ultra96")
@@ -26,14 +28,14 @@ GRAPH = small_network()
 
 
 def search(graph: Graph = GRAPH, **more: object) -> Search:
-    return Search(graph, BOARD, NodeCosts(graph), **more)  # type: ignore[arg-type]
+    return Search(graph, BOARD, **more)  # type: ignore[arg-type]
 
 
 def test_the_fastest_folding_fits_and_is_bit_exact(tmp_path: Path) -> None:
     found = search().fastest()
     check_folding(GRAPH, found.folding)
-    costs = NodeCosts(GRAPH)
-    assert found.resources == total(costs(node, found.folding[node.name]) for node in GRAPH.nodes)
+    candidates = Candidates(GRAPH)
+    assert found.resources == total(candidates.of(node, found.folding[node.name]).cost for node in GRAPH.nodes)
     assert not found.resources.exceeds({name: int(BOARD.resources[name] * share) for name, share in SHARES.items()})
     cycles = {node.name: node_cycles(GRAPH, node, found.folding[node.name]) for node in GRAPH.nodes}
     assert found.interval == max(cycles.values()) == cycles[found.bottleneck]
@@ -51,11 +53,11 @@ def test_a_slower_rate_costs_less() -> None:
 
 def test_a_small_board_is_slower_or_says_what_is_short() -> None:
     small = replace(BOARD, resources={name: count // 32 for name, count in BOARD.resources.items()})
-    slower = Search(GRAPH, small, NodeCosts(GRAPH)).fastest()
+    slower = Search(GRAPH, small).fastest()
     assert slower.interval > search().fastest().interval and "would take" in slower.relief
     none = replace(BOARD, resources=dict.fromkeys(BOARD.resources, 10))
     with pytest.raises(ExportError, match=r"graph 'small' does not fit board 'ultra96' at any rate: .* would take .* lut of 7"):
-        Search(GRAPH, none, NodeCosts(GRAPH)).fastest()
+        Search(GRAPH, none).fastest()
     with pytest.raises(ExportError, match=r"no folding takes 1 cycles per frame; the fastest takes \d+"):
         search().at(1)
 
@@ -73,3 +75,12 @@ def test_a_multiplier_free_network_takes_no_dsp() -> None:
     graph = small_network(digits=2)
     assert search(graph).fastest().resources.dsp == 0
     assert np.all([fold.product == "" for fold in search(graph).fastest().folding.values()])
+
+
+def test_a_search_makes_one_kernel_per_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cycles and cost come from the same kernel, and layers that are alike share it."""
+    calls = count_calls(monkeypatch, ((node_folds, "kernel_of"),))
+    search().fastest()
+    candidates = Candidates(GRAPH)
+    every = [(candidates.operation(node).likeness, fold) for node in GRAPH.nodes for fold in candidates.folds(node)]
+    assert 0 < calls["kernel_of"] <= len(set(every))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from qfx.conversion import calibrate
 from qfx.nn import Linear, Quantize
 from qfx.quant import QuantSpec, quantizers
-from qfx.training import History, Recipe, Stage, fit, fit_stages
+from qfx.training import History, Phase, Recipe, fit, fit_phases
 
 
 def network() -> nn.Module:
@@ -42,8 +42,8 @@ def test_the_loss_is_the_mean_of_the_epoch() -> None:
 
 
 def test_stages_follow_each_other() -> None:
-    stages = [Stage(Recipe(2, lr=0.05), extra_bits=1), Stage(Recipe(1, lr=0.01))]
-    history = fit_stages(network(), batches(), stages)
+    phases = [Phase(Recipe(2, lr=0.05), extra_bits=1), Phase(Recipe(1, lr=0.01))]
+    history = fit_phases(network(), batches(), phases)
     assert len(history.losses) == 3 and history.steps == 9
 
 

@@ -18,7 +18,7 @@ from tests.hls.build import S6, chain, image
 
 GRAPH = chain("tiny", image(S6, 2, 3, 3), (ReLU(), []))
 FIRST = Difference("a<b", "relu", 3, (0, 1), ("onnx",), {"sim": 1, "onnx": 2}, FixedType(True, 8, 4), {})
-REPORT = Report(("sim", "onnx"), 1200, (LayerReport("a<b", "relu", "ap_fixed<8, 4>", 10, 1),), FIRST)
+REPORT = Report(("sim", "onnx"), 1200, (LayerReport("a<b", "relu", "ap_fixed<8, 4>", 10, 12000, 1),), FIRST)
 
 
 @pytest.fixture(scope="module")

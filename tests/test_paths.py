@@ -13,7 +13,7 @@ import torch
 
 import qfx
 from qfx.cache import Cache
-from qfx.cli.demo import clear_run
+from qfx.cli.demo import new_run
 from qfx.cli.estimate import estimate_project
 from qfx.cli.factory import load_model
 from qfx.cli.info import info
@@ -23,16 +23,18 @@ from qfx.export.hls.folding_file import read_folding
 from qfx.export.hls.monitor import project_hash
 from qfx.export.hls.project import write_hls
 from qfx.export.hls.validator import multiplications, validate
-from qfx.files import check_free, file_hash, new_directory, new_file, write_text
+from qfx.files import add_text, check_free, check_writable, file_hash, new_directory, new_file, restore, scratch, write_text
 from qfx.ir import load_graph, save_graph
 from qfx.ops import ReLU
 from qfx.ops.sampling import random_codes
 from qfx.project import is_project, open_project, read_manifest, verify, write_project
+from qfx.project.edits import edited, kept_aside
 from qfx.project.golden import read_archive, read_codes, read_inputs, write_archive, write_by_name, write_codes
 from qfx.records import read_json, write_json
 from qfx.sim.csim import CSimulator
 from qfx.sim.csim_layout import load_layout
 from qfx.sim.threaded import ThreadedSimulator, live_depths
+from qfx.workplace import alone, clear_left, workplace
 from tests.hls.build import S6, chain, image
 
 GRAPH = chain("tiny", image(S6, 2, 3, 3), (ReLU(), []))
@@ -58,6 +60,8 @@ READ: dict[str, Callable[[str, Kind], object]] = {
     "read_manifest": lambda home, path: read_manifest(path(f"{home}/project")),
     "is_project": lambda home, path: is_project(path(f"{home}/project")),
     "load_graph": lambda home, path: load_graph(path(f"{home}/project")).text(),
+    "edited": lambda home, path: edited(path(f"{home}/project")),
+    "kept_aside": lambda home, path: kept_aside(path(f"{home}/project"), []),
     "verify": lambda home, path: verify(path(f"{home}/project"), ["sim", "onnx"]),
     "estimate": lambda home, path: estimate_project(path(f"{home}/project"), quiet=True),
     "info": lambda home, path: info(str(path(f"{home}/project"))),
@@ -96,7 +100,14 @@ WRITE: dict[str, Callable[[Either], object]] = {
     "save_graph": lambda path: (Path(path).mkdir(), save_graph(GRAPH, path)),
     "write_hls": lambda path: write_hls(design(GRAPH), path, load_board("ultra96"), CODES, np.maximum(CODES, 0)),
     "new_directory": lambda path: in_the_end(new_directory(path)),
-    "clear_run": clear_run,
+    "new_run": lambda path: in_the_end(new_run(path)),
+    "check_writable": check_writable,
+    "workplace": lambda path: in_the_end(workplace(path)),
+    "alone": lambda path: (Path(path).mkdir(), in_the_end(alone(path))),
+    "clear_left": lambda path: (Path(path).mkdir(), clear_left(path)),
+    "scratch": lambda path: (Path(path).mkdir(), in_the_end(scratch(path))),
+    "restore": restore,
+    "add_text": lambda path: add_text(path, "x"),
     "check_free": check_free,
     "new_file": lambda path: in_the_end(new_file(path)),
     "write_text": lambda path: write_text(path, "x"),
@@ -115,6 +126,6 @@ def test_writing(name: str, tmp_path: Path) -> None:
         home = tmp_path / kind.__name__
         home.mkdir()
         WRITE[name](kind(f"{home}/made"))
-        files = (file for file in home.rglob("*") if file.is_file() and ".partial" not in file.name)
+        files = (file for file in home.rglob("*") if file.is_file())
         found.append({file.relative_to(home).as_posix(): file.read_bytes() for file in files})
     assert found[0] == found[1]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from qfx.errors import ExportError, InputError, ProjectError
+from qfx import workplace as module
+from qfx.errors import ExportError, InputError, ProjectError, QfxWarning, WriteError
 from qfx.files import file_hash
 from qfx.fixed import FixedType, code_dtype
 from qfx.ops.sampling import random_codes
@@ -94,6 +97,74 @@ def test_overwriting_replaces_all(path: Path) -> None:
     assert open_project(path).changed == ()
 
 
+EDITS: dict[str, Callable[[Path], object]] = {
+    "hls/layers.hpp": lambda path: (path / "hls/layers.hpp").write_text("// mine\n"),
+    "README.md": lambda path: (path / "README.md").write_text("mine\n"),
+    "hls/kernels/mine.hpp": lambda path: (path / "hls/kernels/mine.hpp").write_text("// mine\n"),
+    "hls/ap_fixed.h": lambda path: (path / "hls/ap_fixed.h").write_text("// mine\n"),
+    "manifest.json": lambda path: (path / "manifest.json").write_text("{"),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_what_somebody_has_edited_is_kept_beside_the_new_project(path: Path, name: str) -> None:
+    for former in ("net.edited", "net.edited2"):
+        EDITS[name](path)
+        text = (path / name).read_text()
+        message = f"{name} in {path} changed after QFX wrote it; the former net is now {path.with_name(former)}"
+        with pytest.warns(QfxWarning, match=f"^{re.escape(message)}$"):
+            write_project(GRAPH, path, IMAGES, overwrite=True)
+        assert open_project(path).changed == () and (path.with_name(former) / name).read_text() == text
+    assert sorted(file.name for file in path.parent.iterdir()) == ["net", "net.edited", "net.edited2"]
+
+
+def test_many_edits_are_counted(path: Path) -> None:
+    for name in ("a", "b", "c", "d", "e"):
+        (path / "hls" / f"{name}.cpp").write_text("// mine\n")
+    with pytest.warns(QfxWarning, match=re.escape("hls/a.cpp, hls/b.cpp, hls/c.cpp and 2 more in")):
+        write_project(GRAPH, path, IMAGES, overwrite=True)
+
+
+def test_what_nobody_has_edited_is_not_kept(path: Path) -> None:
+    """A damaged project, and what tools leave behind."""
+    (path / "graph.npz").write_bytes(b"damaged")
+    (path / "hls/types.hpp").unlink()
+    (path / "hls/vitis_hls.log").write_text("x")
+    (path / "hls/residual_prj/solution1").mkdir(parents=True)
+    (path / "hls/residual_prj/solution1/top.cpp").write_text("x")
+    write_project(GRAPH, path, IMAGES, overwrite=True)
+    assert list(path.parent.iterdir()) == [path] and open_project(path).changed == ()
+
+
+def test_an_edited_project_stays_where_it_is_if_the_new_one_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = Path.rename
+
+    def fails(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise OSError(errno.EIO, "Input/output error", str(self), None, str(target))
+        return rename(self, target)
+
+    EDITS["hls/layers.hpp"](path)
+    monkeypatch.setattr(Path, "rename", fails)
+    with (
+        pytest.warns(QfxWarning),
+        pytest.raises(WriteError, match=f"^{path} cannot be written: Input/output error; choose another"),
+    ):
+        write_project(GRAPH, path, IMAGES, overwrite=True)
+    assert list(path.parent.iterdir()) == [path] and open_project(path).changed == ("hls/layers.hpp",)
+
+
+def test_a_project_that_was_being_replaced_is_found(path: Path) -> None:
+    """By whoever opens it; `tests/test_workplace.py` has the rest."""
+    place = path.with_name(".qfx-" + module._kernel() + "-" + "0" * 16)  # pyright: ignore[reportPrivateUsage]
+    (place / "new").mkdir(parents=True)
+    (place / "lock").write_text("net")
+    path.rename(place / "old")
+    with pytest.warns(QfxWarning, match=f"{path}: a run was killed while it replaced it; the former one has been put back"):
+        assert open_project(path).changed == ()
+    assert list(path.parent.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("error", [RuntimeError("disk full"), KeyboardInterrupt()])
 def test_an_interrupted_export_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -156,6 +227,37 @@ def test_a_path_that_leaves_the_project_is_refused(path: Path, name: str) -> Non
     (path / "link").symlink_to("/etc")
     edit_manifest(path, files={**json.loads((path / "manifest.json").read_text())["files"], name: "0"})
     with pytest.raises(ProjectError, match=re.escape(f"lists {name!r}, which lies outside the project")):
+        open_project(path)
+
+
+@pytest.mark.parametrize("clock", [0, -5.333, 1e10])
+def test_a_clock_that_cannot_be(path: Path, clock: float) -> None:
+    edit_manifest(path, clock_ns=clock)
+    message = rf"manifest.json: clock_ns is {float(clock)}; the period of a clock lies above 0 and up to 1e\+09 ns"
+    with pytest.raises(ProjectError, match=message):
+        open_project(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("x" * 5000, "x{80} cannot be read: File name too long"),
+        (".", r"net: \. is missing"),
+        ("", "net:  is missing"),
+        ("loop", "net: loop cannot be read: Too many levels of symbolic links|net: loop is missing"),
+    ],
+)
+def test_names_that_are_no_files(path: Path, name: str, message: str) -> None:
+    (path / "loop").symlink_to("loop")
+    edit_manifest(path, files={**json.loads((path / "manifest.json").read_text())["files"], name: "0"})
+    with pytest.raises(ProjectError, match=message):
+        open_project(path)
+
+
+def test_a_manifest_that_is_a_link_to_itself(path: Path) -> None:
+    (path / "manifest.json").unlink()
+    (path / "manifest.json").symlink_to("manifest.json")
+    with pytest.raises(ProjectError, match=r"has no manifest.json|Too many levels of symbolic links"):
         open_project(path)
 
 
@@ -247,7 +349,9 @@ def test_files_of_codes_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"codes.npy is no NumPy .npy file of numbers"):
             read_codes(file)
     np.save(file, np.array([{}]), allow_pickle=True)
-    with pytest.raises(InputError, match=r"codes.npy is no NumPy .npy file of numbers: .*allow_pickle"):
+    with pytest.raises(
+        InputError, match=r"codes.npy is no NumPy .npy file of numbers: it holds Python objects, which are never unpickled"
+    ):
         read_codes(file)
     np.save(file, np.zeros(3))
     with pytest.raises(InputError, match=r"codes.npy holds float64; integer codes are wanted"):

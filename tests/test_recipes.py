@@ -1,4 +1,4 @@
-"""Recipes: hysteresis, early freezing, oscillating weights, stages, the penalty on digits, statistics taken anew."""
+"""Recipes: hysteresis, early freezing, oscillating weights, phases, the penalty on digits, statistics taken anew."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from qfx.quant import Quantizer, QuantSpec, quantizers
 from qfx.training import (
     BinaryPointFreezer,
     OscillationFreezer,
+    Phase,
     Recipe,
-    Stage,
     accuracy,
     digit_penalty,
     fit,
-    fit_stages,
+    fit_phases,
     mean_digits,
     reestimate_statistics,
 )
-from qfx.training.stages import change_spec, relaxed
+from qfx.training.phases import change_spec, relaxed
 from tests.test_training import Blobs, small
 
 
@@ -147,8 +147,8 @@ def test_stages_end_with_the_formats_wanted() -> None:
     def watch(done: int, total: int) -> None:
         seen.append((quantizers(model)["module.1.weight_quant"].spec.k_hot, quantizers(model)["module.3.weight_quant"].spec.width))
 
-    stages = [Stage(Recipe(4, lr=1e-2), 2, None), Stage(Recipe(2, lr=1e-2), 1, 1), Stage(Recipe(4, lr=1e-2))]
-    fit_stages(model, data, stages, watch)
+    phases = [Phase(Recipe(4, lr=1e-2), 2, None), Phase(Recipe(2, lr=1e-2), 1, 1), Phase(Recipe(4, lr=1e-2))]
+    fit_phases(model, data, phases, watch)
     assert seen == [(None, 5)] * 4 + [(3, 4)] * 2 + [(2, 3)] * 4
     assert {path: quantizer.spec for path, quantizer in quantizers(model).items()} == wanted
     assert accuracy(model, data.x, data.y) > 90
@@ -159,9 +159,9 @@ def test_stages_end_with_the_formats_wanted() -> None:
 def test_stages_of_digits_with_a_largest_exponent() -> None:
     """More bits raise it, dense codes have none; the range stays, within the factor of 2 that a binary point can tell."""
     spec, recipe = QuantSpec(4, k_hot=1, max_exponent=1), Recipe(1)
-    assert relaxed(spec, Stage(recipe, extra_bits=2)) == QuantSpec(6, k_hot=1, max_exponent=3)
-    assert relaxed(spec, Stage(recipe, extra_digits=1)) == QuantSpec(4, k_hot=2, max_exponent=1)
-    dense = relaxed(spec, Stage(recipe, extra_digits=None))
+    assert relaxed(spec, Phase(recipe, extra_bits=2)) == QuantSpec(6, k_hot=1, max_exponent=3)
+    assert relaxed(spec, Phase(recipe, extra_digits=1)) == QuantSpec(4, k_hot=2, max_exponent=1)
+    dense = relaxed(spec, Phase(recipe, extra_digits=None))
     assert dense == QuantSpec(4)
     quantizer = Quantizer(dense)
     quantizer.calibrate(torch.tensor([-1.5, 0.25, 1.75]))
@@ -175,14 +175,14 @@ def test_a_narrower_stage_keeps_the_range() -> None:
     calibrate(model, [data.x])
     quantizer = quantizers(model)["module.3.weight_quant"]
     before = int(quantizer.fracs)
-    fit_stages(model, data, [Stage(Recipe(1, lr=0.0, frac_lr=0.0), 2), Stage(Recipe(1, lr=0.0, frac_lr=0.0))])
+    fit_phases(model, data, [Phase(Recipe(1, lr=0.0, frac_lr=0.0), 2), Phase(Recipe(1, lr=0.0, frac_lr=0.0))])
     assert int(quantizer.fracs) == before and quantizer.frozen
 
 
-@pytest.mark.parametrize("stages", [[], [Stage(Recipe(1), extra_bits=1)], [Stage(Recipe(1), extra_digits=None)]])
-def test_stages_that_end_elsewhere_are_refused(stages: list[Stage]) -> None:
-    with pytest.raises(InputError, match="the last stage has to end with the formats wanted"):
-        fit_stages(small(), Blobs(), stages)
+@pytest.mark.parametrize("phases", [[], [Phase(Recipe(1), extra_bits=1)], [Phase(Recipe(1), extra_digits=None)]])
+def test_stages_that_end_elsewhere_are_refused(phases: list[Phase]) -> None:
+    with pytest.raises(InputError, match="the last phase has to end with the formats wanted"):
+        fit_phases(small(), Blobs(), phases)
 
 
 def test_the_penalty_pulls_to_the_nearest_code_with_a_digit_fewer() -> None:
@@ -278,11 +278,11 @@ def test_a_recipe_is_checked(given: dict[str, Any], message: str) -> None:
 
 
 def test_a_stage_is_checked() -> None:
-    with pytest.raises(InputError, match="the stage: extra_bits = -1, but a whole number is wanted, 0 or more"):
-        Stage(Recipe(1), extra_bits=-1)
+    with pytest.raises(InputError, match="the phase: extra_bits = -1, but a whole number is wanted, 0 or more"):
+        Phase(Recipe(1), extra_bits=-1)
     wrong: Any = 4
-    with pytest.raises(InputError, match="the stage: recipe = 4, but a Recipe is wanted"):
-        Stage(wrong)
+    with pytest.raises(InputError, match="the phase: recipe = 4, but a Recipe is wanted"):
+        Phase(wrong)
 
 
 def test_a_recipe_in_a_file(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
 from qfx.errors import ExportError
 from qfx.export.hls.design import design
-from qfx.export.schedule import Frame, Network, Process, Schedule, bounded_times, deadlock, schedule
+from qfx.export.schedule import Frame, Network, Schedule, bounded_times, deadlock, schedule
 from qfx.export.schedule.timing import as_soon_as_possible, end_of
 from qfx.fixed import IntArray
 from qfx.testing.branches import branching
@@ -18,6 +20,16 @@ from qfx.testing.projects import random_folding
 
 def at(*iterations: int) -> IntArray:
     return np.array(iterations, np.int64)
+
+
+@dataclass(frozen=True)
+class Process:
+    """A stage without a kernel."""
+
+    name: str
+    latency: int
+    frame: Frame
+    passes: bool = False
 
 
 def process(name: str, iterations: int, reads: dict[str, IntArray], writes: dict[str, IntArray], latency: int = 1) -> Process:

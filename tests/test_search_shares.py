@@ -9,7 +9,6 @@ import pytest
 from qfx.errors import ExportError
 from qfx.export.fold import Search
 from qfx.export.hls.board import load_board
-from qfx.export.hls.choices import NodeCosts
 from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder
 from qfx.ops import Linear
@@ -32,7 +31,7 @@ GRAPH = layer()
 
 
 def search(**resources: int) -> Search:
-    return Search(GRAPH, replace(BOARD, resources=BOARD.resources | {"lut": 5000} | resources), NodeCosts(GRAPH))
+    return Search(GRAPH, replace(BOARD, resources=BOARD.resources | {"lut": 5000} | resources))
 
 
 def slowest(**resources: int) -> float:

@@ -21,7 +21,7 @@ from qfx.ops.base import signed_digits
 from qfx.quant import Quantizer, QuantSpec, best_frac, quantizers, set_enabled
 from qfx.sim.engine import Simulator
 from qfx.training import BinaryPointFreezer, OscillationFreezer, Recipe, accuracy, fit, parameter_groups
-from qfx.training.digits import ShiftedBatches, load_digits, train_arms
+from qfx.training.arms import ShiftedBatches, load_digits, train_arms
 from qfx.training.loop import train_step
 
 S8 = FixedType(True, 8, 5)

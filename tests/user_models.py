@@ -13,16 +13,21 @@ WEIGHT = QuantSpec(5, frac=4, learn=False)
 ACTIVATION = QuantSpec(4, signed=False, frac=2, learn=False)
 
 
-def net() -> nn.Module:
+def net(weight: QuantSpec = WEIGHT) -> nn.Module:
     """A small network on raw 4-bit inputs (2, 5, 6)."""
     torch.manual_seed(0)
     return nn.Sequential(
         qnn.QuantInput(type=FixedType(False, 4, 2)),
-        qnn.Conv2d(2, 3, 3, padding=1, bias=False, weight=WEIGHT),
+        qnn.Conv2d(2, 3, 3, padding=1, bias=False, weight=weight),
         qnn.ReLU(output=ACTIVATION),
         nn.Flatten(),
-        qnn.Linear(90, 4, weight=WEIGHT, bias=WEIGHT),
+        qnn.Linear(90, 4, weight=weight, bias=weight),
     )
+
+
+def narrow() -> nn.Module:
+    """The same with weights of 4 bits."""
+    return net(QuantSpec(4, frac=3, learn=False))
 
 
 class Pair(nn.Module):

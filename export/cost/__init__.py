@@ -3,7 +3,8 @@
 `Resources` are the sum; a `Datapath` is a piece of hardware with calibrated coefficients.
 """
 
-from qfx.export.cost.arithmetic import (
+from qfx.export.cost.arrays import MacArray, MultiplierArray
+from qfx.export.cost.computing import (
     Accumulate,
     Add,
     AdderTree,
@@ -17,7 +18,6 @@ from qfx.export.cost.arithmetic import (
     Requantize,
     dsp_blocks,
 )
-from qfx.export.cost.arrays import MacArray, MultiplierArray
 from qfx.export.cost.datapath import Datapath, coefficient_table
 from qfx.export.cost.memory import block_rams, buffer, fifo, table
 from qfx.export.cost.packing import Packing, best_packing, check_packing

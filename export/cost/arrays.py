@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from qfx.export.cost.arithmetic import Accumulate, AdderTree, Multiply, MultiplyKhot, Popcount, Requantize
+from qfx.export.cost.computing import Accumulate, AdderTree, Multiply, MultiplyKhot, Popcount, Requantize
 from qfx.export.cost.datapath import Datapath, signed_width
 from qfx.export.cost.packing import Packing
 from qfx.export.cost.resources import Resources, total

@@ -6,6 +6,7 @@ import importlib.resources
 from dataclasses import dataclass
 from pathlib import Path
 
+from qfx.checks import argument, positive
 from qfx.errors import ExportError
 from qfx.records import read_json, record_of
 
@@ -47,8 +48,9 @@ class Board:
 
         Raises:
             ExportError: PL clock 0 cannot have this frequency.
+            InputError: no positive number.
         """
-        wanted = self.clock_mhz if mhz is None else mhz
+        wanted = self.clock_mhz if mhz is None else argument("the clock", "MHz", mhz, positive)
         nearest = min(self.clocks_mhz, key=lambda one: abs(one - wanted))
         if abs(nearest - wanted) > CLOSE * wanted:
             have = ", ".join(f"{one:g}" for one in self.clocks_mhz)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from qfx.export.hls.choices import check_folding, plain_folding
 from qfx.export.hls.folding import Folding
 from qfx.export.hls.kernels import OpKernel, kernel_of
 from qfx.export.hls.kernels.axi import AxiIn, AxiOut
 from qfx.export.hls.kernels.base import Header
+from qfx.export.hls.node_folds import check_folding, plain_folding
 from qfx.export.hls.operation import operation_of
-from qfx.export.hls.settings import Settings
 from qfx.export.hls.stage import Stage, Stream
+from qfx.export.hls.stage_settings import Settings
 from qfx.export.hls.wiring import Wiring, wire_graph
 from qfx.export.hls.words import Port, Wire
 from qfx.export.schedule import Network, Schedule, schedule
@@ -102,7 +102,7 @@ def design(graph: Graph, folding: Folding | None = None, axi_bits: int = 64) -> 
         stages += _node_stages(node, wiring, settings)
         stages += wiring.forks(wiring.wires[node.name])
     stages += _outputs(wiring)
-    network = Network([stage.process() for stage in stages])
+    network = Network(stages)
     found = schedule(network)
     depths = {name: depth.emitted for name, depth in found.depths.items()}
     return Design(wiring, settings, [stage.with_depths(depths) for stage in stages], network, found)

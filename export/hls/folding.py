@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from qfx.export.hls.settings import Storage
+from qfx.export.hls.stage_settings import Storage
 
 MAX_LANES = 8
 """Codes per word where nothing else is asked for, at most."""

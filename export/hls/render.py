@@ -80,7 +80,24 @@ def layout(design: Design) -> dict[str, object]:
         "frame_words": sum(stream.frame_words for stream in design.streams),
         "values": {name: {"stream": wire.stream, "lanes": wire.lanes} for name, wire in design.wiring.wires.items()},
         "live_depths": {name: depths.live for name, depths in design.schedule.depths.items()},
+        "flows": _flows(design),
     }
+
+
+def _flows(design: Design) -> dict[str, object]:
+    """Words a frame, writer and reader of every stream, in order."""
+    readers = {name: stage.call for stage in design.stages for name in stage.reads}
+    found: dict[str, object] = {}
+    for port in design.inputs:
+        found[port.name] = {"words": port.frame_beats, "writer": "", "reader": readers[port.name]}
+    for stage in design.stages:
+        for stream in stage.writes:
+            found[stream.name] = {"words": stream.frame_words, "writer": stage.call, "reader": readers[stream.name]}
+    for stage in design.stages:
+        for port in design.outputs:
+            if stage.port == port.name:
+                found[port.name] = {"words": port.frame_beats, "writer": stage.call, "reader": ""}
+    return found
 
 
 def _port_layout(what: str, ports: list[Port]) -> dict[str, object]:

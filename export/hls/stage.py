@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from qfx.export.hls.kernels import Kernel
 from qfx.export.hls.words import Wire
-from qfx.export.schedule import Frame, Process
+from qfx.export.schedule import Frame
 
 STREAM_DEPTH = 2
 """Of every stream, until the schedule has said how deep it has to be."""
@@ -40,7 +41,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Stage:
-    """A call in the top function, after the streams it writes are declared.
+    """A call in the top function, after the streams it writes are declared; of the schedule a process.
 
     Attributes:
         kernel: what runs.
@@ -67,6 +68,11 @@ class Stage:
         return (self.port,) if self.port else tuple(stream.name for stream in self.writes)
 
     @property
+    def call(self) -> str:
+        """What the top function calls, in messages: `conv2d<layer::stem>`."""
+        return f"{self.kernel.function}<{', '.join(f'{self.space}::{name}' for name in self.traits)}>"
+
+    @property
     def arguments(self) -> tuple[str, ...]:
         """Streams, readers first."""
         return (*self.reads, *self.written)
@@ -76,16 +82,34 @@ class Stage:
         """`conv2d stem_conv`, or `fork image_copy0` after the first stream that it writes: the same for no two stages."""
         return f"{self.kernel.function} {self.written[0]}"
 
-    def process(self) -> Process:
-        """What the schedule sees of it."""
+    @property
+    def label(self) -> str:
+        """The node; of what lies between nodes the first stream that it writes, of a fork what it reads, else the port."""
+        if self.node:
+            return self.node
+        return {"fork": self.reads[0], "axi": self.traits[0]}.get(self.kernel.kind, self.written[0])
+
+    @property
+    def latency(self) -> int:
+        """Cycles from an iteration to its words."""
+        return self.kernel.depth
+
+    @property
+    def passes(self) -> bool:
+        """Whether words had better wait behind it than in front of it."""
+        return self.kernel.passes
+
+    @property
+    def frame(self) -> Frame:
+        """When it touches its streams."""
+        return self._frame
+
+    @cached_property
+    def _frame(self) -> Frame:
         touched, written = self.kernel.touched(), self.written
-        frame = Frame(
-            self.kernel.iterations,
-            {self.reads[index]: at for index, at in touched.reads.items()},
-            {written[index]: at for index, at in touched.writes.items()},
-            touched.ahead,
-        )
-        return Process(self.name, self.kernel.depth, frame, self.kernel.passes)
+        reads = {self.reads[index]: at for index, at in touched.reads.items()}
+        writes = {written[index]: at for index, at in touched.writes.items()}
+        return Frame(self.kernel.iterations, reads, writes, touched.ahead)
 
     def with_depths(self, depths: dict[str, int]) -> Stage:
         """The stage, its streams so deep."""

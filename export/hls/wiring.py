@@ -10,12 +10,12 @@ import math
 from dataclasses import dataclass, field, replace
 
 from qfx.errors import ExportError
-from qfx.export.hls.choices import node_cycles
 from qfx.export.hls.folding import MAX_WORD_BITS, Folding
 from qfx.export.hls.kernels import kernel_class
 from qfx.export.hls.kernels.convert import Convert
 from qfx.export.hls.kernels.fork import Fork
 from qfx.export.hls.names import identifier, unique_identifiers
+from qfx.export.hls.node_folds import node_cycles
 from qfx.export.hls.operation import operation_of
 from qfx.export.hls.stage import Stage, Stream
 from qfx.export.hls.words import Port, Wire, slot_width

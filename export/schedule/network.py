@@ -6,9 +6,10 @@ iteration first reads, then writes, at most one word of each stream. What it wri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -36,6 +37,22 @@ class Frame:
     def frames_ahead(self) -> float:
         """How far it reads into the next frame, in frames."""
         return self.ahead / max(1, *(len(at) for at in self.reads.values())) if self.ahead else 0.0
+
+    def batch(self, frames: int) -> Pattern:
+        """The pattern of a batch of one frame or more."""
+        touched = np.zeros(self.iterations, bool)
+        for at in (*self.reads.values(), *self.writes.values()):
+            touched[at] = True
+        places, event = np.flatnonzero(touched), np.cumsum(touched) - 1
+        number = np.arange(frames, dtype=np.int64)[:, None]
+        prologue = np.arange(self.ahead, dtype=np.int64)
+
+        def repeated(at: IntArray) -> IntArray:
+            return (self.ahead + number * len(places) + event[at]).ravel()
+
+        events = np.concatenate([prologue, (self.ahead + number * self.iterations + places).ravel()])
+        reads = {name: np.concatenate([prologue, repeated(at)])[: frames * len(at)] for name, at in self.reads.items()}
+        return Pattern(events, reads, {name: repeated(at) for name, at in self.writes.items()})
 
 
 @dataclass(frozen=True)
@@ -65,38 +82,28 @@ def raise_at(values: IntArray, events: IntArray, least: IntArray) -> None:
         values[events] = np.maximum(values[events], least)
 
 
-@dataclass(frozen=True)
-class Process:
-    """A stage.
+class Process(Protocol):
+    """What the schedule sees of a stage."""
 
-    Attributes:
-        name: unique.
-        latency: cycles from an iteration's start to its words' arrival in their streams, at least 1.
-        frame: what it does for each frame.
-        passes: whether words had better wait behind it than in front of it; only for one that has one input.
-    """
+    @property
+    def name(self) -> str:
+        """Unique."""
+        ...
 
-    name: str
-    latency: int
-    frame: Frame
-    passes: bool = False
+    @property
+    def latency(self) -> int:
+        """Cycles from an iteration's start to its words' arrival in their streams, at least 1."""
+        ...
 
-    def pattern(self, frames: int) -> Pattern:
-        """What it does for a batch of one frame or more."""
-        frame, ahead = self.frame, self.frame.ahead
-        touched = np.zeros(frame.iterations, bool)
-        for at in (*frame.reads.values(), *frame.writes.values()):
-            touched[at] = True
-        places, event = np.flatnonzero(touched), np.cumsum(touched) - 1
-        number = np.arange(frames, dtype=np.int64)[:, None]
-        prologue = np.arange(ahead, dtype=np.int64)
+    @property
+    def frame(self) -> Frame:
+        """What it does for each frame."""
+        ...
 
-        def repeated(at: IntArray) -> IntArray:
-            return (ahead + number * len(places) + event[at]).ravel()
-
-        events = np.concatenate([prologue, (ahead + number * frame.iterations + places).ravel()])
-        reads = {name: np.concatenate([prologue, repeated(at)])[: frames * len(at)] for name, at in frame.reads.items()}
-        return Pattern(events, reads, {name: repeated(at) for name, at in frame.writes.items()})
+    @property
+    def passes(self) -> bool:
+        """Whether words had better wait behind it than in front of it; only for one that has one input."""
+        ...
 
 
 @dataclass
@@ -111,7 +118,7 @@ class Network:
         ExportError: two processes of a name, a stream with two readers or writers, or a reader before its writer.
     """
 
-    processes: list[Process]
+    processes: Sequence[Process]
     process: dict[str, Process] = field(init=False)
     writer: dict[str, str] = field(default_factory=dict[str, str], init=False)
     reader: dict[str, str] = field(default_factory=dict[str, str], init=False)
@@ -152,7 +159,7 @@ class Network:
         """The pattern of every process for a batch; those of the last batch are kept."""
         if frames != self._patterns[0]:
             self._patterns = 0, {}
-            self._patterns = frames, {process.name: process.pattern(frames) for process in self.processes}
+            self._patterns = frames, {process.name: process.frame.batch(frames) for process in self.processes}
         return self._patterns[1]
 
     def internal(self, streams: Iterable[str]) -> list[str]:

@@ -3,14 +3,16 @@
 // of a code in a beat, codes of a beat, codes of a frame), QFX_OUTPUTS of QFX_OUTPUT with the same, QFX_PORTS the names of all, with
 // commas between them.
 //     csim INPUT FRAMES OUTPUT STREAM...
-// INPUT: per input port the number of its codes and the codes, all int64. OUTPUT: a section for the codes that left each output
-// port, then one for each STREAM; a section is the width of a word in bits, the number of 64-bit chunks, and the chunks. Ends with 3 and a message if a stream was misused.
+// FRAMES: of each call of the top function, with commas between them. INPUT: per call and input port the number of its codes and the
+// codes, all int64. OUTPUT: a section for the codes that left each output port in all calls, then one for each STREAM; a section is the
+// width of a word in bits, the number of 64-bit chunks, and the chunks. Ends with 3 and a message if a stream was misused.
 #include QFX_SOURCE
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <fstream>
+#include <sstream>
 
 static void write_section(std::ofstream &file, std::uint64_t width, const std::vector<std::uint64_t> &words) {
     const std::uint64_t head[2] = {width, words.size()};
@@ -63,6 +65,10 @@ static std::vector<std::uint64_t> drain_port(hls::stream<BEAT> &port, const char
     return codes;
 }
 
+static std::string in_a_call(unsigned frames) {
+    return ", in a call of " + std::to_string(frames) + (frames == 1 ? " frame" : " frames");
+}
+
 static std::vector<std::vector<std::uint64_t>> run_top(std::ifstream &input, unsigned frames) {
     std::vector<std::vector<std::uint64_t>> results;
 #define QFX_INPUT(BEAT, PORT, SLOT, SLOTS, FRAME) \
@@ -73,7 +79,11 @@ static std::vector<std::vector<std::uint64_t>> run_top(std::ifstream &input, uns
     QFX_OUTPUTS
 #undef QFX_OUTPUT
 #define QFX_OUTPUT(BEAT, PORT, SLOT, SLOTS, FRAME) results.push_back(drain_port<SLOT, SLOTS>(PORT, #PORT, FRAME));
-    QFX_TOP(QFX_PORTS, frames);
+    try {
+        QFX_TOP(QFX_PORTS, frames);
+    } catch (const std::runtime_error &error) {
+        throw std::runtime_error(error.what() + in_a_call(frames));
+    }
     QFX_OUTPUTS
     return results;
 }
@@ -91,12 +101,22 @@ int main(int count, char **arguments) {
     for (const int number : {SIGABRT, SIGSEGV, SIGFPE, SIGILL}) {
         std::signal(number, crashed);
     }
+    unsigned frames = 0;  // of the last call
     try {
         for (int index = 4; index < count; ++index) {
             qfx_csim::run().logs[arguments[index]].wanted = true;
         }
         std::ifstream input(arguments[1], std::ios::binary);
-        const std::vector<std::vector<std::uint64_t>> results = run_top(input, static_cast<unsigned>(std::atol(arguments[2])));
+        std::istringstream calls(arguments[2]);
+        std::vector<std::vector<std::uint64_t>> results;
+        for (std::string word; qfx_csim::run().faults.empty() && std::getline(calls, word, ',');) {
+            frames = static_cast<unsigned>(std::atol(word.c_str()));
+            const std::vector<std::vector<std::uint64_t>> sent = run_top(input, frames);
+            results.resize(sent.size());
+            for (std::size_t port = 0; port < sent.size(); ++port) {
+                results[port].insert(results[port].end(), sent[port].begin(), sent[port].end());
+            }
+        }
         std::ofstream output(arguments[3], std::ios::binary);
         for (const std::vector<std::uint64_t> &beats : results) {
             write_section(output, 64, beats);
@@ -117,7 +137,7 @@ int main(int count, char **arguments) {
         return 3;
     }
     for (const std::string &fault : qfx_csim::run().faults) {
-        std::fprintf(stderr, "%s\n", fault.c_str());
+        std::fprintf(stderr, "%s%s\n", fault.c_str(), in_a_call(frames).c_str());
     }
     return qfx_csim::run().faults.empty() ? 0 : 3;
 }

@@ -83,7 +83,8 @@ class stream {
             log_->open = false;
         }
         if (next_ != words_.size()) {
-            qfx_csim::run().faults.push_back("stream '" + name_ + "' has " + std::to_string(words_.size() - next_) + " words left at the end");
+            qfx_csim::run().faults.push_back("stream '" + name_ + "' has " + std::to_string(words_.size() - next_) +
+                                          " words left at the end, of " + std::to_string(before_ + words_.size()));
         }
     }
 

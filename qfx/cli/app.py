@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from qfx._version import __version__
-from qfx.cli.exit_codes import INTERRUPTED, exit_code
-from qfx.errors import QfxError
+from qfx.cli.completion import SHELLS, one_of, prepare, print_completion, some_of
+from qfx.cli.exit_codes import BAD_INPUT, INTERRUPTED, exit_code
+from qfx.errors import QfxError, QfxWarning
 
 app = typer.Typer(
     name="qfx",
@@ -32,6 +34,26 @@ Json = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Write the result as JSON to this file; `-` is standard output.", show_default=False),
 ]
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="Weights for MODULE:FACTORY: a state dict, or a network that qfx.save wrote.", show_default=False),
+]
+
+BOARDS = ("ultra96", "zcu104")
+ENGINES = ("torch", "sim", "onnx", "csim", "threads", "live")
+FAST_ENGINES = ("sim", "onnx")
+FOLDINGS = ("fastest", "plain")
+PRODUCTS = ("dsp", "packed", "lut", "khot")
+AXI_BITS = ("32", "64", "128")
+RECORDS = ("all", "outputs")
+"""What options take, written here so that `--help` and completion load nothing; a test compares them with who checks them."""
+
+
+def _choices(*names: str) -> str:
+    """How a choice is shown: `[one|other]`."""
+    return f"[{'|'.join(names)}]"
+
+
 INPUTS = "Integer inputs (count, ...) in a .npy file; of several inputs a .npz file with an array for each, by name."
 
 
@@ -43,14 +65,16 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Fixed-point and multiplier-free networks, from PyTorch to an FPGA, bit exact on the way."""
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Directory for all results; a former run in it is cleared first.")] = Path("out/demo"),
+    out: Annotated[Path, typer.Option(help="Directory for all results; it takes the place of a former run.")] = Path("out/demo"),
     quiet: Quiet = False,
 ) -> None:
     """Train, export, compile and verify two networks on handwritten digits."""
@@ -64,24 +88,38 @@ def export(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODULE:FACTORY", help="Names a function without arguments that makes the model.", show_default=False
+            metavar="FILE|MODULE:FACTORY",
+            help="A network that qfx.save wrote, or a function without arguments that makes the model.",
+            show_default=False,
         ),
     ],
-    weights: Annotated[Path, typer.Option(help="State dict of the model, as torch.save writes it.", show_default=False)],
     sample: Annotated[Path, typer.Option(help=INPUTS, show_default=False)],
     out: Annotated[Path, typer.Option(help="The project directory to make.", show_default=False)],
+    weights: Weights = None,
     name: Annotated[str, typer.Option(help="Name of the network, a C identifier.")] = "network",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a project that lies there.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the random inputs that are added to fewer than 100 samples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random inputs that are added to fewer than 100 samples.")] = 0,
+    record: Annotated[
+        str,
+        typer.Option(
+            metavar=_choices(*RECORDS, "N"),
+            autocompletion=one_of(RECORDS),
+            help="Which of PyTorch's values to keep: of all layers, of the outputs only, or of all layers on the first N samples.",
+        ),
+    ] = "all",
     allow_unverified_modes: Annotated[
         bool, typer.Option("--allow-unverified-modes", help="Take casts beyond AP_TRN, AP_RND, AP_RND_CONV with AP_WRAP, AP_SAT.")
     ] = False,
-    board: Annotated[str, typer.Option(help="The board to build for, such as ultra96 or zcu104.")] = "ultra96",
+    board: Annotated[
+        str, typer.Option(metavar=_choices(*BOARDS), autocompletion=one_of(BOARDS), help="The board to build for.")
+    ] = "ultra96",
     clock: Clock = None,
     folding: Annotated[
         str,
         typer.Option(
-            help="Folding configuration: `fastest` that is estimated to fit the board, or `plain` words of up to 8 codes."
+            metavar=_choices(*FOLDINGS),
+            autocompletion=one_of(FOLDINGS),
+            help="Folding configuration: `fastest` that is estimated to fit the board, or `plain` words of up to 8 codes.",
         ),
     ] = "fastest",
     fps: Annotated[
@@ -90,13 +128,15 @@ def export(
     product: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NODE=KIND",
+            metavar=f"NODE={_choices(*PRODUCTS)}",
             help="Choose how a node multiplies: dsp, packed (several in a DSP), lut, or khot (shifts). May be repeated.",
             show_default=False,
         ),
     ] = None,
     multiplier_free: Annotated[bool, typer.Option("--multiplier-free", help="Make all products of shifts and additions.")] = False,
-    axi_bits: Annotated[int, typer.Option(help="Bits of a beat of the AXI streams: 32, 64 or 128.")] = 64,
+    axi_bits: Annotated[
+        int, typer.Option(metavar=_choices(*AXI_BITS), autocompletion=one_of(AXI_BITS), help="Bits of a beat of the AXI streams.")
+    ] = 64,
     quiet: Quiet = False,
 ) -> None:
     """Write a trained model as a project: graph, ONNX model, HLS C++ with a folding for a board, and golden vectors."""
@@ -107,7 +147,7 @@ def export(
         products = command.parsed_products(product or ())
         asked = AcceleratorOptions(board, clock, folding, fps, products, multiplier_free, axi_bits)
         return command.export(
-            command.ExportOptions(model, weights, sample, out, name, overwrite, seed, allow_unverified_modes, asked, quiet)
+            command.ExportOptions(model, sample, out, weights, name, overwrite, seed, record, allow_unverified_modes, asked, quiet)
         )
 
     _finish(run)
@@ -127,7 +167,12 @@ def simulate(
     inputs: Annotated[Path, typer.Option(help=INPUTS, show_default=False)],
     out: Annotated[Path, typer.Option(help="The .npy file to write; of several outputs a .npz file.", show_default=False)],
     engine: Annotated[
-        str, typer.Option(help="The engine: sim computes with NumPy, onnx with ONNX Runtime; both give the same codes.")
+        str,
+        typer.Option(
+            metavar=_choices(*FAST_ENGINES),
+            autocompletion=one_of(FAST_ENGINES),
+            help="The engine: sim computes with NumPy, onnx with ONNX Runtime; both give the same codes.",
+        ),
     ] = "sim",
     threads: Annotated[int, typer.Option(min=0, help="Number of threads; 0 means one per core.")] = 0,
     host: Annotated[
@@ -149,19 +194,26 @@ def verify(
     engines: Annotated[
         str | None,
         typer.Option(
-            help="Engines to compare, of torch, sim, onnx, csim, threads, live; the first is the reference.", show_default=False
+            metavar="ENGINE,...",
+            autocompletion=some_of(ENGINES),
+            help=f"Engines to compare, of {', '.join(ENGINES)}; the first is the reference.",
+            show_default=False,
         ),
     ] = None,
     inputs: Annotated[Path | None, typer.Option(help=INPUTS, show_default=False)] = None,
     samples: Annotated[int | None, typer.Option(help="Number of samples to compare.", show_default=False)] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of random inputs; with --inputs, of the samples picked.", show_default=False)
+        int | None, typer.Option(min=0, help="Seed of random inputs; with --inputs, of the samples picked.", show_default=False)
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="MODULE:FACTORY", help="Run torch live, on the model that this function makes.", show_default=False),
+        typer.Option(
+            metavar="FILE|MODULE:FACTORY",
+            help="Run torch live, on a network that qfx.save wrote or the model that this function makes.",
+            show_default=False,
+        ),
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="State dict of the model.", show_default=False)] = None,
+    weights: Weights = None,
     json: Json = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML with a case per layer.", show_default=False)] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report as text.", show_default=False)] = None,
@@ -171,6 +223,9 @@ def verify(
     sanitize: Annotated[
         bool, typer.Option("--sanitize", help="Compile the C++ with sanitizers: slower, stops at the first fault.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail if a file of a project was edited, is missing or was added; the exit code is 4.")
+    ] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Compile the C++ even if the same was compiled before.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -179,7 +234,7 @@ def verify(
 
     names = None if engines is None else [name.strip() for name in engines.split(",")]
     options = VerifyOptions(
-        names, inputs, samples, seed, model, weights, json, junit, report, not no_cache, outputs_only, sanitize, quiet
+        names, inputs, samples, seed, model, weights, json, junit, report, not no_cache, outputs_only, sanitize, strict, quiet
     )
     _finish(lambda: verify_projects(directories, options))
 
@@ -187,17 +242,23 @@ def verify(
 @app.command()
 def info(
     target: Annotated[
-        str, typer.Argument(metavar="DIR|MODULE:FACTORY", help="A project, or a model in training.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="DIR|FILE|MODULE:FACTORY",
+            help="A project, a network that qfx.save wrote, or a model in training.",
+            show_default=False,
+        ),
     ],
-    weights: Annotated[Path | None, typer.Option(help="State dict of the model.", show_default=False)] = None,
+    weights: Weights = None,
     sample: Annotated[
         Path | None, typer.Option(help="Raw inputs of the model, to measure what its quantizers lose.", show_default=False)
     ] = None,
+    json: Json = None,
 ) -> None:
-    """Print a project: the network, formats, exactness and costs; or the quantizers of a model in training."""
+    """Print a project: the network, formats, exactness and costs; or the quantizers of a network."""
     from qfx.cli import info as command
 
-    _finish(lambda: command.info(target, weights, sample))
+    _finish(lambda: command.info(target, weights, sample, json))
 
 
 @app.command()
@@ -208,10 +269,26 @@ def doctor() -> None:
     _finish(show_machine)
 
 
+@app.command()
+def completion(
+    context: typer.Context,
+    shell: Annotated[
+        str,
+        typer.Argument(
+            metavar=_choices(*SHELLS), autocompletion=one_of(SHELLS), help="The shell to complete in.", show_default=False
+        ),
+    ],
+) -> None:
+    """Print the script that completes commands and options in a shell: source it, as in `source <(qfx completion bash)`."""
+    _finish(lambda: print_completion(shell, context))
+
+
 def _finish(command: Callable[[], int]) -> None:
-    """Run a command and exit with its code; errors that a user can cause become messages."""
+    """Run a command and exit with its code; errors that a user can cause become messages, QFX's warnings notes."""
     try:
-        code = command()
+        with warnings.catch_warnings():
+            warnings.showwarning = _noted(warnings.showwarning)
+            code = command()
     except QfxError as error:
         print(f"error: {error}", file=sys.stderr)
         code = exit_code(error)
@@ -219,10 +296,25 @@ def _finish(command: Callable[[], int]) -> None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         print(f"error: {error}{'; free some space, nothing half-written was left' if full else ''}", file=sys.stderr)
         code = exit_code(error)
+    except MemoryError as error:
+        print(f"error: this needs more memory than there is: {error}; take fewer samples at a time", file=sys.stderr)
+        code = BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED
     raise typer.Exit(code)
+
+
+def _noted(others: Callable[..., None]) -> Callable[..., None]:
+    """Shows QFX's own warnings as notes, and all else as `others` does."""
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if issubclass(category, QfxWarning):
+            print(f"note: {message}", file=sys.stderr)
+        else:
+            others(message, category, *where)
+
+    return show
 
 
 def _terminate(signum: int, frame: object) -> None:
@@ -233,4 +325,5 @@ def _terminate(signum: int, frame: object) -> None:
 def main() -> None:
     """The console script."""
     signal.signal(signal.SIGTERM, _terminate)
+    prepare()
     app(prog_name="qfx")

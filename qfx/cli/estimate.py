@@ -14,17 +14,22 @@ from qfx.export.estimate import Estimate
 from qfx.export.hls.board import load_board
 from qfx.export.hls.folding_file import read_folding
 from qfx.files import File
+from qfx.progress import step
 from qfx.project import open_project
-from qfx.project.directory import JUDGED
+from qfx.project.inventory import JUDGED
 
 
 def estimate_project(directory: File, clock_mhz: float | None = None, json: str | None = None, quiet: bool = False) -> int:
     """Print the estimated resource usage and speed of a project's accelerator; returns 0, or 1 if it does not fit its board."""
-    project = open_project(directory)
-    board = load_board(project.manifest.board)
-    clock = clock_mhz if clock_mhz is not None else 1000 / project.manifest.clock_ns
-    folding, axi_bits = read_folding(project.path / JUDGED)
-    found = with_folding(project.graph, board, folding, clock, axi_bits).estimate
+    console.check_json(json)
+    with console.progress_bars(quiet) as progress:
+        with step(progress, "read the project"):
+            project = open_project(directory)
+            board = load_board(project.manifest.board)
+            clock = clock_mhz if clock_mhz is not None else 1000 / project.manifest.clock_ns
+            folding, axi_bits = read_folding(project.path / JUDGED)
+        with step(progress, "schedule the accelerator"):
+            found = with_folding(project.graph, board, folding, clock, axi_bits).estimate
     if json is not None:
         console.write_json(found.to_json(), json)
     if not quiet:
@@ -36,15 +41,18 @@ def estimate_project(directory: File, clock_mhz: float | None = None, json: str 
 
 def print_estimate(estimate: Estimate, title: str, target: console.Console) -> None:
     """A row per stage, the sum beside what the board has, and the speed."""
-    columns = ("cycles", "LUT", "FF", "DSP", "BRAM18", "LUTRAM")
-    shown = console.table(f"{escape(title)}: estimated", "stage", "kind", *columns, numbers=len(columns))
+    columns = ("PE", "SIMD", "product", "cycles", "LUT", "FF", "DSP", "BRAM18", "LUTRAM")
+    shown = console.table(f"{escape(title)}: estimated", "stage", "kind", *columns, numbers=len(columns), dense=True)
+    shown.caption = f"{console.MARK} decides the rate"
     for stage in estimate.stages:
-        shown.add_row(escape(stage.name), stage.kind, f"{stage.cycles:,}", *_counts(stage.all.rounded()))
+        folded = ("" if count is None else f"{count:,}" for count in (stage.pe, stage.simd))
+        name = console.named(stage.name, stage.name == estimate.bottleneck.name)
+        shown.add_row(name, stage.kind, *folded, stage.product, f"{stage.cycles:,}", *_counts(stage.all.rounded()))
     shown.add_section()
     whole, have = estimate.resources.rounded(), estimate.board.resources
-    shown.add_row("total", "", f"{estimate.cycles_per_frame:,}", *_counts(whole))
+    shown.add_row("total", "", "", "", "", f"{estimate.cycles_per_frame:,}", *_counts(whole))
     shares = ("" if not have.get(name) else f"{whole[name] / have[name]:.0%}" for name in NAMES)
-    shown.add_row(f"of {estimate.board.name}", "", "", *shares)
+    shown.add_row(f"of {estimate.board.name}", "", "", "", "", "", *shares)
     target.print(shown)
     target.print(summary(estimate), markup=False)
     if estimate.exceeded:

@@ -12,6 +12,7 @@ from qfx.cli.exit_codes import AGREED
 from qfx.errors import InputError
 from qfx.export.accelerator import PRODUCTS, Accelerator, AcceleratorOptions, accelerate
 from qfx.files import check_free
+from qfx.progress import step
 from qfx.project import Project, is_project, write_project
 from qfx.project.golden import read_inputs
 from qfx.sim.engine import Codes
@@ -22,25 +23,27 @@ class ExportOptions:
     """Options of `qfx export`.
 
     Attributes:
-        model: `module:factory`.
-        weights: file with its state dict.
+        model: `module:factory`, or a file of `qfx.save`.
         sample: file of raw integer inputs.
         out: the project to make.
+        weights: file with the state dict of a factory's model.
         name: of the network.
         overwrite: replace a project that lies there.
         seed: of the inputs added to few samples.
+        record: of torch's values: `all`, `outputs` or a number of samples.
         allow_unverified_modes: as for `write_project`.
         accelerator: what is asked of the hardware.
         quiet: print errors only.
     """
 
     model: str
-    weights: Path
     sample: Path
     out: Path
+    weights: Path | None = None
     name: str = "network"
     overwrite: bool = False
     seed: int = 0
+    record: str = "all"
     allow_unverified_modes: bool = False
     accelerator: AcceleratorOptions = field(default_factory=AcceleratorOptions)
     quiet: bool = False
@@ -48,15 +51,19 @@ class ExportOptions:
 
 def export(options: ExportOptions) -> int:
     """Lower a user's model, find its accelerator and write both as a project."""
-    from qfx.cli.factory import load_model
-    from qfx.frontend import lower
-
     samples = read_inputs(options.sample)
     shapes = _shapes(options.sample, samples)
     check_free(options.out, is_project if options.overwrite else None)
     with console.progress_bars(options.quiet) as progress:
-        model = load_model(options.model, options.weights)
-        accelerator = accelerate(lower(model, shapes, options.name), options.accelerator)
+        with step(progress, "load the model"):
+            from qfx.cli.factory import load_model
+            from qfx.frontend import lower
+
+            model = load_model(options.model, options.weights)
+        with step(progress, "lower the model"):
+            graph = lower(model, shapes, options.name)
+        with step(progress, "search the folding"):
+            accelerator = accelerate(graph, options.accelerator)
         project = write_project(
             accelerator,
             options.out,
@@ -65,6 +72,7 @@ def export(options: ExportOptions) -> int:
             model_name=options.model,
             overwrite=options.overwrite,
             seed=options.seed,
+            record=options.record,
             progress=progress,
             allow_unverified_modes=options.allow_unverified_modes,
         )

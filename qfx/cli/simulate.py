@@ -14,14 +14,14 @@ from qfx.cli import console
 from qfx.cli.exit_codes import AGREED
 from qfx.engines.chunks import output_chunks
 from qfx.errors import InputError
-from qfx.files import File
+from qfx.files import File, check_writable
 from qfx.fixed import IntArray
 from qfx.host import names as result_names
 from qfx.host import results
 from qfx.ir import Graph
 from qfx.project import open_project
 from qfx.project.golden import read_inputs, write_arrays, writing_by_name
-from qfx.sim.engine import by_input
+from qfx.sim.engine import given_codes
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,16 @@ def _writing_results(graph: Graph, out: Path) -> Generator[Callable[[Mapping[str
 def simulate_project(directory: File, options: SimulateOptions) -> int:
     """Run an engine on a file of input codes; writes output codes in the narrowest integer dtype, part by part."""
     graph = open_project(directory).graph
-    codes, out = by_input(graph, read_inputs(options.inputs)), options.out
+    codes, out = given_codes(graph, read_inputs(options.inputs)), options.out
     names = result_names(graph) if options.host else graph.outputs
     if len(names) > 1 and out.suffix != ".npz":
         raise InputError(f"the network has {len(names)} outputs, {', '.join(names)}; give --out a name that ends in .npz")
+    check_writable(out)
     count = len(codes[graph.inputs[0]])
     start, done = time.monotonic(), 0
     writing = _writing_results(graph, out) if options.host else writing_by_name(graph, out, count)
     with console.progress_bars(options.quiet) as progress, writing as write:
+        progress("simulate", 0, count)
         for chunk in output_chunks(graph, codes, options.engine, options.threads):
             write(chunk)
             done += len(chunk[graph.outputs[0]])

@@ -10,12 +10,12 @@ from pathlib import Path
 from rich.markup import escape
 
 from qfx.cli import console
-from qfx.cli.exit_codes import AGREED, MISMATCH, TOOL_MISSING, exit_code
+from qfx.cli.exit_codes import AGREED, ALTERED, MISMATCH, TOOL_MISSING, exit_code
 from qfx.cli.outcome import Outcome
 from qfx.engines.report import Report
 from qfx.errors import InputError, QfxError
-from qfx.files import write_text
-from qfx.progress import Progress
+from qfx.files import check_writable, write_text
+from qfx.progress import Progress, step
 from qfx.project import open_project, verify
 from qfx.project.golden import read_inputs
 from qfx.sim.engine import Codes
@@ -29,13 +29,14 @@ class VerifyOptions:
         engines: names, the reference first.
         inputs: file of input codes, for every project.
         samples, seed: how many, and of which random ones.
-        model, weights: `module:factory` and state dict of a live torch model.
+        model, weights: `module:factory` and state dict of a live torch model; a file of `qfx.save` has both.
         json: file for JSON; `-` is standard output.
         junit: file for JUnit XML.
         report: file for what would be printed.
         cached: whether compiled C++ is kept and used again.
         outputs_only: compare the networks' outputs, and no other value.
         sanitize: compile the C++ with the address and undefined-behaviour sanitizers.
+        strict: any difference from the manifest is a failure.
         quiet: print errors and mismatches only.
     """
 
@@ -51,6 +52,7 @@ class VerifyOptions:
     cached: bool = True
     outputs_only: bool = False
     sanitize: bool = False
+    strict: bool = False
     quiet: bool = False
 
 
@@ -61,10 +63,13 @@ def verify_projects(directories: Sequence[Path], options: VerifyOptions) -> int:
     from qfx.cli.outcome import documents
 
     names = list(dict.fromkeys(map(str, directories)))
-    if (options.model is None) != (options.weights is None):
-        raise InputError("a live model takes both --model module:factory and --weights FILE")
+    if options.model is None and options.weights is not None:
+        raise InputError("a live model takes --model module:factory and --weights FILE, or --model FILE of qfx.save")
     if options.model is not None and len(names) > 1:
         raise InputError(f"a live model belongs to one project; {len(names)} were given")
+    console.check_json(options.json)
+    for file in filter(None, (options.junit, options.report)):
+        check_writable(file)
     codes = None if options.inputs is None else read_inputs(options.inputs)
     cache = default_cache() if options.cached else None
     written = console.plain()
@@ -72,7 +77,7 @@ def verify_projects(directories: Sequence[Path], options: VerifyOptions) -> int:
     with console.progress_bars(options.quiet) as progress:
         for name in names:
             outcomes.append(_verified(name, options, codes, cache, progress, alone=len(names) == 1))
-            print_outcome(outcomes[-1], options, written)
+            print_outcome(outcomes[-1], options, written, "" if len(names) == 1 else f"{name}: ")
     if len(names) > 1:
         _print_summary(outcomes, options, written)
     if options.json is not None:
@@ -94,12 +99,14 @@ def _verified(
 
     start = time.monotonic()
     try:
-        project = open_project(name)
+        with step(told, "read the project"):
+            project = open_project(name, options.strict)
         live = None
-        if options.model is not None and options.weights is not None:
+        if options.model is not None:
             from qfx.cli.factory import load_model
 
-            live = load_model(options.model, options.weights)
+            with step(told, "load the model"):
+                live = load_model(options.model, options.weights)
         report = verify(
             project,
             options.engines,
@@ -109,6 +116,7 @@ def _verified(
             seed=options.seed,
             outputs_only=options.outputs_only,
             sanitize=("address", "undefined") if options.sanitize else (),
+            strict=options.strict,
             cache=cache,
             progress=told,
         )
@@ -117,28 +125,34 @@ def _verified(
     return Outcome(name, time.monotonic() - start, report)
 
 
-def print_outcome(outcome: Outcome, options: VerifyOptions, written: console.Console) -> None:
-    """Show what became of a project, as the options want it, and put all of it into `written`."""
+def print_outcome(outcome: Outcome, options: VerifyOptions, written: console.Console, about: str = "") -> None:
+    """Show what became of a project, as the options want it, and put all of it into `written`.
+
+    Args:
+        about: which project it is, before what is said on standard error, where there are several.
+    """
     report = outcome.report
     if report is None:
-        console.message(f"error: {outcome.error}")
+        console.message(f"{about}error: {outcome.error}")
         written.print(f"{outcome.name}\nerror: {outcome.error}\n", markup=False)
         return
     for note in report.notes if not options.quiet else ():
-        console.message(f"note: {note}")
+        console.message(f"{about}note: {note}")
     if not options.quiet:
         print_report(report, outcome.name, console.err() if options.json == "-" else console.out())
     elif report.first is not None:
-        console.message(report.first.text())
+        console.message(f"{about}{report.first.text()}")
     print_report(report, outcome.name, written)
     written.print(*(f"note: {note}" for note in report.notes), sep="\n", markup=False)
 
 
 def print_report(report: Report, title: str, target: console.Console) -> None:
-    """A row per layer, the totals, and the first mismatch."""
-    shown = console.table(escape(title), "layer", "op", "format", "values", "mismatches", numbers=2)
+    """A row per layer, the totals, and the first mismatch. Both counts of a layer are over all samples and engines."""
+    shown = console.table(escape(title), "layer", "op", "format", "compared", "mismatches", numbers=2, dense=True)
+    shown.caption = _CAPTION + (f"; {console.MARK} differs" if report.mismatches else "")
     for layer in report.layers:
-        shown.add_row(escape(layer.name), layer.op, layer.type, f"{layer.values:,}", f"{layer.mismatches:,}")
+        name = console.named(layer.name, layer.mismatches > 0)
+        shown.add_row(name, layer.op, layer.type, f"{layer.compared:,}", f"{layer.mismatches:,}")
     target.print(shown)
     target.print(report.summary)
     if report.first is not None:
@@ -147,7 +161,8 @@ def print_report(report: Report, title: str, target: console.Console) -> None:
 
 def _print_summary(outcomes: Sequence[Outcome], options: VerifyOptions, written: console.Console) -> None:
     """A row per project."""
-    shown = console.table(f"{len(outcomes)} projects", "project", "result", "samples", "values", "mismatches", numbers=3)
+    shown = console.table(f"{len(outcomes)} projects", "project", "result", "samples", "compared", "mismatches", numbers=3)
+    shown.caption = _CAPTION + (f"; {console.MARK} failed" if any(outcome.exit_code for outcome in outcomes) else "")
     for outcome in outcomes:
         report = outcome.report
         counts = (
@@ -155,11 +170,14 @@ def _print_summary(outcomes: Sequence[Outcome], options: VerifyOptions, written:
             if report is None
             else tuple(map("{:,}".format, (report.samples, report.values_compared, report.mismatches)))
         )
-        shown.add_row(escape(outcome.name), _RESULTS.get(outcome.exit_code, "error"), *counts)
+        shown.add_row(console.named(outcome.name, outcome.exit_code > 0), _RESULTS.get(outcome.exit_code, "error"), *counts)
     written.print(shown)
     if not options.quiet:
         (console.err() if options.json == "-" else console.out()).print(shown)
 
 
-_RESULTS = {AGREED: "agree", MISMATCH: "mismatch", TOOL_MISSING: "unavailable"}
+_CAPTION = "counted over all samples and engines"
+"""Below tables of what was compared."""
+
+_RESULTS = {AGREED: "agree", MISMATCH: "mismatch", TOOL_MISSING: "unavailable", ALTERED: "altered"}
 """Exit code of a project -> the word for it."""

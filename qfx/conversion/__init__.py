@@ -2,6 +2,6 @@
 
 from qfx.conversion.calibration import Method, calibrate
 from qfx.conversion.config import ConvertConfig, Formats, InputFormat
-from qfx.conversion.convert import Converted, convert
+from qfx.conversion.converted import Converted, convert
 
 __all__ = ["ConvertConfig", "Converted", "Formats", "InputFormat", "Method", "calibrate", "convert"]

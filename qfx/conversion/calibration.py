@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import enum
 import functools
+import inspect
 import math
 import warnings
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qfx.annotations import explained
+from qfx.arguments import shown
+from qfx.checks import argument, flag
+from qfx.checks import number as finite
 from qfx.conversion.layerwise import Search, Walk, even_batches, moments
-from qfx.errors import InputError, QuantizationError
+from qfx.errors import InputError, QfxError, QuantizationError
+from qfx.frontend.given import Array, check_finite, check_network, tensor
+from qfx.frontend.leaf import network_of
+from qfx.frontend.trace import described, user_line
 from qfx.nn.batch_norm import BatchNorm
 from qfx.quant import Quantizer, QuantSpec, best_frac, quantizers, set_enabled
 from qfx.quant.cast import quantize
@@ -28,8 +37,8 @@ from qfx.quant.search import MOST_SAMPLES as MSE_SAMPLES
 from qfx.quant.spec import MAX_FRAC
 from qfx.settings import nearest
 
-Batch = Tensor | Sequence[Tensor]
-"""What a model takes in one call: a tensor, or one per input."""
+Batch = Array | Sequence[Array]
+"""What a model takes in one call: a tensor or a NumPy array, or one per input."""
 
 MOST_SAMPLES = 1 << 22
 """Magnitudes of which a percentile is taken; larger tensors are looked at with a fixed stride."""
@@ -43,6 +52,7 @@ class Method(enum.Enum):
     PERCENTILE = "percentile"
 
 
+@explained
 def calibrate(
     model: nn.Module,
     batches: Iterable[Batch],
@@ -62,26 +72,27 @@ def calibrate(
     Args:
         model: the network; its mode stays.
         batches: inputs as the model takes them, (batch, ...) each, or a tuple of them where it takes several; a few hundred
-            samples are plenty.
+            samples are plenty. A tensor alone is one batch.
         method: `mse`, `max` or `percentile`.
         percentile: for that method, of the magnitudes, in 0..100.
         statistics: whether running statistics are corrected; those of batch normalisations that have never been trained are taken
             from the samples.
 
     Raises:
-        InputError: no data, samples of different shapes, or an unknown method.
+        InputError: no network, no data, data that do not fit it or are not finite, or an unknown method.
         LoweringError: the model cannot be traced.
-        QuantizationError: a quantizer that the forward does not reach, or values that are NaN or infinite. The model is as it was.
+        QuantizationError: a quantizer that the forward does not reach, or values that are NaN or infinite.
+
+    After an error the model is as it was.
 
     Warns:
         UserWarning: a quantizer makes 0 of all its values, by path.
     """
     search = search_of(method, percentile)
-    inputs = even_batches([(batch,) if isinstance(batch, Tensor) else tuple(batch) for batch in batches])
-    if not inputs:
-        raise InputError("calibrate needs at least one batch of inputs, and none of those given holds a sample")
+    check_network(model)
+    inputs = even_batches(_inputs(model, batches))
     with _restored_on_error(model), torch.no_grad(), exact_arithmetic(inputs[0][0].device):
-        silent = _calibrate(model, inputs, search, statistics)
+        silent = _calibrate(model, inputs, search, argument("calibrate", "statistics", statistics, flag))
     if silent:
         warnings.warn(
             f"the quantizers {', '.join(silent)} make 0 of every value they are given, so what follows them learns nothing;"
@@ -95,14 +106,20 @@ def _calibrate(model: nn.Module, inputs: Sequence[tuple[Tensor, ...]], search: S
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        walk = Walk(model, inputs, search, _values_for(search), moments(model, inputs) if statistics else None)
+        old = moments(model, inputs) if statistics else None
+        walk = Walk(model, inputs, search, _values_for(search), old)
         set_enabled(model, True)
         for quantizer in found.values():
             quantizer.calibrated.fill_(quantizer.spec.frac is not None)
             quantizer.frozen.fill_(False)
-        for quantizer in found.values():
             quantizer.collector = walk.see
         walk.run()
+    except QfxError:
+        raise
+    except (Exception, SystemExit) as error:  # the code is the user's, and may raise anything
+        line, _ = user_line(error)
+        shapes = ", ".join(str(list(part.shape)) for part in inputs[0])
+        raise InputError(f"the network fails on inputs of {shapes}{f' at {line}' if line else ''}: {described(error)}") from error
     finally:
         for quantizer in found.values():
             quantizer.collector = None
@@ -139,6 +156,44 @@ def _restored_on_error(model: nn.Module) -> Generator[None]:
         raise
 
 
+def _inputs(model: nn.Module, batches: Any) -> list[tuple[Tensor, ...]]:
+    """The batches, a tensor per input.
+
+    Raises:
+        InputError: something else, none, or batches that fit neither each other nor the model.
+    """
+    if isinstance(batches, Tensor | np.ndarray):
+        batches = [batches]
+    if isinstance(batches, str | bytes | Mapping) or not isinstance(batches, Iterable):
+        raise InputError(f"the batches are {shown(batches)}; a list of tensors (batch, ...) is wanted, or a DataLoader of inputs")
+    given = [_batch(index, batch) for index, batch in enumerate(cast("Iterable[Any]", batches))]
+    if not given:
+        raise InputError("calibrate needs at least one batch of inputs")
+    for index, batch in enumerate(given):
+        if [part.shape[1:] for part in batch] != [part.shape[1:] for part in given[0]]:
+            first, other = (", ".join(str(list(part.shape)) for part in parts) for parts in (given[0], batch))
+            raise InputError(f"batch 0 has the shapes {first}, but batch {index} has {other}; all have to be alike")
+    takes = network_of(model)
+    try:
+        inspect.signature(takes.forward).bind(*given[0])
+    except TypeError as error:
+        raise InputError(
+            f"a batch has {len(given[0])} tensors, but {type(takes).__name__}.forward takes others: {error}; give the inputs alone,"
+            " without labels"
+        ) from error
+    return given
+
+
+def _batch(index: int, batch: object) -> tuple[Tensor, ...]:
+    parts = cast(Sequence[object], batch) if isinstance(batch, list | tuple) else [batch]
+    found = tuple(tensor(f"batch {index}", part) for part in parts)
+    for part in found:
+        if part.dim() == 0 or len(part) == 0:
+            raise InputError(f"batch {index} has the shape {list(part.shape)}; (batch, ...) is wanted, with a sample or more")
+        check_finite(f"batch {index}", part)
+    return found
+
+
 def search_of(method: Method | str, percentile: float) -> Search:
     """The search of a method.
 
@@ -146,10 +201,10 @@ def search_of(method: Method | str, percentile: float) -> Search:
         InputError: an unknown method, or a percentile outside 0..100.
     """
     names = [known.value for known in Method]
-    name = method.value if isinstance(method, Method) else method
+    name = method.value if isinstance(method, Method) else method if isinstance(method, str) else shown(method)  # pyright: ignore[reportUnnecessaryIsInstance]
     if name not in names:
-        raise InputError(f"there is no calibration method {name!r}{nearest(str(name), names)}; the methods are {', '.join(names)}")
-    if not 0 < percentile <= 100:
+        raise InputError(f"there is no calibration method {name!r}{nearest(name, names)}; the methods are {', '.join(names)}")
+    if not 0 < argument("calibrate", "percentile", percentile, finite()) <= 100:
         raise InputError(f"the percentile {percentile:g} is outside 0..100; 99.99 lets one value in 10,000 saturate")
     if name == Method.MSE.value:
         return best_frac

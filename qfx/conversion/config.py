@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qfx import settings
+from qfx import checks, settings
+from qfx.annotations import explained
+from qfx.checks import Check, keep
 from qfx.conversion.calibration import Method
 from qfx.errors import ConfigError
 from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.quant import QuantSpec
-from qfx.settings import Check, checked, keep_checked, nearest, read_toml
+from qfx.settings import checked, nearest, read_toml
 
 TYPES = (
     "Conv1d",
@@ -45,24 +47,24 @@ TYPES = (
 _FORMATS: Mapping[str, Check] = {
     "weights": settings.width,
     "activations": settings.width,
-    "pre_add": settings.or_none(settings.width),
+    "pre_add": checks.or_none(settings.width),
     "constants": settings.width,
     "pool": settings.width,
     "weights_k_hot": settings.digits,
     "weights_max_exponent": settings.exponent,
     "constants_k_hot": settings.digits,
     "constants_max_exponent": settings.exponent,
-    "per_channel": settings.flag,
-    "learn": settings.flag,
-    "rounding": settings.choice(Rounding),
-    "overflow": settings.choice(Overflow),
+    "per_channel": checks.flag,
+    "learn": checks.flag,
+    "rounding": checks.choice(Rounding),
+    "overflow": checks.choice(Overflow),
 }
 _INPUT: Mapping[str, Check] = {
     "mean": settings.numbers,
     "std": settings.numbers,
-    "full_scale": settings.positive,
+    "full_scale": checks.positive,
     "type": settings.fixed_type,
-    "real": settings.flag,
+    "real": checks.flag,
     "width": settings.width,
 }
 
@@ -84,6 +86,9 @@ class Formats:
         per_channel: whether each output channel of a weight has a binary point of its own.
         learn: whether training moves the binary points.
         rounding, overflow: of the casts of values; constants are rounded to nearest and saturate.
+
+    Raises:
+        ConfigError: a wrong value.
     """
 
     weights: int = 8
@@ -99,6 +104,9 @@ class Formats:
     learn: bool = True
     rounding: Rounding = Rounding.RND
     overflow: Overflow = Overflow.SAT
+
+    def __post_init__(self) -> None:
+        keep(self, "the formats", _FORMATS, ConfigError)
 
     def weight(self) -> QuantSpec:
         """Of the weights of a convolution or linear layer."""
@@ -162,12 +170,13 @@ class InputFormat:
     width: int = 8
 
     @classmethod
+    @explained
     def fractions(cls, bits: int = 8) -> InputFormat:
         """Raw unsigned integers of `bits` bits, such as pixels, as fractions of `2**bits`."""
         return cls(type=FixedType(False, bits, bits))
 
     def __post_init__(self) -> None:
-        keep_checked(self, "the input", _INPUT)
+        keep(self, "the input", _INPUT, ConfigError)
         if (self.mean is None) != (self.std is None) or len(self.mean or ()) != len(self.std or ()):
             raise ConfigError("the input: mean and std belong together, with one entry per channel each")
         if any(entry <= 0 for entry in self.std or ()):
@@ -190,7 +199,8 @@ class ConvertConfig(Formats):
         types: settings of `Formats` by one of `TYPES`, as {"PReLU": {"constants": 6}}.
         layers: settings of `Formats` by name, with the wildcards of file names; later ones come before earlier ones, and the
             weights given here count for the first and last layers, too.
-        calibration, percentile: how binary points follow from the sample; `method` and `percentile` of `qfx.conversion.calibrate`.
+        calibration, percentile, statistics: how binary points follow from the sample; `method` and the others of
+            `qfx.conversion.calibrate`.
 
     Raises:
         ConfigError: unknown or wrong entries; says where, and lists what is known.
@@ -203,9 +213,10 @@ class ConvertConfig(Formats):
     layers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     calibration: Method = Method.MSE
     percentile: float = 99.99
+    statistics: bool = True
 
     def __post_init__(self) -> None:
-        keep_checked(self, "the configuration", _CONFIG)
+        keep(self, "the configuration", _CONFIG, ConfigError)
 
     @classmethod
     def bits(cls, bits: int, **others: Any) -> ConvertConfig:
@@ -219,6 +230,7 @@ class ConvertConfig(Formats):
         return cls(**checked("the configuration", _CONFIG, {**two_hot, **others}))
 
     @classmethod
+    @explained
     def read(cls, file: Path | str) -> ConvertConfig:
         """The configuration in a TOML file; its keys are the attributes.
 
@@ -279,6 +291,7 @@ _CONFIG: Mapping[str, Check] = {
     "inputs": _inputs,
     "types": _types,
     "layers": _layers,
-    "calibration": settings.choice(Method),
+    "calibration": checks.choice(Method),
     "percentile": settings.percentile,
+    "statistics": checks.flag,
 }

@@ -23,7 +23,6 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from qfx.errors import InputError
 from qfx.frontend.leaf import Leaf, network_of
 from qfx.frontend.trace import Trace, trace
 from qfx.nn.batch_norm import BatchNorm
@@ -100,22 +99,10 @@ class Moments:
 
 
 def even_batches(batches: Sequence[Batch]) -> list[Batch]:
-    """The same samples, `BATCH` in each batch but the last, so that results do not depend on how they came.
-
-    Raises:
-        InputError: batches whose samples have different shapes, or a batch whose inputs have different numbers of samples.
-    """
-    filled = [batch for batch in batches if batch and all(len(x) for x in batch)]
-    for index, batch in enumerate(filled):
-        shapes, first = ([tuple(x.shape[1:]) for x in other] for other in (batch, filled[0]))
-        if shapes != first or len({len(x) for x in batch}) != 1:
-            raise InputError(
-                f"batch {index} of the samples to calibrate on has the shapes {[tuple(x.shape) for x in batch]}, where samples of"
-                f" {first} are wanted, as many of each; they have to be alike"
-            )
+    """The same samples, `BATCH` in each batch but the last, so that results do not depend on how they came."""
     even: list[Batch] = []
     waiting: list[Batch] = []
-    for sample in (tuple(x[i : i + 1] for x in batch) for batch in filled for i in range(len(batch[0]))):
+    for sample in (tuple(x[i : i + 1] for x in batch) for batch in batches for i in range(len(batch[0]))):
         waiting.append(sample)
         if len(waiting) == BATCH:
             even.append(_joined(waiting))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch.fx.node import map_aggregate
 
 from qfx.conversion.tracked import Shape
 from qfx.errors import ConversionError, QfxError
+from qfx.frontend.trace import Trace, described, user_line
 
 
 class _Recorder(fx.Interpreter):
@@ -18,9 +20,12 @@ class _Recorder(fx.Interpreter):
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module)
         self.results: dict[fx.Node, Any] = {}
+        self.not_finite: fx.Node | None = None
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
+        if self.not_finite is None and not _finite(result):
+            self.not_finite = n
         self.results[n] = map_aggregate(result, _without_data)
         return result
 
@@ -29,23 +34,45 @@ def _without_data(result: Any) -> Any:
     return result.to("meta") if isinstance(result, Tensor) else result
 
 
-def record(module: fx.GraphModule, model: nn.Module, sample: tuple[Tensor, ...]) -> tuple[dict[fx.Node, Any], Any]:
-    """What the nodes of the trace compute, and what the model itself returns, whose `x += y` torch.fx traces as a sum.
+def _finite(result: Any) -> bool:
+    return all(bool(torch.isfinite(part).all()) for part in _parts(result) if isinstance(part, Tensor))
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a sample has shown of a model.
+
+    Attributes:
+        results: of each node of the trace.
+        returned: by the model itself, whose `x += y` torch.fx traces as a sum.
+        not_finite: the call that computed the first value that is NaN or infinite, as messages name it, if one is returned.
+    """
+
+    results: dict[fx.Node, Any]
+    returned: Any
+    not_finite: str | None
+
+
+def record(traced: Trace, model: nn.Module, sample: tuple[Tensor, ...]) -> Recorded:
+    """Run the model and its trace.
 
     Raises:
         ConversionError: the model fails on the sample.
     """
-    recorder = _Recorder(module)
+    recorder = _Recorder(traced.module)
     try:
         with torch.no_grad():
             returned = model(*(part.clone() for part in sample))
             recorder.run(*sample)
     except QfxError:
         raise
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+    except (Exception, SystemExit) as error:  # the code is the user's, and may raise anything
+        line, raised = user_line(error)
         shapes = ", ".join(str(list(part.shape)) for part in sample)
-        raise ConversionError(f"the float model fails on the sample of {shapes}: {str(error).splitlines()[0]}") from error
-    return recorder.results, returned
+        where = f" at {line}, where its own code raises it" if raised else f" at {line}" if line else ""
+        raise ConversionError(f"the float model fails on the sample of {shapes}{where}: {described(error)}") from error
+    first = recorder.not_finite
+    return Recorded(recorder.results, returned, None if first is None or _finite(returned) else traced.describe(first))
 
 
 def holds_tensors(result: Any) -> bool:

@@ -10,6 +10,7 @@ from torch import fx, nn
 from qfx.conversion.tracked import Tracked
 from qfx.errors import QfxError
 from qfx.fixed import FixedType
+from qfx.frontend.calls.heads import Head
 from qfx.frontend.calls.table import call_of, lower_call, refusal
 from qfx.frontend.scope import Scope
 from qfx.ir import GraphBuilder
@@ -27,17 +28,20 @@ def trial(node: fx.Node, module: nn.Module | None, known: Mapping[fx.Node, Any])
     """
     call = call_of(node, module)
     values = {other: known[other] for other in node.all_input_nodes}
-    if call.lower is None:
+    part = node.target is getattr and not any(isinstance(value, Tracked) and value.shape for value in values.values())
+    if call.lower is None and not part:
         return refusal(call, module)
-    if not all(isinstance(value, Tracked) and len(value.shape) > 1 for value in values.values()):
+    if part or not all(isinstance(value, Tracked) and len(value.shape) > 1 for value in values.values()):
         return None  # shapes that are computed, and parts of tuples
     scope = Scope(GraphBuilder("trial"), node.name)
     inputs = {other: scope.builder.input(other.name, SOME, value.shape[1:]) for other, value in values.items()}
     resolved: Any = fx.map_arg((node.args, node.kwargs), cast(Any, inputs.__getitem__))
     try:
-        lower_call(scope, call, module, *resolved)
+        result = lower_call(scope, call, module, *resolved)
     except QfxError as error:
         return str(error)
     except (TypeError, IndexError, ValueError, AttributeError, ZeroDivisionError) as error:
         return f"arguments that have no fixed-point form ({error})"
+    if isinstance(result, Head) and not result.ends(node):
+        return f"it is {result.misplaced}; {call.advice}"
     return None

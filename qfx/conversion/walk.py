@@ -23,7 +23,7 @@ from qfx.conversion.trial import trial
 from qfx.errors import QfxError
 from qfx.frontend.calls.call import UNKNOWN, Call, Storage
 from qfx.frontend.calls.table import by_position, call_of, out_of_place
-from qfx.frontend.trace import Trace
+from qfx.frontend.trace import Trace, Tracer
 from qfx.nn.quantize import InputLayer
 from qfx.settings import nearest
 
@@ -66,7 +66,7 @@ class Walk:
         handlers: Mapping[str, Handler],
     ) -> None:
         self.traced, self.results, self.config, self.inputs = traced, results, config, inputs
-        self.graph = fx.Graph()
+        self.graph = fx.Graph(tracer_cls=Tracer)  # which unpickling takes, too
         self.modules: dict[str, nn.Module] = {}
         self.problems: list[str] = []
         self.names: list[str] = []
@@ -140,7 +140,7 @@ class Walk:
         return self.graph.create_node("call_function", operator.pos)
 
     def _check(self) -> None:
-        read = ", ".join(str(other.target) for other in self.node.all_input_nodes if other.op == "get_attr")
+        read = ", ".join(self.traced.paths[other] for other in self.node.all_input_nodes if other.op == "get_attr")
         if read:
             raise Unconvertible(f"it reads {read} directly, a tensor without a format; use a layer that owns it, as nn.Linear does")
         module = self.traced.layer(self.node)
@@ -178,7 +178,9 @@ class Walk:
             path = str(self.node.target)
             self._calls[path] = self._calls.get(path, 0) + 1
             return path if self._calls[path] == 1 else self._free(path)
-        return self._free(joined(owner(self.node), part or str(getattr(self.node.target, "__name__", self.node.target))))
+        return self._free(
+            joined(owner(self.traced, self.node), part or str(getattr(self.node.target, "__name__", self.node.target)))
+        )
 
     def formats(self, path: str, layer: str) -> Formats:
         """The settings for a layer that is to be placed."""
@@ -253,7 +255,7 @@ class Walk:
         return Tracked(self.graph.call_module(path, (x.node,)), x.old, Kind.CAST, signed, x.shape)
 
     def _cast_name(self, x: Tracked) -> str:
-        known = str(x.node.target) if x.node.op == "call_module" else joined(owner(x.old), x.node.name)
+        known = str(x.node.target) if x.node.op == "call_module" else joined(owner(self.traced, x.old), x.node.name)
         return self._free(f"{known}_cast")
 
     def _feeds_weights(self, node: fx.Node) -> bool:
@@ -280,7 +282,8 @@ class Walk:
         """A call as messages name it."""
         module, source = self.traced.layer(node), self.traced.sources.get(node, "")
         name = getattr(node.target, "__name__", node.target)
-        what = f"{node.target} ({type(module).__name__})" if module is not None else f"{joined(owner(node), node.name)} ({name})"
+        path = joined(owner(self.traced, node), node.name) if module is None else self.traced.paths[node]
+        what = f"{path} ({name if module is None else type(module).__name__})"
         return f"{what} at {source}" if source else what
 
 

@@ -74,7 +74,7 @@ def _session(model: onnx.ModelProto) -> Any:
         raise ToolMissingError("engine onnx needs onnxruntime, which is not installed: pip install onnxruntime") from error
     runtime: Any = onnxruntime
     options = runtime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what is wrong is in the error that it raises
     options.intra_op_num_threads = 1
     try:
         return runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,23 @@ from qfx.fixed import IntArray
 
 Values = Mapping[str, npt.NDArray[np.generic]]
 """Codes by value name, each (batch, *shape)."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What an engine has values of, where it is not every layer and every sample, as of recorded values.
+
+    Attributes:
+        outputs_only: of the network's outputs, else of every layer.
+        samples: of so many, the first ones; None for all.
+    """
+
+    outputs_only: bool = False
+    samples: int | None = None
+
+
+WHOLE = Extent()
+"""Every layer and every sample."""
 
 
 class Engine(Protocol):

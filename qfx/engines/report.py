@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from qfx import notebook
@@ -71,14 +71,24 @@ class LayerReport:
         name, op: the node.
         type: C++ name of the value's format.
         values: elements per sample.
-        mismatches: elements, over all samples and engines, that differ from the reference.
+        compared: elements, over all samples and engines, that were compared with the reference.
+        mismatches: those that differ from it.
+        seconds: that the comparison took.
     """
 
     name: str
     op: str
     type: str
     values: int
+    compared: int
     mismatches: int
+    seconds: float = field(default=0.0, compare=False)
+
+    def document(self) -> dict[str, Any]:
+        """For JSON, which holds no times: it is the same for the same values."""
+        document = dataclasses.asdict(self)
+        del document["seconds"]
+        return document
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,6 +102,7 @@ class Report:
         first: the first difference; None if there is none.
         notes: what the reader should know, such as an engine left out.
         outputs_only: whether only the network's outputs were compared, and `layers` are those that compute them.
+        seconds: engine -> that it ran, without its preparation.
     """
 
     engines: tuple[str, ...]
@@ -100,14 +111,15 @@ class Report:
     first: Difference | None = None
     notes: tuple[str, ...] = ()
     outputs_only: bool = False
+    seconds: Mapping[str, float] = field(default_factory=dict[str, float], compare=False)
 
     def __repr__(self) -> str:
         return f"Report({self.summary})"
 
     def _repr_html_(self) -> str:
         """For notebooks: a row per layer, and the first difference."""
-        rows = [(layer.name, layer.op, layer.type, layer.values, layer.mismatches) for layer in self.layers]
-        shown = notebook.table(self.summary, ("layer", "op", "format", "values", "mismatches"), rows)
+        rows = [(layer.name, layer.op, layer.type, layer.compared, layer.mismatches) for layer in self.layers]
+        shown = notebook.table(self.summary, ("layer", "op", "format", "compared", "mismatches"), rows)
         return shown + (notebook.text(self.first.text()) if self.first else "")
 
     @property
@@ -121,8 +133,8 @@ class Report:
 
     @property
     def values_compared(self) -> int:
-        """samples x elements of all layers x (engines - 1)."""
-        return self.samples * sum(layer.values for layer in self.layers) * (len(self.engines) - 1)
+        """samples x elements of all layers x (engines - 1), less what an engine has no values of."""
+        return sum(layer.compared for layer in self.layers)
 
     @property
     def mismatches(self) -> int:
@@ -136,7 +148,7 @@ class Report:
             "samples": self.samples,
             "values_compared": self.values_compared,
             "mismatches": self.mismatches,
-            "layers": [dataclasses.asdict(layer) for layer in self.layers],
+            "layers": [layer.document() for layer in self.layers],
         }
         document |= {"outputs_only": True} if self.outputs_only else {}
         return document | ({"first_mismatch": self.first.document()} if self.first else {})

@@ -10,9 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 
-from qfx.errors import InputError
+from qfx.errors import InputError, QfxError
 from qfx.frontend import Lowered, lower_traced
+from qfx.frontend.given import check_network
 from qfx.frontend.scope import IMAGE
+from qfx.frontend.trace import described, user_line
 from qfx.ir import Graph
 from qfx.nn._basis import Basis
 from qfx.nn._evaluation import entered
@@ -38,7 +40,7 @@ class TorchEngine:
         outputs_only: whether `run` gives the graph's outputs only, which is faster.
 
     Raises:
-        InputError: the model has no value of some name in the graph.
+        InputError: no network, or one that has no value of some name in the graph.
     """
 
     name = "torch"
@@ -46,6 +48,7 @@ class TorchEngine:
     def __init__(
         self, model: nn.Module, graph: Graph, device: torch.device | str | None = None, outputs_only: bool = False
     ) -> None:
+        check_network(model, "the model")
         self.model, self.graph, self.outputs_only = model, graph, outputs_only
         self._plan: Plan | None = None
         first = next(iter(model.parameters()), None)
@@ -58,7 +61,7 @@ class TorchEngine:
         same layers, observed.
 
         Raises:
-            InputError: inputs that do not fit the graph, or a graph of another model.
+            InputError: inputs that do not fit the graph, a graph of another model, or a model that fails; names the user's line.
         """
         codes = check_inputs(self.graph, inputs)
         samples = len(next(iter(codes.values())))
@@ -73,6 +76,11 @@ class TorchEngine:
                     self._chunk(plan, {name: array[start : start + step] for name, array in codes.items()})
                     for start in range(0, samples, step)
                 ]
+        except QfxError:
+            raise
+        except (Exception, SystemExit) as error:  # the code is the user's, and may raise anything
+            line, _ = user_line(error)
+            raise InputError(f"the torch model fails{f' at {line}' if line else ''}: {described(error)}") from error
         finally:
             self.model.train(mode)
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in self._wanted()}

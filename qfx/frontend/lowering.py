@@ -8,11 +8,15 @@ from typing import Any, cast
 
 from torch import fx, nn
 
-from qfx.errors import LoweringError, QfxError, QuantizationError
+from qfx import arguments
+from qfx.annotations import explained
+from qfx.errors import InputError, LoweringError, QfxError, QuantizationError
 from qfx.fixed import FixedType
 from qfx.frontend.calls.heads import Head
 from qfx.frontend.calls.slicing import Part
 from qfx.frontend.calls.table import BY_NAME, call_of, lower_call
+from qfx.frontend.given import check_network
+from qfx.frontend.hooks import check_hooks
 from qfx.frontend.in_place import read_again
 from qfx.frontend.leaf import InputLeaf, Leaf, network_of
 from qfx.frontend.scope import Scope
@@ -24,6 +28,10 @@ from qfx.quant import Quantizer, quantizers
 Shape = tuple[int, ...]
 Shapes = Shape | Sequence[Shape] | Mapping[str, Shape]
 """Of the only input, of all in order, or of all by name."""
+
+
+MAX_NAME = 100
+"""Characters of a graph's name."""
 
 
 @dataclass
@@ -43,6 +51,7 @@ class Lowered:
     returned: list[str | None]
 
 
+@explained
 def lower(model: nn.Module, input_shape: Shapes, name: str = "network") -> Graph:
     """The graph of `model` in eval.
 
@@ -52,31 +61,49 @@ def lower(model: nn.Module, input_shape: Shapes, name: str = "network") -> Graph
         name: of the graph, a C identifier.
 
     Raises:
-        LoweringError: a call that has no exact form on integers; names the call, its line, and what to use.
+        InputError: no network that has Python code; shapes or a name of another kind.
+        LoweringError: a call that has no exact form on integers, or a hook that may change a value; names it, its line, and what
+            to do.
         QuantizationError: a quantizer that is not calibrated or switched off.
         GraphError: shapes that do not fit.
     """
+    check_hooks(model)
     return lower_traced(model, input_shape, name).graph
 
 
 def lower_traced(model: nn.Module, input_shape: Shapes, name: str = "network") -> Lowered:
     """`lower`, with the trace beside the graph."""
-    if not name.isidentifier():
+    if not (isinstance(name, str) and name.isidentifier() and name.isascii()):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise LoweringError(f"the graph name {name!r} is no C identifier; use letters, digits and underscores")
+    if len(name) > MAX_NAME:
+        raise LoweringError(
+            f"the graph name {name[:20]}... has {len(name)} characters, and files are named after it; {MAX_NAME} at most"
+        )
+    check_network(model)
     model = network_of(model)
     quantizers(model)  # each learns its path, for messages
     traced = trace(model)
     return _Lowering(traced, _shapes(input_shape, traced), name).run()
 
 
-def _shapes(input_shape: Shapes, traced: Trace) -> list[Shape]:
-    if isinstance(input_shape, Mapping):
-        names = [traced.names[node] for node in traced.nodes if node.op == "placeholder"]
-        if set(names) != set(input_shape):
-            raise LoweringError(f"the model reads the inputs {', '.join(names)}, but what was given is {', '.join(input_shape)}")
-        return [input_shape[name] for name in names]
-    shapes = [shape for shape in input_shape if not isinstance(shape, int)]
-    return shapes or [tuple(size for size in input_shape if isinstance(size, int))]
+def _shapes(given: Shapes, traced: Trace) -> list[Shape]:
+    names = [traced.names[node] for node in traced.nodes if node.op == "placeholder"]
+    if isinstance(given, Mapping):
+        if set(names) != set(given):
+            raise LoweringError(
+                f"the model reads the inputs {', '.join(names)}, but what was given is {', '.join(map(str, given)) or 'none'}"
+            )
+        return [_shape(f"the shape of input {name!r}", given[name]) for name in names]
+    several = isinstance(given, list | tuple) and any(isinstance(part, list | tuple) for part in given)
+    return [_shape("the input shape", part) for part in cast(Sequence[Shape], given if several else [given])]
+
+
+def _shape(what: str, given: object) -> Shape:
+    if not isinstance(given, list | tuple):
+        raise InputError(
+            f"{what} is {arguments.shown(given)}; a tuple without the batch axis is wanted, such as (channel, height, width)"
+        )
+    return tuple(arguments.whole(f"a size in {what}", size, 1) for size in cast(Sequence[object], given))
 
 
 class _Lowering:
@@ -115,7 +142,7 @@ class _Lowering:
             layer = self.trace.layer(user)
             if not isinstance(layer, InputLeaf):
                 raise LoweringError(
-                    f"input {node.name!r} goes to {self._describe(user)}, which gives it no format; "
+                    f"input {node.name!r} goes to {self.trace.describe(user)}, which gives it no format; "
                     "let qfx.nn.QuantInput or qfx.nn.Quantize(QuantSpec(frac=...)) read it first"
                 )
             types.add(layer.input_type())
@@ -151,23 +178,23 @@ class _Lowering:
         again = read_again(node, self.position, self.trace.layer)
         if again is not None:
             raise LoweringError(
-                f"{self._describe(node)}: it changes a tensor in place that {self._describe(again)} reads again; "
+                f"{self.trace.describe(node)}: it changes a tensor in place that {self.trace.describe(again)} reads again; "
                 "use the form that makes a new tensor"
             )
-        scope = Scope(self.builder, self.trace.names[node], self._describe(node))
+        scope = Scope(self.builder, self.trace.names[node], self.trace.describe(node))
         args, kwargs = self._resolve(node.args), self._resolve(node.kwargs)
         try:
             result = self._result(node, scope, args, kwargs)
         except LoweringError as error:
-            raise LoweringError(f"{self._describe(node)}: {error}") from error
+            raise LoweringError(f"{self.trace.describe(node)}: {error}") from error
         except QuantizationError as error:
             if isinstance(self.trace.layer(node), Leaf):
                 raise
-            raise LoweringError(f"{self._describe(node)}: {error}") from error
+            raise LoweringError(f"{self.trace.describe(node)}: {error}") from error
         except QfxError:
             raise
         except (TypeError, IndexError, ValueError, AttributeError, ZeroDivisionError) as error:
-            raise LoweringError(f"{self._describe(node)}: arguments that have no fixed-point form ({error})") from error
+            raise LoweringError(f"{self.trace.describe(node)}: arguments that have no fixed-point form ({error})") from error
         self.suffixes[node] = scope.suffixes
         return result
 
@@ -196,21 +223,10 @@ class _Lowering:
             raise LoweringError("a bare quantizer is no layer; use qfx.nn.Quantize")
         return lower_call(scope, call_of(node, module), module, args, {})
 
-    def _describe(self, node: fx.Node) -> str:
-        module = self.trace.layer(node)
-        if module is not None:
-            what = f"{node.target} ({type(module).__name__})"
-        elif node.op == "get_attr":
-            what = f"the tensor {node.target}, read directly,"
-        else:
-            what = f"{node.name} ({getattr(node.target, '__name__', node.target)})"
-        source = self.trace.sources.get(node, "")
-        return f"{what} at {source}" if source else what
-
 
 def _part(head: Head, target: object, args: tuple[Any, ...]) -> Head:
     part = head.part(target, args)
     if part is None:
         advice = BY_NAME[head.name].advice
-        raise LoweringError(f"it reads {head.name}, post-processing on the CPU, which can only end a network; {advice}")
+        raise LoweringError(f"it reads {head.misplaced}; {advice}")
     return part

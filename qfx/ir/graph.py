@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,6 +15,12 @@ from qfx.ir.value import Value
 
 if TYPE_CHECKING:
     from qfx.ops.base import Op
+
+
+MOST_ELEMENTS = 1 << 31
+"""Of one value and sample; their int64 codes take 16 GiB."""
+
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class Graph:
     outputs: list[str] = field(default_factory=list[str])
     host: list[HostStep] = field(default_factory=list[HostStep])
     _places: dict[str, int] = field(default_factory=dict[str, int], init=False, repr=False, compare=False)
+    _readers: tuple[list[Node], dict[str, list[Node]]] = field(default=([], {}), init=False, repr=False, compare=False)
 
     def __repr__(self) -> str:
         ends = (", ".join(str(self.values.get(name, name)) for name in names) for names in (self.inputs, self.outputs))
@@ -71,7 +79,13 @@ class Graph:
 
     def consumers(self, name: str) -> list[Node]:
         """Nodes that read value `name`, in topological order; one that reads it twice is listed twice."""
-        return [node for node in self.nodes for operand in node.inputs if operand == name]
+        if self._readers[0] != self.nodes:  # which compares places in memory as long as nothing has changed
+            found: dict[str, list[Node]] = {}
+            for node in self.nodes:
+                for operand in node.inputs:
+                    found.setdefault(operand, []).append(node)
+            self._readers = [*self.nodes], found
+        return [*self._readers[1].get(name, ())]
 
     def activations(self) -> list[str]:
         """Names of inputs and computed values, in topological order."""
@@ -107,6 +121,7 @@ class Graph:
         Raises:
             GraphError: the first violation, naming the step, the node, the type found and the type wanted.
         """
+        self._verify_values(after)
         self._verify_constants(after)
         known = set(self.inputs) | {name for name, value in self.values.items() if value.constant is not None}
         for node in self.nodes:
@@ -116,7 +131,8 @@ class Graph:
                     raise GraphError(f"{where} reads {name!r}, which is not defined before it")
             if node.name in known:
                 raise GraphError(f"{where} defines a value that exists already")
-            found = self.values[node.name]
+            if (found := self.values.get(node.name)) is None:
+                raise GraphError(f"{where} computes a value that the graph does not list")
             try:
                 node.op.check_operands(self.operands(node))
                 wanted, shape = node.op.infer(self.operands(node))
@@ -144,6 +160,23 @@ class Graph:
                 step.check(self.values[step.source])
             except GraphError as error:
                 raise GraphError(f"after {after}: {error}") from error
+
+    def _verify_values(self, after: str) -> None:
+        for name, value in self.values.items():
+            where = f"after {after}: value {name[:80]!r}"
+            if name != value.name or not name or _NO_TEXT.search(name):
+                raise GraphError(
+                    f"{where} needs a name of its own that is text: not empty, without NUL and halves of surrogate pairs"
+                )
+            if min(value.shape, default=1) < 1 or value.size > MOST_ELEMENTS:
+                raise GraphError(
+                    f"{where} has shape {list(value.shape)}; every extent is 1 or more, their product {MOST_ELEMENTS:,} or less"
+                )
+        for name in self.inputs:
+            value = self.values.get(name)
+            if value is None or value.constant is not None or self.inputs.count(name) > 1:
+                found = "not defined" if value is None else "a constant" if value.constant is not None else "there twice"
+                raise GraphError(f"after {after}: input {name!r} is {found}")
 
     def _verify_constants(self, after: str) -> None:
         for value in self.values.values():

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from qfx.errors import GraphError
 from qfx.fixed import FixedType, IntArray
@@ -23,6 +27,17 @@ class Value:
     type: FixedType
     shape: tuple[int, ...]
     constant: IntArray | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        """Raises GraphError for a field that is not of its type."""
+        given: tuple[Any, ...] = (self.name, self.type, self.shape)
+        plain = all(map(isinstance, given, (str, FixedType, tuple)))
+        if not plain or not all(type(extent) is int for extent in self.shape):
+            found = ", ".join(map(reprlib.repr, given))
+            raise GraphError(f"a value is made of a name, a FixedType and a tuple of ints, not of {found}")
+        codes: Any = self.constant
+        if codes is not None and not (isinstance(codes, np.ndarray) and self.codes.dtype.kind in "iu"):
+            raise GraphError(f"constant {self.name!r} is a {type(self.constant).__name__} and no array of int64 codes")
 
     @property
     def size(self) -> int:

@@ -9,7 +9,7 @@ BLOCKS = ((32, 1), (64, 2), (64, 1), (128, 2), (128, 1))
 """Output channels and stride of each block."""
 
 
-class _Block(nn.Module):
+class _SeparableBlock(nn.Module):
     """act2(bn2(point(act1(bn1(deep(x)))))): a kernel per channel, then a sum over channels per pixel."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -33,7 +33,7 @@ class DepthwiseSmall(nn.Module):
         super().__init__()
         self.conv, self.bn, self.act = nn.Conv2d(3, STEM, 3, 1, 1, bias=False), nn.BatchNorm2d(STEM), nn.ReLU()
         inputs = (STEM, *(outputs for outputs, _ in BLOCKS))
-        self.blocks = nn.Sequential(*(_Block(i, o, s) for i, (o, s) in zip(inputs, BLOCKS, strict=False)))
+        self.blocks = nn.Sequential(*(_SeparableBlock(i, o, s) for i, (o, s) in zip(inputs, BLOCKS, strict=False)))
         self.pool = nn.AvgPool2d(8)
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(inputs[-1], 10)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 
-class _Block(nn.Module):
+class _PReLUBlock(nn.Module):
     """act2(bn2(conv2(act1(bn1(conv1(x))))) + shortcut(x)), each activation a PReLU with a slope per channel."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -39,8 +39,8 @@ class DigitsNet(nn.Module):
         first, second = channels
         self.conv, self.bn = _conv(1, first, 3, 1), nn.BatchNorm2d(first)
         self.act = nn.PReLU(first)
-        self.block1 = _Block(first, first, 1)
-        self.block2 = _Block(first, second, 2)
+        self.block1 = _PReLUBlock(first, first, 1)
+        self.block2 = _PReLUBlock(first, second, 2)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(second, 10)

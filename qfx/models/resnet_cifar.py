@@ -10,7 +10,7 @@ CHANNELS = (16, 32, 64)
 """Of the three stages; the stem has those of the first."""
 
 
-class _Block(nn.Module):
+class _ReLUBlock(nn.Module):
     """act2(bn2(conv2(act1(bn1(conv1(x))))) + shortcut(x))"""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -49,8 +49,8 @@ class _ResNet(nn.Module):
         return self.fc(self.flatten(self.pool(x)))
 
     def _stage(self, inputs: int, outputs: int, stride: int) -> nn.Module:
-        rest = [_Block(outputs, outputs, 1) for _ in range(self.blocks - 1)]  # made first: the order in which weights are drawn
-        first = _Block(inputs, outputs, stride)
+        rest = [_ReLUBlock(outputs, outputs, 1) for _ in range(self.blocks - 1)]  # made first: the order in which weights are drawn
+        first = _ReLUBlock(inputs, outputs, stride)
         return nn.Sequential(first, *rest) if rest else first
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from qfx.quant.tracing import recording, unseen
+
 Constants = tuple[Tensor | None, ...]
 """What a layer computes with, made of its parameters."""
 Observer = Callable[[nn.Module, str, Tensor], None]
@@ -85,7 +87,10 @@ class Evaluation:
         return self.dtypes.get(layer, NO_DTYPES)
 
     def constants(self, layer: nn.Module, make: Callable[[], Constants]) -> Constants:
-        """Of a layer: those that are kept, unless a gradient or a hook wants to see how they are made."""
+        """Of a layer: those that are kept, unless a gradient or a hook wants to see how they are made, or somebody records."""
+        if recording():
+            with torch.no_grad(), unseen():
+                return make()
         if self.kept is None or torch.is_grad_enabled():
             return make()
         if self.hooked and not self.hooked.isdisjoint((layer, *layer.children())):

@@ -21,6 +21,7 @@ from qfx.nn._evaluation import Constants, Evaluation, Observer
 from qfx.nn._together import links, steps
 from qfx.nn.layer import Layer
 from qfx.quant.snapshot import Snapshot
+from qfx.quant.tracing import recording
 
 if TYPE_CHECKING:
     from qfx.frontend import Lowered
@@ -80,9 +81,9 @@ class Plan:
         return self._basis.agrees(basis) and self._snapshot.same(basis.tensors)
 
     def evaluation(self, observer: Observer | None = None) -> Evaluation:
-        """What the layers are told in one forward; where somebody sees a step, or gradients are wanted, it is taken by itself."""
+        """What the layers are told in one forward; where somebody sees a step, or gradients are wanted, each is taken by itself."""
         hooked = self._basis.hooked()
-        if observer is not None or torch.is_grad_enabled():
+        if observer is not None or torch.is_grad_enabled() or recording():
             return Evaluation(self.dtypes, self._wide, kept=self._kept, hooked=hooked, observer=observer)
         unseen = {link.layer: link for link in self._links if link.watchers.isdisjoint(hooked)}
         return Evaluation(self.dtypes, self._wide, self._steps, unseen, self._kept, hooked)

@@ -10,6 +10,7 @@ from qfx.frontend.scope import Scope
 from qfx.ir import Value
 from qfx.nn.layer import Layer, lower_cast
 from qfx.quant import Quantizer, QuantSpec
+from qfx.quant.tracing import shape_of
 
 DEFAULT_BRANCH = QuantSpec.activations(9, signed=True)
 
@@ -48,7 +49,7 @@ class Add(Layer):
         Raises:
             QuantizationError: their shapes differ.
         """
-        if a.shape != b.shape:
+        if shape_of(a) != shape_of(b):
             raise QuantizationError(f"Add: shapes {tuple(a.shape)} and {tuple(b.shape)} differ; broadcasting is not supported")
         return self.emit(self.tap("", self.to_accumulator("", a) + self.to_accumulator("", b)))
 

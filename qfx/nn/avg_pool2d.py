@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from qfx import ops
+from qfx.checks import argument, whole
 from qfx.errors import QuantizationError
 from qfx.fixed import FixedType
 from qfx.frontend.pooling import adaptive_avg_pool_op, adaptive_kernel, avg_pool_op, divides, is_power_of_two, pair, single
@@ -22,6 +24,7 @@ from qfx.ir import Value
 from qfx.nn.layer import Layer, lower_cast
 from qfx.ops.base import Pair
 from qfx.quant import Quantizer, QuantSpec
+from qfx.quant.tracing import shape_of, traced_by_jit, unseen
 
 DEFAULT_OUTPUT = QuantSpec.activations(8, signed=True)
 RECIPROCAL_WIDTH = 8
@@ -40,7 +43,15 @@ class _AvgPool(Layer):
     def __init__(self, output: QuantSpec | None, reciprocal_width: int) -> None:
         super().__init__()
         self.quant = None if output is None else Quantizer(output)
-        self.reciprocal_width = reciprocal_width
+        self.reciprocal_width = argument("an average pool", "reciprocal_width", reciprocal_width, whole(1), QuantizationError)
+
+    def format_codes(self) -> list[int]:
+        return [self.reciprocal_width]
+
+    @staticmethod
+    def format_text(codes: Sequence[int]) -> str:
+        (width,) = codes
+        return f"reciprocals of {width} bits"
 
     @abstractmethod
     def _op(self, image: Pair) -> ops.AvgPool2d:
@@ -53,9 +64,10 @@ class _AvgPool(Layer):
         return dataclasses.replace(op, reciprocal=reciprocal_type(int(op.areas(image).min()), self.reciprocal_width))
 
     def _pool(self, x: Tensor) -> Tensor:
-        op = self._with_reciprocal((x.shape[2], x.shape[3]))
-        total = functional.avg_pool2d(x, op.kernel, op.stride, op.padding, max(op.extra) > 0, divisor_override=1)
-        areas = _areas(x, op)
+        with unseen():
+            op = self._with_reciprocal((x.shape[2], x.shape[3]))
+            areas = _areas(x, op)
+        total = _totals(x, op)
         # A float model (quantizers off) divides; its weights must not depend on the reciprocal's format.
         if op.reciprocal is None or (self.quant is not None and not self.quant.enabled):
             return total / areas.to(total.dtype)
@@ -68,6 +80,17 @@ class _AvgPool(Layer):
         (x,) = inputs
         op = self._with_reciprocal((x.shape[-2], x.shape[-1]))
         return lower_cast(scope, ".quant", self.quant, scope.add("", op, x))
+
+
+def _totals(x: Tensor, op: ops.AvgPool2d) -> Tensor:
+    """The sum of each window."""
+    if not traced_by_jit():
+        return functional.avg_pool2d(x, op.kernel, op.stride, op.padding, max(op.extra) > 0, divisor_override=1)
+    # torch.onnx drops the divisor without a word, so a trace has a convolution with ones.
+    (ph, pw), (eh, ew), channels = op.padding, op.extra, shape_of(x)[1]
+    with unseen():
+        ones = torch.ones(channels, 1, *op.kernel, dtype=x.dtype, device=x.device)
+    return functional.conv2d(functional.pad(x, (pw, pw + ew, ph, ph + eh)), ones, None, op.stride, groups=channels)
 
 
 def _areas(x: Tensor, op: ops.AvgPool2d) -> Tensor:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from qfx.checks import argument, number, or_none
 from qfx.errors import QuantizationError
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
@@ -18,6 +19,7 @@ from qfx.nn._evaluation import Constants
 from qfx.nn.layer import Layer, lower_affine
 from qfx.quant import Quantizer, QuantSpec
 from qfx.quant.normalize import NormalizeBatch, affine, per_channel
+from qfx.quant.tracing import shape_of
 
 DEFAULT_SCALE = QuantSpec.weights(8)
 DEFAULT_OFFSET = QuantSpec.weights(8)
@@ -45,7 +47,8 @@ class BatchNorm(Layer):
         super().__init__()
         if not track_running_stats:
             raise QuantizationError("without running statistics there is no fixed scale; leave track_running_stats on")
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.num_features, self.eps = num_features, argument("a batch normalisation", "eps", eps, number(0), QuantizationError)
+        self.momentum = argument("a batch normalisation", "momentum", momentum, or_none(number(0, 1)), QuantizationError)
         self.weight = nn.Parameter(torch.ones(num_features), requires_grad=affine)
         self.bias = nn.Parameter(torch.zeros(num_features), requires_grad=affine)
         self.register_buffer("running_mean", torch.zeros(num_features))
@@ -55,7 +58,7 @@ class BatchNorm(Layer):
         self.offset_quant = Quantizer(offset, num_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dim() not in self.dims or x.shape[1] != self.num_features:
+        if x.dim() not in self.dims or shape_of(x)[1] != self.num_features:
             raise QuantizationError(f"{type(self).__name__}({self.num_features}) got an input of shape {tuple(x.shape)}")
         if self.training and all(cast.ready and not cast.watched for cast in (self.scale_quant, self.offset_quant)):
             return self.emit(self.tap("", self._train(x)))

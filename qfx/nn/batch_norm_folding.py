@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import fx, nn
 
+from qfx.annotations import explained
 from qfx.frontend.trace import trace
 from qfx.nn.batch_norm import BatchNorm1d, BatchNorm2d
 from qfx.nn.conv2d import Conv1d, Conv2d
@@ -15,6 +16,7 @@ from qfx.nn.linear import Linear
 from qfx.quant import Quantizer, QuantSpec
 
 
+@explained
 def fold_batch_norm(model: nn.Module, bias: QuantSpec | None = None) -> list[str]:
     """Fold every batch normalisation that directly follows a convolution or linear layer; it becomes an Identity.
 
@@ -33,13 +35,13 @@ def fold_batch_norm(model: nn.Module, bias: QuantSpec | None = None) -> list[str
     calls = [node for node in traced.nodes if node.op == "call_module"]
     folded: list[str] = []
     for node in calls:
-        norm, path = traced.layer(node), str(node.target)
+        norm, path = traced.layer(node), traced.paths[node]
         if not isinstance(norm, BatchNorm1d | BatchNorm2d) or not isinstance(node.args[0], fx.Node):
             continue
         before = node.args[0]
         layer = traced.layer(before)
         single = len([user for user in traced.nodes if before in user.all_input_nodes]) == 1
-        once = all(sum(call.target == other for call in calls) == 1 for other in (path, before.target))
+        once = all(sum(traced.paths[call] == other for call in calls) == 1 for other in (path, traced.paths.get(before)))
         if isinstance(layer, Conv1d | Conv2d | Linear) and layer.acc is None and single and once:
             _fold(layer, norm, bias or QuantSpec.weights(8))
             model.set_submodule(path, nn.Identity())

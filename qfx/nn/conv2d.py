@@ -15,7 +15,7 @@ from qfx.frontend.scope import RESULT, Scope
 from qfx.ir import Value
 from qfx.nn._evaluation import Constants
 from qfx.nn.layer import Layer, lower_cast
-from qfx.ops.base import Pair
+from qfx.ops.base import Op, Pair
 from qfx.quant import Quantizer, QuantSpec
 from qfx.quant.exact_arithmetic import exact_arithmetic
 
@@ -79,11 +79,33 @@ class Convolution(Layer):
             return [weight]
         return [weight, scope.constant(".bias", *self.bias_quant.codes(self.bias))]
 
+    def _op_of(self, stride: Pair, padding: Pair, dilation: Pair, extra: Pair) -> Op:
+        """The op with this geometry, the layer's groups and the digits of its weight."""
+        return ops.Conv2d(stride, padding, dilation, self.groups, self.weight_quant.spec.k_hot, extra)
+
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, groups={self.groups}"
 
 
-class Conv2d(Convolution):
+class _Conv(Convolution):
+    """A convolution of windows, with its geometry on images."""
+
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    extra: Pair
+
+    def op(self) -> Op:
+        """The op that it lowers to."""
+        return self._op_of(self.stride, self.padding, self.dilation, self.extra)
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if max(self.extra):
+            x = functional.pad(x, (0, self.extra[1], 0, self.extra[0]))  # goes on beyond the symmetric padding
+        return functional.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+class Conv2d(_Conv):
     """`torch.nn.Conv2d` with a fixed-point weight and bias. No cast follows unless `accumulator` is given.
 
     Values: the exact accumulator under the layer's path; `.acc` after the cast.
@@ -125,22 +147,18 @@ class Conv2d(Convolution):
         else:
             self.padding = pair("padding", padding)
 
-    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return _convolve(x, weight, bias, self.stride, self.padding, self.dilation, self.groups, self.extra)
-
     def forward(self, x: Tensor) -> Tensor:
         return self.emit(self.cast(".acc", self.acc, self.tap("", self.accumulate(self.to_accumulator("", x)))))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs
-        op = ops.Conv2d(self.stride, self.padding, self.dilation, self.groups, self.weight_quant.spec.k_hot, self.extra)
-        return lower_cast(scope, ".acc", self.acc, scope.add("", op, x, *self.lower_constants(scope)))
+        return lower_cast(scope, ".acc", self.acc, scope.add("", self.op(), x, *self.lower_constants(scope)))
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, stride={self.stride}, padding={self.padding}, groups={self.groups}"
 
 
-class Conv1d(Convolution):
+class Conv1d(_Conv):
     """`torch.nn.Conv1d` with a fixed-point weight and bias, through an image of height 1.
 
     Values: `.image` and `.result`, operand and accumulator with height 1; the accumulator under the layer's path; `.acc`.
@@ -184,24 +202,12 @@ class Conv1d(Convolution):
     def kernels(self) -> Tensor:
         return self.weight.unsqueeze(2)
 
-    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return _convolve(x, weight, bias, self.stride, self.padding, self.dilation, self.groups, self.extra)
-
     def forward(self, x: Tensor) -> Tensor:
         return self.emit(self.cast(".acc", self.acc, self.on_image(self.accumulate, x)))
 
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs
-        op = ops.Conv2d(self.stride, self.padding, self.dilation, self.groups, self.weight_quant.spec.k_hot, self.extra)
-        return lower_cast(scope, ".acc", self.acc, scope.add_on_image(op, x, *self.lower_constants(scope)))
-
-
-def _convolve(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, dilation: Pair, groups: int, extra: Pair
-) -> Tensor:
-    if max(extra):
-        x = functional.pad(x, (0, extra[1], 0, extra[0]))  # goes on beyond the symmetric padding
-    return functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
+        return lower_cast(scope, ".acc", self.acc, scope.add_on_image(self.op(), x, *self.lower_constants(scope)))
 
 
 def bias_format(bias: bool | QuantSpec) -> QuantSpec:

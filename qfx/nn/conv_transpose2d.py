@@ -19,7 +19,7 @@ from qfx.frontend.scope import RESULT, Scope
 from qfx.ir import Value
 from qfx.nn.conv2d import DEFAULT_WEIGHT, Convolution, check_padding_mode
 from qfx.nn.layer import lower_cast
-from qfx.ops.base import Pair
+from qfx.ops.base import Op, Pair
 from qfx.quant import QuantSpec
 
 
@@ -74,10 +74,9 @@ class _ConvTranspose(Convolution):
         """The image with zeros between its pixels."""
         return x if self.stride == (1, 1) else scope.add(".up", ops.Upsample(self.stride, zeros=True), x)
 
-    def op(self) -> ops.Conv2d:
+    def op(self) -> Op:
         """The convolution with mirrored kernels."""
-        digits = self.weight_quant.spec.k_hot
-        return ops.Conv2d((1, 1), self.inner_padding, self.dilation, self.groups, digits, self.output_padding)
+        return self._op_of((1, 1), self.inner_padding, self.dilation, self.output_padding)
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, stride={self.stride}, padding={self.padding}, groups={self.groups}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
+from qfx.annotations import explained_init
 from qfx.errors import QuantizationError
 from qfx.frontend.leaf import Leaf
 from qfx.frontend.scope import IMAGE, RESULT, Scope
@@ -15,9 +16,11 @@ from qfx.ir import Value
 from qfx.nn._evaluation import Constants, running
 from qfx.ops import Affine, Requantize
 from qfx.quant import Quantizer
+from qfx.quant.stated import KEY, SOURCE, Stated, shown
+from qfx.quant.tracing import cannot_follow
 
 
-class Layer(Leaf):
+class Layer(Leaf, Stated):
     """Base of the layers that have a fixed-point meaning.
 
     A layer computes step by step. Each step has a suffix (the empty one for its own value, `.quant` for the Requantize after it),
@@ -25,7 +28,15 @@ class Layer(Leaf):
     in eval a step has the accumulator dtype that its model's proof gives it, float64 without one.
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls) and cls.__module__.startswith("qfx.nn."):
+            explained_init(cls)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if args and isinstance(args[0], fx.Proxy):  # a layer is a leaf of anybody's trace
+            tracer: Any = args[0].tracer
+            return tracer.create_proxy("call_module", tracer.path_of_module(self), args, kwargs)
         if not self.training and not kwargs:
             evaluation = running()
             step = evaluation.steps.get(self)
@@ -33,6 +44,10 @@ class Layer(Leaf):
             if result is not None:
                 return result
         return super().__call__(*args, **kwargs)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Asked for by torch.jit.script."""
+        raise cannot_follow("torch.jit.script")
 
     def constants(self) -> Constants:
         """What the layer computes with, made of its parameters, in the dtype of the step."""
@@ -51,6 +66,19 @@ class Layer(Leaf):
     def exact(self) -> bool:
         """Whether the layer computes integers exactly: in eval, with its quantizers on."""
         return not self.training and all(not isinstance(c, Quantizer) or c.enabled for c in self._modules.values())
+
+    def format_differences(self, state: Mapping[str, Any], prefix: str) -> Iterator[str]:
+        """Those of the layer itself, and casts that only one side has."""
+        yield from super().format_differences(state, prefix)
+        if prefix + KEY not in state:  # the layer is not there, or its casts have no formats
+            return
+        inside = [key[len(prefix) :].split(".") for key in state if key.startswith(prefix)]
+        there = {parts[0] for parts in inside if len(parts) == 2 and parts[1] == KEY}
+        here = {name: child for name, child in self._modules.items() if isinstance(child, Stated)}
+        for name in sorted(there - here.keys()):
+            yield f"{prefix}{name}: {SOURCE} has {shown(Quantizer, state[f'{prefix}{name}.{KEY}'])}; the network has none"
+        for name in sorted(here.keys() - there):
+            yield f"{prefix}{name}: {SOURCE} has none; the network has {shown(type(here[name]), here[name].get_extra_state())}"
 
     def _quantizers(self) -> list[Quantizer]:
         return [child for child in self._modules.values() if isinstance(child, Quantizer)]

@@ -19,9 +19,11 @@ from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
+from qfx.nn._evaluation import Constants
 from qfx.nn.layer import Layer, lower_cast
 from qfx.ops.lookup import MAX_INPUT_WIDTH
 from qfx.quant import Quantizer, QuantSpec
+from qfx.quant.tracing import unseen
 
 Function = Callable[[Tensor], Tensor]
 
@@ -75,9 +77,15 @@ class Lookup(Layer):
         return self.quant(self.function(x))
 
     def _read(self, x: Tensor) -> Tensor:
-        type = self.pre.fixed_type()
+        with unseen():
+            type = self.pre.fixed_type()
         index = (x * 2.0**type.frac).to(torch.int64) - type.min_int
-        return self.table().to(self.to_accumulator("", x))[index]
+        (table,) = self.kept_constants()
+        assert table is not None
+        return table.to(self.to_accumulator("", x))[index]
+
+    def constants(self) -> Constants:
+        return (self.table(),)
 
     def table(self) -> Tensor:
         """The result for every code of the input, lowest first; float64, computed on the CPU whatever the model is on.
@@ -86,7 +94,7 @@ class Lookup(Layer):
             QuantizationError: not calibrated, or a function that is not finite or not element by element.
         """
         type = self.pre.fixed_type()
-        points = torch.arange(type.min_int, type.max_int + 1, dtype=torch.float64) * 2.0**-type.frac
+        points = torch.arange(type.min_int, type.max_int + 1, dtype=torch.float64, device="cpu") * 2.0**-type.frac
         with torch.no_grad():
             values = self.function(points)
             if values.shape != points.shape:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from qfx.annotations import explained_init
 from qfx.errors import QuantizationError
-from qfx.frontend import Lowered, lower_traced
+from qfx.frontend import Lowered, lower, lower_traced
 from qfx.frontend.leaf import NetworkModule
 from qfx.ir import Graph
 from qfx.ir.proof import Proof
 from qfx.nn._basis import Basis, Shape
 from qfx.nn._evaluation import entered, running
 from qfx.nn._plan import Plan, prove_in_torch
+from qfx.nn.state_dict import fitted
 from qfx.quant.exact_arithmetic import exact_arithmetic
+from qfx.quant.once import making
+from qfx.quant.tracing import check_followed, unseen
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 _inside: ContextVar[bool] = ContextVar("inside a model's forward", default=False)
 
 
+@explained_init
 class Model(NetworkModule):
     """Base class of a network of qfx.nn layers, or a wrapper round one.
 
@@ -56,8 +62,10 @@ class Model(NetworkModule):
     def _call(self, *args: Any, **kwargs: Any) -> Any:
         if _inside.get():  # a part of a larger model: the larger one proves
             return super().__call__(*args, **kwargs)
+        check_followed(self.training)
         planned = not self.training and bool(args) and all(isinstance(argument, Tensor) for argument in args)
-        plan = self.exact_plan([tuple(argument.shape[1:]) for argument in args]) if planned else None
+        with unseen():
+            plan = self.exact_plan([tuple(argument.shape[1:]) for argument in args]) if planned else None
         token = _inside.set(True)
         try:
             if plan is None:
@@ -75,7 +83,7 @@ class Model(NetworkModule):
 
     def lower(self, input_shape: Shape | Sequence[Shape], name: str = "network") -> Graph:
         """The graph of this model; see `qfx.frontend.lower`."""
-        return self._lowered(input_shape, name).graph
+        return lower(self, input_shape, name)
 
     def exactness(self, input_shape: Shape | Sequence[Shape] | None = None) -> list[Proof]:
         """Per step: the largest intermediate integer, and the accumulator dtype in which it is exact.
@@ -106,15 +114,35 @@ class Model(NetworkModule):
         basis = Basis(self, shapes)
         if not basis.exact:
             return None
-        if self._plan is None or not self._plan.holds(basis):
+        plan = self._plan
+        if plan is None or not plan.holds(basis):
+            with making:
+                plan = self._made(basis)
+        return plan
+
+    def _made(self, basis: Basis) -> Plan:
+        """A new plan, unless another thread has just made one."""
+        plan = self._plan
+        if plan is None or not plan.holds(basis):
             self._plan = None
             with torch.no_grad():
-                self._plan = Plan(self._lowered(shapes, "network"), basis)
-            self._shapes = list(shapes)
-        return self._plan
+                plan = self._plan = Plan(self._lowered(basis.shapes, "network"), basis)
+            self._shapes = basis.shapes
+        return plan
 
     def _lowered(self, shapes: Shape | Sequence[Shape], name: str) -> Lowered:
         return lower_traced(self, shapes, name)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As in torch, once the state dict fits; formats have to be those of the network, whatever `strict` is.
+
+        Raises:
+            StateError: it does not fit, and nothing was loaded; says what differs, or what it is instead.
+        """
+        state, note = fitted(self, state_dict, strict)
+        if note:
+            warnings.warn(note, stacklevel=2)
+        return super().load_state_dict(state, strict, assign)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the plan, which is about these tensors and no copies."""

@@ -10,6 +10,7 @@ from qfx import ops
 from qfx.errors import QuantizationError
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
+from qfx.nn._evaluation import Constants
 from qfx.nn.layer import Layer, lower_cast
 from qfx.quant import Quantizer, QuantSpec
 
@@ -48,9 +49,13 @@ class PReLU(Layer):
         self.pre = None if input is None else Quantizer(input)
         self.quant = None if output is None else Quantizer(output)
 
+    def constants(self) -> Constants:
+        return (self.to_accumulator("", self.slope_quant(self.weight)),)
+
     def forward(self, x: Tensor) -> Tensor:
         x = self.cast(".pre", self.pre, x)
-        slope = self.to_accumulator("", self.slope_quant(self.weight))
+        (slope,) = self.kept_constants()
+        assert slope is not None
         result = self.tap("", functional.prelu(self.to_accumulator("", x), slope))
         return self.emit(self.cast(".quant", self.quant, result))
 

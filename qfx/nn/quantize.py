@@ -9,18 +9,23 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from qfx.checks import argument, instance, number
 from qfx.errors import InputError, QuantizationError
 from qfx.exact import FLOAT32_BITS, FLOAT32_FRAC
 from qfx.fixed import FixedType
 from qfx.frontend.leaf import InputLeaf
 from qfx.frontend.scope import Scope
 from qfx.ir import Value
+from qfx.nn._evaluation import Constants
 from qfx.nn.layer import Layer, lower_affine, lower_cast
 from qfx.quant import Quantizer, QuantSpec
 from qfx.quant.normalize import per_channel
+from qfx.quant.tracing import unseen
 
 RAW = FixedType(False, 8, 0)
 """Raw 8-bit pixels, 0..255."""
+_UNSIGNED = tuple(getattr(torch, name) for name in ("uint16", "uint32", "uint64") if hasattr(torch, name))
+"""Which torch converts, but does not compare."""
 DEFAULT_CONSTANT = QuantSpec(8, learn=False)
 DEFAULT_OUTPUT = QuantSpec.activations(8, signed=True)
 
@@ -94,11 +99,15 @@ class QuantInput(InputLayer):
         output: QuantSpec | None = DEFAULT_OUTPUT,
     ) -> None:
         super().__init__()
-        self.raw = type
+        self.raw = argument("QuantInput", "type", type, instance(FixedType), QuantizationError)
+        full_scale = argument("QuantInput", "full_scale", full_scale, number(), QuantizationError)
         self.normalises = mean is not None
         if (mean is None) != (std is None) or (mean is not None and std is not None and len(mean) != len(std)):
             raise QuantizationError("QuantInput wants mean and std with one entry per channel each, or neither")
         if mean is not None and std is not None:
+            for name, given in (("mean", mean), ("std", std)):
+                for entry in given:
+                    argument("QuantInput", name, entry, number(), QuantizationError)
             if min(std) <= 0 or full_scale <= 0:
                 raise QuantizationError(f"QuantInput: std {list(std)} and full_scale {full_scale} have to be positive")
             deviation = torch.tensor(std, dtype=torch.float64)
@@ -112,19 +121,25 @@ class QuantInput(InputLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.exact:
-            self._check(x)
-        wide = x.dtype == torch.float64 or self.raw.width > FLOAT32_BITS or abs(self.raw.frac) > FLOAT32_FRAC
-        real = torch.float64 if wide else torch.float32
+            with unseen():
+                self._check(x)
+        wide = self.exact and (self.raw.width > FLOAT32_BITS or abs(self.raw.frac) > FLOAT32_FRAC)
+        real = torch.float64 if wide or x.dtype == torch.float64 else torch.float32
         x = x.to(real) * 2.0**-self.raw.frac
         if self.normalises:
-            scale = per_channel(self.to_accumulator(".norm", self.scale_quant(self.scale)), x)
-            offset = per_channel(self.to_accumulator(".norm", self.offset_quant(self.offset)), x)
-            x = self.tap(".norm", self.to_accumulator(".norm", x) * scale + offset)
+            scale, offset = self.kept_constants()
+            assert scale is not None and offset is not None
+            x = self.tap(".norm", self.to_accumulator(".norm", x) * per_channel(scale, x) + per_channel(offset, x))
         return self.emit(self.cast(".quant", self.quant, x))
+
+    def constants(self) -> Constants:
+        scale, offset = self.scale_quant(self.scale), self.offset_quant(self.offset)
+        return self.to_accumulator(".norm", scale), self.to_accumulator(".norm", offset)
 
     def _check(self, x: Tensor) -> None:
         if x.dtype == torch.uint8 and self.raw.min_int <= 0 and self.raw.max_int >= 255:
             return
+        x = x.to(torch.float64) if x.dtype in _UNSIGNED else x
         low, high = (float(bound) for bound in torch.aminmax(x)) if x.numel() else (0.0, 0.0)
         if low < self.raw.min_int or high > self.raw.max_int or (x.is_floating_point() and bool((x != x.floor()).any())):
             raise InputError(
@@ -140,6 +155,14 @@ class QuantInput(InputLayer):
 
     def input_type(self) -> FixedType:
         return self.raw
+
+    def format_codes(self) -> list[int]:
+        return [self.raw.width, int(self.raw.signed), self.raw.frac]
+
+    @staticmethod
+    def format_text(codes: Sequence[int]) -> str:
+        width, signed, frac = codes
+        return f"raw integers of {FixedType(bool(signed), width, frac).ap_name}"
 
     def encode(self, codes: npt.NDArray[np.integer]) -> Tensor:
         return torch.from_numpy(codes.astype(np.float32 if self.raw.width <= FLOAT32_BITS else np.float64))

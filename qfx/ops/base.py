@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
+import reprlib
+import typing
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -72,6 +75,13 @@ class Op(ABC):
     """Whether more operands like the last one may follow."""
     lossy: ClassVar[bool] = False
     """Whether information may be lost (Requantize, Lookup, ArgMax)."""
+
+    def __post_init__(self) -> None:
+        """Raises GraphError for an attribute that is not of its type."""
+        for name, kind in _attribute_types(type(self)).items():
+            if not _fits(getattr(self, name), kind):
+                wanted = str(kind) if typing.get_args(kind) else kind.__name__
+                raise GraphError(f"{self.kind}: attribute {name} is {reprlib.repr(getattr(self, name))}, which is no {wanted}")
 
     @abstractmethod
     def infer(self, operands: Sequence[Value]) -> tuple[FixedType, Shape]:
@@ -135,6 +145,25 @@ class Op(ABC):
         for name, value in zip(self.operand_names, operands, strict=False):
             if name.rstrip("?") in self.constant_operands and value.constant is None:
                 raise GraphError(f"operand {name.rstrip('?')} of {self.kind} must be a constant, but {value.name!r} is computed")
+
+
+@functools.cache
+def _attribute_types(op: type[Op]) -> dict[str, Any]:
+    """Name -> type of the attributes of an op."""
+    hints = typing.get_type_hints(op)
+    return {field.name: hints[field.name] for field in dataclasses.fields(op)}  # type: ignore[arg-type]
+
+
+def _fits(item: Any, kind: Any) -> bool:
+    """Whether an attribute is of its type: a class, a tuple, or one of several."""
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is not tuple:
+        return any(_fits(item, one) for one in arguments) if arguments else type(item) is kind
+    if type(item) is not tuple:
+        return False
+    items = cast("tuple[Any, ...]", item)
+    kinds = arguments[:1] * len(items) if arguments[-1] is Ellipsis else arguments
+    return len(kinds) == len(items) and all(map(_fits, items, kinds))
 
 
 def _shown(attribute: object) -> str:

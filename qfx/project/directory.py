@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,16 +11,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from qfx import notebook
+from qfx import arguments, notebook
+from qfx.annotations import explained
 from qfx.errors import InputError, ProjectError
-from qfx.files import File, file_hash
+from qfx.files import File, restore
 from qfx.ir import Graph, load_graph
 from qfx.project.golden import read_inputs
+from qfx.project.inventory import JUDGED, compare_files, shown
 from qfx.project.manifest import MANIFEST, Manifest, read_manifest
 from qfx.sim.engine import by_input
-
-JUDGED = "hls"
-"""The folder whose files are judged as they lie: a hash that differs is reported, not refused."""
 
 REQUIRED = ("graph.json", "graph.npz", "model.onnx")
 """Files of every project, beside the recorded codes."""
@@ -33,15 +33,18 @@ class Project:
         path: the directory.
         manifest: what it states.
         changed: files of `hls/` that differ from the manifest, relative paths.
+        added: files and links that the manifest does not list, relative paths.
     """
 
     path: Path
     manifest: Manifest
     changed: tuple[str, ...] = field(default=())
+    added: tuple[str, ...] = field(default=())
 
     def __repr__(self) -> str:
         stated = self.manifest
         changed = f", {len(self.changed)} files of the C++ changed" if self.changed else ""
+        changed += f", {len(self.added)} files added" if self.added else ""
         target = f"{stated.board}, {stated.clock_ns:g} ns{changed}"
         return f"Project({str(self.path)!r}: {stated.name}, engines {', '.join(stated.engines)}; {target})"
 
@@ -50,6 +53,7 @@ class Project:
         ends = {"input": self.manifest.inputs, "output": self.manifest.outputs}
         rows = [(kind, name, type) for kind, types in ends.items() for name, type in types.items()]
         rows += [("changed", name, "differs from the manifest") for name in self.changed]
+        rows += [("added", shown(name), "is not in the manifest") for name in self.added]
         return notebook.table(repr(self), ("", "value", "format"), rows)
 
     @cached_property
@@ -94,43 +98,55 @@ def golden_file(what: str, names: Collection[str]) -> str:
     return f"golden/{what}.np{'y' if len(names) == 1 else 'z'}"
 
 
-def open_project(path: File) -> Project:
+@explained
+def open_project(path: File, strict: bool = False) -> Project:
     """Open a project and check its files.
 
+    Args:
+        strict: refuse any difference from the manifest: a file that was edited, is missing or was added.
+
     Raises:
+        InputError: no path.
         ProjectError: no directory, no or a bad manifest, another version, a path that leaves the directory, a missing
             file, or a graph, ONNX or golden file that differs from the manifest.
+        AlteredError: where `strict` is wanted, any difference; it names all of them.
     """
-    path = Path(path)
-    if not path.is_dir():
+    path = arguments.path("the project", path)
+    if not arguments.lies(path.is_dir):
+        restore(path)
+    if not arguments.lies(path.is_dir):
         raise ProjectError(f"{path} is no directory; give the folder that `qfx export` wrote")
     manifest = read_manifest(path)
     for name in (*REQUIRED, golden_file("inputs", manifest.inputs), golden_file("outputs", manifest.outputs)):
         if name not in manifest.files:
             raise ProjectError(f"{path / MANIFEST} does not list {name}; the project is incomplete, export it again")
-    changed: list[str] = []
-    for name, digest in manifest.files.items():
-        file = _inside(path, name)
-        if not file.is_file():
-            raise ProjectError(f"{path}: {name} is missing; the project is incomplete, export it again")
-        if file_hash(file) == digest:
-            continue
+    for name in manifest.files:
+        _check_inside(path, name)
+    found = compare_files(path, manifest.files)
+    if strict:
+        found.check(path)
+    for name in found.missing:
+        raise ProjectError(f"{path}: {name} is missing; the project is incomplete, export it again")
+    for name in found.edited:
         if Path(name).parts[0] != JUDGED:
             raise ProjectError(f"{path}: {name} differs from the manifest: it was altered or cut short; export the project again")
-        changed.append(name)
-    return Project(path, manifest, tuple(changed))
+    return Project(path, manifest, found.edited, found.added)
 
 
-def _inside(path: Path, name: str) -> Path:
-    """File `name` of the project at `path`.
+def _check_inside(path: Path, name: str) -> None:
+    """Whether file `name` belongs to the project at `path`.
 
     Raises:
         ProjectError: it lies elsewhere.
     """
     file = path / name
-    if Path(name).is_absolute() or ".." in Path(name).parts or not file.resolve().is_relative_to(path.resolve()):
+    if Path(name).is_absolute() or ".." in Path(name).parts or not _real(file).is_relative_to(_real(path)):
         raise ProjectError(f"{path / MANIFEST} lists {name!r}, which lies outside the project")
-    return file
+
+
+def _real(path: Path) -> Path:
+    """Without links; one that leads to itself stays, which Path.resolve would not have."""
+    return Path(os.path.realpath(path))
 
 
 def is_project(path: File) -> bool:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import cast, overload
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.format import MAGIC_PREFIX
 
+from qfx.arrays import read_npy, read_npz
 from qfx.errors import InputError
-from qfx.files import File, new_file
+from qfx.files import File, new_file, scratch
 from qfx.fixed import FixedType, IntArray, code_dtype
 from qfx.ir import Graph, Value
 from qfx.ops.sampling import corner_codes, random_codes
@@ -23,10 +21,6 @@ from qfx.sim.engine import Codes, by_input
 
 RECORDED = 100
 """Samples that a project records at least."""
-
-
-_MAPPED = 1 << 20
-"""Bytes of a file that is not read at once."""
 
 
 @overload
@@ -64,41 +58,18 @@ def read_codes(file: File) -> npt.NDArray[np.integer]:
     """The integer codes in a `.npy` file; a large one stays there and is read where it is used.
 
     Raises:
-        InputError: it is missing, no `.npy` file, or does not hold integers.
+        InputError: it is missing or damaged, no `.npy` file, or holds something else than integers with an axis of samples.
     """
-    file = Path(file)
-    try:
-        with file.open("rb") as stream:
-            mapped = file.stat().st_size > _MAPPED and stream.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX
-            stream.seek(0)
-            array: Any = np.lib.format.open_memmap(file, mode="r") if mapped else np.load(stream, allow_pickle=False)
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{file} is no NumPy .npy file of numbers: {error}") from error
-    if not isinstance(array, np.ndarray):
-        raise InputError(f"{file} is an archive of arrays; give one .npy file")
-    return _integers(cast("npt.NDArray[Any]", array), str(file))
+    return _integers(read_npy(file), str(file))
 
 
 def read_archive(file: File) -> dict[str, npt.NDArray[np.integer]]:
     """The integer codes in a `.npz` file, by name.
 
     Raises:
-        InputError: it is missing, no `.npz` file, or holds something else than integers.
+        InputError: it is missing or damaged, no `.npz` file, or holds something else than integers with an axis of samples.
     """
-    try:
-        with Path(file).open("rb") as stream:
-            archive: Any = np.load(stream, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise InputError(f"{file} is one array; an .npz archive holds the codes by name")
-            return {name: _integers(archive[name], f"{file}: {name!r}") for name in archive.files}
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{file} is no NumPy .npz archive of numbers: {error}") from error
+    return {name: _integers(array, f"{file}: {name!r}") for name, array in read_npz(file).items()}
 
 
 def read_inputs(file: File) -> Codes:
@@ -110,9 +81,11 @@ def read_inputs(file: File) -> Codes:
     return read_archive(file) if Path(file).suffix == ".npz" else read_codes(file)
 
 
-def _integers(array: npt.NDArray[Any], where: str) -> npt.NDArray[np.integer]:
-    if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, np.integer):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError(f"{where} holds {getattr(array, 'dtype', 'no array')}; integer codes are wanted")
+def _integers(array: npt.NDArray[np.generic], where: str) -> npt.NDArray[np.integer]:
+    if array.dtype.kind not in "iu":
+        raise InputError(f"{where} holds {array.dtype}; integer codes are wanted")
+    if not array.ndim:
+        raise InputError(f"{where} holds a single number; codes have samples as their first axis")
     return cast("npt.NDArray[np.integer]", array)
 
 
@@ -176,7 +149,7 @@ def writing_by_name(graph: Graph, file: File, count: int) -> Generator[Callable[
     file = Path(file)
     with contextlib.ExitStack() as stack:
         single = len(graph.outputs) == 1
-        folder = file.parent if single else Path(stack.enter_context(tempfile.TemporaryDirectory(dir=file.parent)))
+        folder = file.parent if single else stack.enter_context(scratch(file.parent, file))
         parts = [file if single else folder / f"{index}.npy" for index in range(len(graph.outputs))]
         with contextlib.ExitStack() as files:
             writers = {

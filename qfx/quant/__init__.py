@@ -5,5 +5,6 @@ from qfx.quant.khot import project_k_hot
 from qfx.quant.quantizer import Quantizer, quantizers, set_enabled
 from qfx.quant.search import best_frac
 from qfx.quant.spec import QuantSpec
+from qfx.quant.stated import Stated
 
-__all__ = ["FixedPointCast", "QuantSpec", "Quantizer", "best_frac", "project_k_hot", "quantizers", "set_enabled"]
+__all__ = ["FixedPointCast", "QuantSpec", "Quantizer", "Stated", "best_frac", "project_k_hot", "quantizers", "set_enabled"]

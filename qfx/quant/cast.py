@@ -29,6 +29,7 @@ from qfx.quant import fused, kernel
 from qfx.quant.khot import project_k_hot
 from qfx.quant.rounding import exp2, handle_overflow, round_to_integer
 from qfx.quant.spec import MAX_FRAC, QuantSpec
+from qfx.quant.tracing import traced_by_jit, unseen
 
 LN2 = math.log(2.0)
 WRAPPING = (Overflow.WRAP, Overflow.WRAP_SM)
@@ -101,7 +102,8 @@ def _scale_and_step(frac: Tensor, x: Tensor) -> tuple[Factor, Factor]:
 def _factors(frac: Tensor, x: Tensor) -> tuple[Factor, Factor]:
     """`_scale_and_step` of the integer nearest to the real `frac`."""
     if frac.dim() == 0 and frac.device.type == "cpu" and x.dtype in BELOW_HALF and not torch.compiler.is_compiling():
-        real = float(frac.detach())  # a number is much faster than a tensor of one, and waits for no other device
+        with unseen():
+            real = float(frac.detach())  # a number is much faster than a tensor of one, and waits for no other device
         if math.isfinite(real):
             nearest = math.floor(real) + int(real - math.floor(real) >= 0.5)
             nearest = min(max(nearest, -MAX_FRAC), MAX_FRAC)
@@ -233,6 +235,6 @@ class FixedPointCast(torch.autograd.Function):
     @classmethod
     def cast(cls, x: Tensor, frac: Tensor, spec: QuantSpec, relu: bool = False, narrow: bool = False) -> Tensor:
         """`x` in the format `spec` at the real binary point `frac`; see `compute`."""
-        if not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() or traced_by_jit():  # a trace has no gradients of its own making
             return compute(x, frac, spec, relu, narrow)[0]
         return typing.cast(Tensor, cls.apply(x, frac, spec, relu, narrow))

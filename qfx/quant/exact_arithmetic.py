@@ -23,7 +23,7 @@ _lock = threading.Lock()
 _undo: list[Undo] = []
 _inside = 0
 _own = threading.local()
-"""Of this thread; `device`: the type for which it is inside."""
+"""Of this thread; `device`: the type for which it is inside, `inside`: how often it has entered."""
 _STAY = nullcontext()
 
 
@@ -51,16 +51,33 @@ def _exact_arithmetic(device: str) -> Generator[None]:
             _undo[:] = _switch()
         _inside += 1
     before, _own.device = getattr(_own, "device", None), device
+    _own.inside = getattr(_own, "inside", 0) + 1
     try:
         with torch.autocast(device, enabled=False):
             yield
     finally:
         _own.device = before
+        _own.inside -= 1
         with _lock:
-            _inside -= 1
-            if _inside == 0:
-                for undo in reversed(_undo):
-                    undo()
+            _leave(1)
+
+
+def _leave(times: int) -> None:
+    global _inside
+    _inside -= times
+    if times and _inside == 0:
+        for undo in reversed(_undo):
+            undo()
+
+
+def _forked() -> None:
+    """In a new process there is only the thread that forked: the others never leave."""
+    _leave(_inside - getattr(_own, "inside", 0))
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_forked)
 
 
 def _switch() -> list[Undo]:

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qfx.quant.tracing import recording
+
 CAST = Path(__file__).with_name("fused_cast.cuh").read_text(encoding="utf-8")
 BACKWARD = Path(__file__).with_name("fused_backward.cuh").read_text(encoding="utf-8")
 FUSED = "one kernel per cast"
@@ -44,7 +46,7 @@ def status() -> str:
 
 def serves(x: Tensor, check: Check) -> bool:
     """Whether the kernels compute on x's device; `check` compares them with torch's operations, once per device."""
-    if x.device.type != "cuda" or x.dtype not in (torch.float32, torch.float64) or torch.compiler.is_compiling():
+    if x.device.type != "cuda" or x.dtype not in (torch.float32, torch.float64) or recording():
         return False
     device = str(x.device)
     if device not in messages:

@@ -14,9 +14,9 @@ import platform
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,10 +26,12 @@ from torch import Tensor, nn
 
 from qfx.cache import Cache, default_cache
 from qfx.errors import InputError
-from qfx.files import joint_hash
+from qfx.files import joint_hash, scratch
 from qfx.fixed import Overflow, Rounding
 from qfx.quant.khot import limits
+from qfx.quant.once import making
 from qfx.quant.spec import QuantSpec
+from qfx.quant.tracing import recording
 
 SOURCES = ("kernel.c", "loops.h")
 COMMON = ("-O3", "-shared", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
@@ -74,10 +76,12 @@ class Operand:
     cast: tuple[Tensor, QuantSpec] | None = None
 
 
-class _Loaded:
-    """Whether the kernel is wanted, and what became of it."""
+_enabled: ContextVar[bool] = ContextVar("whether kernels are wanted", default=os.environ.get("QFX_KERNEL", "1") != "0")
 
-    enabled = os.environ.get("QFX_KERNEL", "1") != "0"
+
+class _Loaded:
+    """What became of the kernel."""
+
     library: ctypes.CDLL | None = None
     message = "not loaded yet"
     tried = False
@@ -85,22 +89,22 @@ class _Loaded:
 
 @contextmanager
 def using(kernel: bool) -> Generator[None]:
-    """Compute with the kernel, or without it, inside the block."""
-    before, _Loaded.enabled = _Loaded.enabled, kernel
+    """Compute with the kernel, or without it, inside the block and in this thread."""
+    token = _enabled.set(kernel)
     try:
         yield
     finally:
-        _Loaded.enabled = before
+        _enabled.reset(token)
 
 
 def enabled() -> bool:
     """Whether kernels are wanted at all, this one and those of a GPU."""
-    return _Loaded.enabled
+    return _enabled.get()
 
 
 def status() -> str:
     """What is used: the compiled file, or why there is none."""
-    if not _Loaded.enabled:
+    if not enabled():
         return "the kernel is switched off"
     library()
     return _Loaded.message
@@ -108,24 +112,32 @@ def status() -> str:
 
 def library() -> ctypes.CDLL | None:
     """The compiled kernel; None if it is switched off or cannot be made."""
-    if not _Loaded.enabled:
+    if not enabled():
         return None
     if not _Loaded.tried:
-        _Loaded.tried = True
-        try:
-            _Loaded.library = _load()
-        except (OSError, subprocess.SubprocessError, InputError) as error:
-            _Loaded.message = f"torch computes the casts, since the kernel cannot be made: {error}"
+        with making:
+            _try()
     return _Loaded.library
 
 
+def _try() -> None:
+    """Load the library, unless another thread has just done so."""
+    if _Loaded.tried:
+        return
+    try:
+        _Loaded.library = _load()
+    except (OSError, subprocess.SubprocessError, InputError) as error:
+        _Loaded.message = f"torch computes the casts, since the kernel cannot be made: {error}"
+    _Loaded.tried = True
+
+
 def serves(*tensors: Tensor) -> bool:
-    """Whether the kernel can compute with these: plain CPU tensors of one supported dtype, outside torch.compile."""
+    """Whether the kernel can compute with these: plain CPU tensors of one supported dtype, and nobody records."""
     first = tensors[0].dtype
     return (
         first in SUFFIX
         and all(t.dtype == first and t.device.type == "cpu" and type(t) in (Tensor, nn.Parameter) for t in tensors)
-        and not torch.compiler.is_compiling()
+        and not recording()
         and library() is not None
     )
 
@@ -168,7 +180,7 @@ def cast_backward(grad: Tensor, x: Tensor, frac: Tensor, spec: QuantSpec, relu: 
     dx, dfrac = torch.empty_like(x), torch.empty_like(frac)
     rows = frac.numel()
     columns = x.numel() // rows if rows else 0
-    sums = torch.empty(rows * -(-columns // BLOCK), dtype=torch.float64)
+    sums = torch.empty(rows * -(-columns // BLOCK), dtype=torch.float64, device=x.device)
     pointers = [tensor.data_ptr() for tensor in (grad, x, frac, dx, dfrac, sums)]
     function = _function("cast_backward", x)
     function(*pointers, rows, columns, ctypes.byref(_format(spec, relu)), torch.get_num_threads())
@@ -181,8 +193,8 @@ def channel_sums(x: Tensor, grad: Tensor | None = None) -> tuple[Tensor, Tensor]
     x and grad are contiguous.
     """
     samples, channels = x.shape[:2]
-    first = torch.empty(channels, dtype=torch.float64)
-    second = torch.empty(channels, dtype=torch.float64)
+    first = torch.empty(channels, dtype=torch.float64, device=x.device)
+    second = torch.empty_like(first)
     pointers = (x.data_ptr(), None if grad is None else grad.data_ptr(), first.data_ptr(), second.data_ptr())
     _function("channel_sums", x)(*pointers, samples, channels, _image(x), torch.get_num_threads())
     return first, second
@@ -199,7 +211,7 @@ def affine(x: Tensor, scale: Tensor, offset: Tensor, grad: Tensor | None = None,
 
 def affine_widening(x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
     """scale[c] * x + offset[c] in float64, from float32; all contiguous."""
-    y = torch.empty(x.shape, dtype=torch.float64)
+    y = torch.empty_like(x, dtype=torch.float64)
     pointers = (x.data_ptr(), y.data_ptr(), scale.data_ptr(), offset.data_ptr())
     _loaded().affine_widening(*pointers, x.shape[0], x.shape[1], _image(x), torch.get_num_threads())
     return y
@@ -306,7 +318,7 @@ def _load() -> ctypes.CDLL:
     version = subprocess.run([*compiler, "--version"], capture_output=True, check=True).stdout
     key = joint_hash(*texts, version, repr((compiler, COMMON, FLAGS, _openmp())).encode(), _processor())
     cache = Cache(default_cache())
-    with tempfile.TemporaryDirectory(prefix="qfx-kernel-") as folder:
+    with scratch() as folder:
         path = cache.find(key)
         if path is None:
             made = Path(folder, "kernel.so")
@@ -314,7 +326,7 @@ def _load() -> ctypes.CDLL:
             cache.store(key, made)
             path = cache.find(key) or made
         loaded = _declared(ctypes.CDLL(str(path)))
-        kept = path.parent != Path(folder)
+        kept = path.parent != folder
         _Loaded.message = str(path) if kept else "compiled for this process; there is no place to keep it"
         return loaded
 

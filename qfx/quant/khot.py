@@ -19,6 +19,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from qfx.annotations import explained
 from qfx.fixed import FixedType
 from qfx.quant.rounding import wrong_dtype
 
@@ -26,6 +27,7 @@ TABLE_WIDTH = 10
 """Codes of up to this many bits are looked up in a table of all results, in fewer passes than one digit takes."""
 
 
+@explained
 def project_k_hot(x: Tensor, k: int, type: FixedType, most: int | None = None) -> tuple[Tensor, Tensor]:
     """The K-hot code nearest to each element, ties away from zero.
 

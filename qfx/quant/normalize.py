@@ -25,6 +25,7 @@ from torch import Tensor
 from qfx.quant import kernel
 from qfx.quant.cast import compute, gradients
 from qfx.quant.quantizer import Quantizer
+from qfx.quant.tracing import check_followed
 
 
 class NormalizeBatch(torch.autograd.Function):
@@ -69,6 +70,7 @@ class NormalizeBatch(torch.autograd.Function):
         cls, x: Tensor, weight: Tensor, bias: Tensor, eps: float, scale: Quantizer, offset: Quantizer
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The normalised x, and mean and variance of the batch per channel."""
+        check_followed(training=True)
         arguments = (x, weight, bias, scale.point(), offset.point(), eps, scale.spec, offset.spec)
         return typing.cast(tuple[Tensor, Tensor, Tensor], cls.apply(*arguments))
 

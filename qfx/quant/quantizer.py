@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qfx.annotations import explained, explained_init
+from qfx.checks import argument, instance
 from qfx.errors import QuantizationError
 from qfx.exact import FLOAT32_BITS
 from qfx.fixed import FixedType, IntArray
 from qfx.quant.cast import FixedPointCast, integer_frac, merges_relu
 from qfx.quant.search import best_frac
 from qfx.quant.spec import QuantSpec
+from qfx.quant.stated import Stated, spec_codes, spec_of, spec_text
+from qfx.quant.tracing import cannot_follow, check_followed, unseen
 
 
-class Quantizer(nn.Module):
+@explained_init
+class Quantizer(Stated):
     """Casts a tensor to a fixed-point format whose binary point is a real parameter.
 
     The forward uses `round(frac)`, so a trained quantizer exports as it computed. Until it is calibrated a quantizer has no
@@ -42,6 +47,7 @@ class Quantizer(nn.Module):
 
     def __init__(self, spec: QuantSpec, channels: int | None = None) -> None:
         super().__init__()
+        spec = argument("a quantizer", "spec", spec, instance(QuantSpec), QuantizationError)
         if spec.per_channel and channels is None:
             raise QuantizationError("a binary point per channel fits constants only; an activation has one format")
         self.spec, self.constant = spec, channels is not None
@@ -60,6 +66,7 @@ class Quantizer(nn.Module):
 
         In eval a quantizer of more than 24 bits gives float64. With `narrow` one of fewer gives float32, whatever x is.
         """
+        check_followed(self.training)
         ready = self.ready
         merged = relu and ready and merges_relu(self.spec)
         x = x.relu() if relu and not merged else x
@@ -74,6 +81,10 @@ class Quantizer(nn.Module):
         if not self.training and self.spec.width > FLOAT32_BITS:
             x = x.to(torch.float64)  # the ends of such a range are no float32 numbers
         return FixedPointCast.cast(x, self.point(), self.spec, merged, narrow and self.spec.width <= FLOAT32_BITS)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Asked for by torch.jit.script."""
+        raise cannot_follow("torch.jit.script")
 
     @property
     def ready(self) -> bool:
@@ -96,7 +107,8 @@ class Quantizer(nn.Module):
         version = -1 if buffer.is_inference() else buffer._version
         known = self._flags.get(name)
         if known is None or known[0] is not buffer or known[1] != version or version < 0:
-            known = self._flags[name] = (buffer, version, bool(buffer))
+            with unseen():
+                known = self._flags[name] = (buffer, version, bool(buffer))
         return known[2]
 
     def calibrate(self, x: Tensor, search: Callable[[Tensor, QuantSpec], Tensor] = best_frac) -> None:
@@ -171,6 +183,15 @@ class Quantizer(nn.Module):
         """Without what was read of the buffers: a copy's count their changes anew."""
         return {**self.__dict__, "_flags": {}}
 
+    def format_codes(self) -> list[int]:
+        """For state dicts, see `qfx.quant.stated`."""
+        return spec_codes(self.spec)
+
+    @staticmethod
+    def format_text(codes: Sequence[int]) -> str:
+        """Of a quantizer's codes."""
+        return spec_text(spec_of(codes))
+
     def extra_repr(self) -> str:
         """The format as it stands."""
         where = f"frac={self.fracs.tolist()}" if self.calibrated else "not calibrated"
@@ -192,6 +213,7 @@ class Quantizer(nn.Module):
         return f"the quantizer {self.name!r} ({self.spec.width} bits)" if self.name else f"a quantizer of {self.spec.width} bits"
 
 
+@explained
 def quantizers(model: nn.Module) -> dict[str, Quantizer]:
     """Every quantizer of `model` by its path; the quantizers learn their paths, too."""
     named = cast(Iterator[tuple[str, nn.Module]], model.named_modules())
@@ -201,6 +223,7 @@ def quantizers(model: nn.Module) -> dict[str, Quantizer]:
     return found
 
 
+@explained
 def set_enabled(model: nn.Module, enabled: bool) -> None:
     """Switch all quantizers of `model`: off makes it a float model."""
     for quantizer in quantizers(model).values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from qfx.annotations import explained
 from qfx.quant.cast import quantize
 from qfx.quant.spec import MAX_FRAC, QuantSpec
 
@@ -12,6 +13,7 @@ MOST_SAMPLES = 1 << 19
 """Elements looked at per search; larger tensors are sampled at a fixed stride."""
 
 
+@explained
 def best_frac(x: Tensor, spec: QuantSpec) -> Tensor:
     """The integer f with the least squared error of the cast.
 

@@ -27,7 +27,7 @@ class Snapshot:
         self._versions = [] if self.comparable else _versions(tensors)
         self._copies = [tensor.detach().clone() for tensor in tensors] if self.comparable else []
         columns = [(address, copy.data_ptr(), size) for (address, size), copy in zip(self._places, self._copies, strict=False)]
-        self._table = torch.tensor(columns, dtype=torch.int64).reshape(-1, 3).t().contiguous()
+        self._table = torch.tensor(columns, dtype=torch.int64, device="cpu").reshape(-1, 3).t().contiguous()
 
     def same(self, tensors: Sequence[Tensor]) -> bool:
         """Whether `tensors` are the same, with the same values."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from qfx.checks import Check, choice, flag, keep, or_none, whole
 from qfx.errors import FormatError, QuantizationError
 from qfx.fixed import FixedType, Overflow, Rounding, check_overflow
 
@@ -28,12 +30,12 @@ class QuantSpec:
         max_exponent: largest exponent of a digit, which is 2**0 to 2**max_exponent steps; None for what the width holds. With frac
             it is the range of digits: 2**-frac to 2**(max_exponent - frac).
         rounding: which neighbour on the grid is taken. K-hot codes are nearest, ties away from zero.
-        overflow: what becomes of values outside the range.
+        overflow: what becomes of values outside the range. Both modes may be given by name, as "AP_RND".
         scale_gradient: whether the gradient of a binary point is divided by sqrt(n * largest code), n the values that share it, as
             LSQ does for its step; for optimizers that do not normalise, such as plain SGD.
 
     Raises:
-        QuantizationError: a field is out of its range.
+        QuantizationError: a field is of another type, or out of its range.
     """
 
     width: int
@@ -48,6 +50,7 @@ class QuantSpec:
     scale_gradient: bool = False
 
     def __post_init__(self) -> None:
+        keep(self, "a quantizer's format", _FIELDS, QuantizationError)
         if not 1 <= self.width <= MAX_WIDTH:
             raise QuantizationError(
                 f"a quantizer of {self.width} bits is outside 1..{MAX_WIDTH}: torch computes in float64, which holds {MAX_WIDTH} "
@@ -119,3 +122,12 @@ class QuantSpec:
     def type(self, frac: int) -> FixedType:
         """The format at binary point `frac`."""
         return FixedType(self.signed, self.width, frac)
+
+
+_FIELDS: Mapping[str, Check] = {
+    **dict.fromkeys(("signed", "learn", "per_channel", "scale_gradient"), flag),
+    "width": whole(),
+    **dict.fromkeys(("frac", "k_hot", "max_exponent"), or_none(whole())),
+    "rounding": choice(Rounding),
+    "overflow": choice(Overflow),
+}

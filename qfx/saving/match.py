@@ -8,9 +8,10 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 import qfx.nn as qnn
-from qfx.errors import InputError
+from qfx.errors import StateError
 from qfx.files import File
-from qfx.quant import Quantizer, QuantSpec
+from qfx.quant import Quantizer
+from qfx.quant.stated import spec_text
 from qfx.saving.modules import class_name, settings_of
 from qfx.saving.plain import NotPlain, decode
 
@@ -18,7 +19,7 @@ FREE = frozenset(("momentum", "inplace", "label"))
 """Settings that no value in eval depends on."""
 
 SHOWN = 8
-"""Differences that a message lists."""
+"""Tensors that a message lists; of layers it lists all."""
 
 
 def check_match(
@@ -31,13 +32,13 @@ def check_match(
         modules: of the file, as `describe` wrote them.
 
     Raises:
-        InputError: what differs, by name and with both sides.
+        StateError: what differs, by name and with both sides.
     """
     quantizers: list[tuple[Quantizer, bool]] = []
-    differences = [*_layers(model, modules, quantizers), *_shapes(own, saved)]
-    if differences:
-        more = [f"and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else []
-        raise InputError("\n  ".join([f"{path} does not fit the model:", *differences[:SHOWN], *more]))
+    layers, shapes = list(_layers(model, modules, quantizers)), list(_shapes(own, saved))
+    if layers or shapes:
+        more = [f"and {len(shapes) - SHOWN} more"] if len(shapes) > SHOWN else []
+        raise StateError("\n  ".join([f"{path} does not fit the model:", *layers, *shapes[:SHOWN], *more]))
     return quantizers
 
 
@@ -53,8 +54,8 @@ def _layers(model: nn.Module, modules: Mapping[str, Any], quantizers: list[tuple
             yield f"{path}: the file has a {entry['class']}, the model a {class_name(module)}"
         elif isinstance(module, Quantizer):
             saved = decode(entry["settings"]["spec"])
-            if format_text(saved) != format_text(module.spec):
-                yield f"{path}: the file has {format_text(saved)}; the model has {format_text(module.spec)}"
+            if spec_text(saved) != spec_text(module.spec):
+                yield f"{path}: the file has {spec_text(saved)}; the model has {spec_text(module.spec)}"
             quantizers.append((module, entry["settings"]["enabled"] is True))
         else:
             yield from _settings(path, module, entry["settings"])
@@ -72,15 +73,6 @@ def _settings(path: str, layer: nn.Module, saved: Mapping[str, Any]) -> Iterator
 
 def _shown(setting: Any) -> str:
     return str(decode(setting))
-
-
-def format_text(spec: QuantSpec) -> str:
-    """What of a format decides values, but its binary point."""
-    digits = "" if spec.k_hot is None else f", {spec.k_hot}-hot"
-    most = "" if spec.max_exponent is None else f" up to 2**{spec.max_exponent}"
-    channel = ", per channel" if spec.per_channel else ""
-    sign = "signed" if spec.signed else "unsigned"
-    return f"{spec.width} bits {sign}{digits}{most}{channel}, {spec.rounding.value}, {spec.overflow.value}"
 
 
 def _shapes(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> Iterator[str]:

@@ -5,19 +5,22 @@ Settings are the plain attributes of a layer, as its constructor left them; a qu
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 from torch import Tensor, fx, nn
 
 import qfx.nn as qnn
+from qfx.frontend.spelling import can_spell
 from qfx.quant import Quantizer, QuantSpec
 from qfx.saving.callables import module_named
 from qfx.saving.plain import NotPlain, decode, encode
 
-PATH = re.compile(r"(?:[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*)?")
-"""Of a module; fx writes paths into the code of a forward."""
+
+def is_path(path: str) -> bool:
+    """Whether a module may have the path: fx writes it into the code of a forward."""
+    return not path or all(map(can_spell, path.split(".")))
+
 
 QUANTIZER = "qfx.quant.Quantizer"
 
@@ -69,7 +72,9 @@ def describe(network: nn.Module) -> tuple[dict[str, Any], str]:
             entry |= {"settings": {}, "tensors": _tensors(module)}
             reason = reason or f"{path or 'the network'} ({type(module).__name__}) holds {error}, which is no plain value"
         nested = path != "" and isinstance(module, fx.GraphModule)
-        if name is None or nested or not PATH.fullmatch(path):
+        if not is_path(path):
+            reason = reason or f"{path!r} has a name that code cannot spell"
+        if name is None or nested:
             reason = reason or f"{path or 'the network'} is of the class {_own_name(module)}"
         found[path] = entry
     return found, reason
@@ -109,7 +114,7 @@ def build(modules: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Modul
     """
     made: dict[str, nn.Module] = {}
     for path, entry in modules.items():
-        if not PATH.fullmatch(path):
+        if not is_path(path):
             raise ValueError(f"{path!r} is no path of a module")
         module = made[entry["same"]] if "same" in entry else _made(path, entry, tensors)
         made[path] = module
@@ -153,7 +158,7 @@ def _quantizer(settings: Mapping[str, Any], held: Mapping[str, Tensor]) -> Quant
     if not isinstance(spec, QuantSpec):
         raise TypeError(f"{spec!r} is no format of a quantizer")
     module = Quantizer(spec, max(1, held["frac"].numel()) if settings["constant"] is True else None)
-    wanted = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    wanted = {name: tensor.shape for name, tensor in (*module.named_parameters(), *module.named_buffers())}
     if wanted != {name: tensor.shape for name, tensor in held.items()}:
         raise ValueError("the binary points do not fit the format of their quantizer")
     module.enabled = settings["enabled"] is True

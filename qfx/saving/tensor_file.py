@@ -1,39 +1,38 @@
-"""Tensors and a JSON document in one file, in the layout of safetensors (github.com/huggingface/safetensors).
+"""Tensors and a JSON document in one file of safetensors (github.com/huggingface/safetensors), whose library writes and reads it.
 
-    8 bytes      length of the header, little-endian
-    header       JSON: per tensor its dtype, shape and place; under `__metadata__` texts, among them the document
-    the rest     the tensors, one behind the other, little-endian
-
-The metadata has a sha256 of the rest and the document, so that a damaged file is told from a whole one. Reading executes nothing.
+The metadata of the file has the document, and a sha256 of it and of the tensors' bytes, so that a damaged file is told from a
+whole one. A file of safetensors without them is a state dict. Reading executes nothing: the library bounds the header and compares
+what it claims with the size of the file before anything is made of it; names that stand there twice, and dtypes that no network
+has, are refused here.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors import torch as safetensors
 from torch import Tensor
 
 from qfx.errors import InputError
 from qfx.files import File, joint_hash, new_file
 
-DTYPES = {
-    "BOOL": torch.bool,
-    "U8": torch.uint8,
-    "I8": torch.int8,
-    "I16": torch.int16,
-    "I32": torch.int32,
-    "I64": torch.int64,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F32": torch.float32,
-    "F64": torch.float64,
-}
-NAMES = {dtype: name for name, dtype in DTYPES.items()}
+DTYPES = (
+    torch.bool,
+    torch.uint8,
+    torch.int8,
+    torch.int16,
+    torch.int32,
+    torch.int64,
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+)
 
 DOCUMENT, DIGEST = "qfx", "sha256"
 """Entries of the metadata."""
@@ -43,61 +42,81 @@ def write_tensors(file: File, tensors: Mapping[str, Tensor], document: Mapping[s
     """Write the file, complete or not at all.
 
     Raises:
-        InputError: a tensor of a dtype that the layout does not have.
+        InputError: a tensor of a dtype that cannot be saved.
     """
-    parts = {name: _bytes(name, tensor) for name, tensor in tensors.items()}
-    header: dict[str, Any] = {}
-    start = 0
-    for name, part in parts.items():
-        place = [start, start + len(part)]
-        header[name] = {"dtype": NAMES[tensors[name].dtype], "shape": list(tensors[name].shape), "data_offsets": place}
-        start = place[1]
-    text, rest = json.dumps(document), b"".join(parts.values())
-    header["__metadata__"] = {"format": "pt", DOCUMENT: text, DIGEST: joint_hash(text.encode(), rest)}
-    head = json.dumps(header).encode()
-    head += b" " * (-len(head) % 8)
+    plain = {name: _plain(name, tensor) for name, tensor in tensors.items()}
+    text = json.dumps(document)
+    digest = joint_hash(text.encode(), _split(safetensors.save(plain))[1])
+    content = safetensors.save(plain, {"format": "pt", DOCUMENT: text, DIGEST: digest})
     with new_file(file) as stream:
-        stream.write(len(head).to_bytes(8, "little") + head + rest)
+        stream.write(content)
 
 
-def read_tensors(file: File) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and document of a file.
+def read_tensors(file: File) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """Tensors and document of a file; None for a state dict.
 
     Raises:
-        InputError: it cannot be read, is damaged, or was not written by `write_tensors`.
+        InputError: it cannot be read, or is damaged.
     """
     try:
-        content = Path(file).read_bytes()
+        with Path(file).open("rb"):
+            pass
+        with safe_open(file, "pt"):  # compares the header with the size of the file, which is read only then
+            content = Path(file).read_bytes()
+        tensors = safetensors.load(content)
+        header, rest = _split(content)
+        metadata = json.loads(header, object_pairs_hook=_once).get("__metadata__", {})
+        document = _document(file, metadata, rest) if DOCUMENT in metadata else None
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
-    try:
-        end = 8 + int.from_bytes(content[:8], "little")
-        header: Any = json.loads(content[8:end])
-        metadata, rest = header.pop("__metadata__"), content[end:]
-        text, digest = metadata[DOCUMENT], metadata[DIGEST]
-        if joint_hash(text.encode(), rest) != digest:
-            raise InputError(f"{file} was cut short or altered: its content differs from its sha256; save the network again")
-        tensors = {name: _tensor(rest, **place) for name, place in cast("dict[str, Any]", header).items()}
-        return tensors, json.loads(text)
-    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, RecursionError) as error:
+    except (SafetensorError, ValueError, LookupError, TypeError, RuntimeError, RecursionError, MemoryError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{file} is no file of qfx.save: {error}; give one, or save the network again") from error
-
-
-def _bytes(name: str, tensor: Tensor) -> bytes:
-    if tensor.dtype not in NAMES or tensor.layout != torch.strided:
+        reason = str(error) or "there is too little memory for it"
         raise InputError(
-            f"{name} is a tensor of {tensor.dtype}, which cannot be saved; the dtypes are {', '.join(map(str, NAMES))}"
+            f"{file} is neither a file of qfx.save nor a state dict of torch.save or safetensors: {reason}; give one, or save again"
+        ) from error
+    for name, tensor in tensors.items():
+        _check_dtype(name, tensor)
+    return tensors, document
+
+
+def _document(file: File, metadata: Mapping[str, str], rest: bytes) -> dict[str, Any]:
+    """The document, once the digest fits."""
+    text = metadata[DOCUMENT]
+    if metadata[DIGEST] != joint_hash(text.encode(), rest):
+        raise InputError(f"{file} was cut short or altered: its content differs from its sha256; save the network again")
+    document: Any = json.loads(text, object_pairs_hook=_once)
+    if not isinstance(document, dict):
+        raise ValueError("its document is no object")
+    return cast("dict[str, Any]", document)
+
+
+def _split(content: bytes) -> tuple[bytes, bytes]:
+    """The header of a file of safetensors and the tensors' bytes; the first 8 bytes are the header's length."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    return content[8:end], content[end:]
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of two equal names the library takes one, and says nothing."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
+    return found
+
+
+def _plain(name: str, tensor: Tensor) -> Tensor:
+    """A copy in memory of its own, which the library asks for."""
+    if tensor.layout != torch.strided:
+        raise InputError(f"{name} is a tensor of layout {tensor.layout}, which cannot be saved; make it dense")
+    _check_dtype(name, tensor)
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _check_dtype(name: str, tensor: Tensor) -> None:
+    if tensor.dtype not in DTYPES:
+        raise InputError(
+            f"{name} is a tensor of {tensor.dtype}, which cannot be saved; the dtypes are {', '.join(map(str, DTYPES))}"
         )
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-
-
-def _tensor(rest: bytes, dtype: str, shape: list[int], data_offsets: list[int]) -> Tensor:
-    start, end = data_offsets
-    kind = DTYPES[dtype]
-    if not 0 <= start <= end <= len(rest) or end - start != math.prod(shape) * kind.itemsize or min(shape, default=0) < 0:
-        raise ValueError(f"a tensor of shape {shape} does not fit its place {data_offsets}")
-    if start == end:
-        return torch.empty(shape, dtype=kind)
-    return torch.frombuffer(bytearray(rest[start:end]), dtype=kind).reshape(shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from qfx.annotations import explained
 from qfx.fixed import FixedType, Overflow
 from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import Add, AvgPool2d, Concat, Conv2d, MaxPool2d, Multiply, Requantize
@@ -13,6 +14,7 @@ S4 = FixedType(True, 4, 2)
 CHANNELS = 2
 
 
+@explained
 def branching(seed: int, steps: int = 7) -> Graph:
     """Values of one shape, each step from one or two of the earlier ones; what nothing reads is added up."""
     choose = random.Random(seed)

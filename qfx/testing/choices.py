@@ -6,6 +6,9 @@ import random
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
+from qfx.annotations import explained_init
+from qfx.errors import InputError
+
 T = TypeVar("T")
 
 
@@ -25,6 +28,7 @@ class Choices(Protocol):
         ...
 
 
+@explained_init
 class Seeded:
     """Decisions from a seed: the same network on every machine."""
 
@@ -39,3 +43,14 @@ class Seeded:
 
     def chance(self, percent: int) -> bool:
         return self._random.randrange(100) < percent
+
+
+def counted(steps: int) -> int:
+    """The number of steps of a network.
+
+    Raises:
+        InputError: fewer than one.
+    """
+    if steps < 1:
+        raise InputError(f"a network of {steps} steps computes nothing; ask for 1 or more")
+    return steps

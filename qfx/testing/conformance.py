@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from qfx.annotations import explained
 from qfx.engines.onnx_engine import OnnxEngine
 from qfx.engines.torch_engine import TorchEngine
 from qfx.export.onnx import onnx_model
@@ -67,6 +68,7 @@ def sample_inputs(sample: Sample, corners: bool) -> dict[str, IntArray]:
     return {name: codes[pick.ravel()] for (name, codes), pick in zip(sets.items(), picks, strict=True)}
 
 
+@explained
 def check_sample(sample: Sample, counterpart: Counterpart, corners: bool, alone: bool = True) -> None:
     """Asserts that ONNX Runtime and torch give the simulator's codes, and that the torch layer lowers to the sample.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from qfx.annotations import explained
 from qfx.engines.comparison import compare_engines
 from qfx.engines.onnx_engine import OnnxEngine
 from qfx.engines.protocol import Engine
@@ -24,6 +25,7 @@ from qfx.testing.projects import write_project
 SAMPLES = 20
 
 
+@explained
 def compare(graph: Graph, model: RandomModel | None = None, more: Sequence[Engine] = (), seed: int = 0) -> Report:
     """Simulator, ONNX Runtime, torch if there is a model, and what is given, on corner and random inputs."""
     engines: list[Engine] = [SimulatorEngine(graph), OnnxEngine(graph, onnx_model(graph), threads=1), *more]
@@ -32,6 +34,7 @@ def compare(graph: Graph, model: RandomModel | None = None, more: Sequence[Engin
     return compare_engines(graph, engines, random_inputs(graph, SAMPLES, seed))
 
 
+@explained
 def compare_compiled(graph: Graph, folder: File, seed: int = 0, optimize: str = "-O0") -> Report:
     """The graph's C++, written into `folder` and compiled, against the simulator."""
     engine = CSimulator(write_project(graph, folder), optimize=optimize)
@@ -91,6 +94,7 @@ def part(graph: Graph, start: str, end: str) -> Graph | None:
     return build.build(values[end]) if end in values and end != start else None
 
 
+@explained
 def smaller(graph: Graph, fails: Callable[[Graph], bool], layer: str) -> Graph:
     """The shortest part of the graph that ends in `layer` and still fails; the graph itself if none does."""
     candidates = [found for start in graph.activations() if (found := _part_or_none(graph, start, layer)) is not None]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qfx.annotations import explained
 from qfx.errors import FormatError, GraphError
 from qfx.export.hls.kernels import SERVED
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding
@@ -44,7 +45,7 @@ from qfx.ops import (
 from qfx.ops.base import Op
 from qfx.ops.sampling import corner_codes, khot_constant, random_codes
 from qfx.ops.windows import ceil_extra
-from qfx.testing.choices import Choices
+from qfx.testing.choices import Choices, counted
 
 MOST_ELEMENTS = 300
 """Of a value."""
@@ -80,6 +81,7 @@ MAKERS: dict[str, _Made] = {}
 """By kind of op."""
 
 
+@explained
 def makes(op: type[Op], often: int = 2, widens: bool = True) -> Callable[[Maker], Maker]:
     """Register the maker of an op.
 
@@ -100,18 +102,22 @@ def hls_kinds() -> frozenset[str]:
     return frozenset(op.kind for op in SERVED)
 
 
+@explained
 def random_graph(choices: Choices, kinds: Collection[str] = frozenset(OPS), steps: int = 8) -> Graph:
     """A graph of one input and one output in which every value is read.
 
     Args:
         kinds: ops that may occur; those of `ALWAYS` do in any case.
         steps: nodes, beside those that bring the loose ends together.
+
+    Raises:
+        InputError: fewer than one step.
     """
     build = GraphBuilder("random")
     shape = choices.pick([(2, 5, 4), (1, 3, 3), (4, 4, 4), (3, 7, 6), (8, 3, 2), (12, 2, 3), (16, 1, 1), (5,), (12,)])
     pool = [build.input("x", small_type(choices), shape)]
     makers = [made for kind, made in MAKERS.items() if kind in kinds or kind in ALWAYS for _ in range(made.often)]
-    for number in range(choices.integer(1, steps)):
+    for number in range(choices.integer(1, counted(steps))):
         x = pool[max(0, len(pool) - choices.integer(1, 4))]
         made = choices.pick(makers)
         if x.type.width > WIDE and made.widens and choices.chance(80):
@@ -384,6 +390,7 @@ for _op in OPS.values():
         makes(_op)(_alike(_op))
 
 
+@explained
 def random_inputs(graph: Graph, count: int, seed: int) -> IntArray:
     """Corners of the input format, then random codes: (count, *shape)."""
     value = graph.values[graph.inputs[0]]

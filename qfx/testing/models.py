@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import qfx.nn as qnn
+from qfx.annotations import explained
 from qfx.conversion import calibrate
 from qfx.errors import QfxError
 from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.frontend.pooling import is_power_of_two
 from qfx.ops.sampling import random_codes
 from qfx.quant import QuantSpec, set_enabled
-from qfx.testing.choices import Choices
+from qfx.testing.choices import Choices, counted
 from qfx.testing.graphs import MOST_ELEMENTS, Unfit, overflow_modes, small_type
 
 Shape = tuple[int, ...]
@@ -61,6 +62,7 @@ class RandomModel(qnn.Model):
         return [index for index in range(len(self.steps) + 1) if index not in read]
 
 
+@explained
 def random_model(choices: Choices, steps: int = 8, makers: Sequence[Maker] = ()) -> RandomModel:
     """A calibrated model in eval.
 
@@ -69,13 +71,14 @@ def random_model(choices: Choices, steps: int = 8, makers: Sequence[Maker] = ())
         makers: of the steps to choose from; by default `MAKERS`, to which a maker of your own can be added.
 
     Raises:
+        InputError: fewer than one step.
         QfxError: what was drawn is refused, such as formats that no engine could compute.
     """
     torch.manual_seed(choices.integer(0, 1 << 20))
     shape: Shape = choices.pick([(2, 5, 4), (3, 6, 6), (4, 4, 4), (1, 3, 3), (8, 3, 2), (6, 8), (4, 7), (9,), (16,)])
     model = RandomModel(small_type(choices), shape)
     shapes: list[Shape] = [shape]
-    for _ in range(choices.integer(1, steps)):
+    for _ in range(choices.integer(1, counted(steps))):
         at = max(0, len(shapes) - choices.integer(1, 3))
         try:
             call, others = choices.pick(makers or MAKERS)(choices, shapes[at], shapes)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from qfx.export.hls import write_hls
 from qfx.export.hls.board import load_board
-from qfx.export.hls.choices import choices
 from qfx.export.hls.design import design
 from qfx.export.hls.folding import Fold
+from qfx.export.hls.node_folds import choices
 from qfx.files import File
 from qfx.fixed import IntArray
 from qfx.ir import Graph, save_graph

@@ -1,13 +1,13 @@
-"""Training: optimizer groups, freezing of binary points and weights, a small loop, stages, recipes, watching."""
+"""Training: optimizer groups, freezing of binary points and weights, a small loop, phases, recipes, watching."""
 
 from qfx.training.freezing import BinaryPointFreezer
 from qfx.training.groups import parameter_groups
 from qfx.training.history import History
 from qfx.training.loop import accuracy, fit
 from qfx.training.oscillation import OscillationFreezer
-from qfx.training.recipe import Recipe, Stage
+from qfx.training.phases import fit_phases
+from qfx.training.recipe import Phase, Recipe
 from qfx.training.sparsity import digit_penalty, mean_digits
-from qfx.training.stages import fit_stages
 from qfx.training.statistics import reestimate_statistics
 from qfx.training.watch import CsvWriter, JsonLinesWriter, TensorBoardWriter, Watcher
 
@@ -17,14 +17,14 @@ __all__ = [
     "History",
     "JsonLinesWriter",
     "OscillationFreezer",
+    "Phase",
     "Recipe",
-    "Stage",
     "TensorBoardWriter",
     "Watcher",
     "accuracy",
     "digit_penalty",
     "fit",
-    "fit_stages",
+    "fit_phases",
     "mean_digits",
     "parameter_groups",
     "reestimate_statistics",

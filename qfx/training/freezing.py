@@ -11,10 +11,13 @@ from collections import deque
 import torch
 from torch import Tensor, nn
 
+from qfx.annotations import explained_init
+from qfx.checks import argument, number, whole
 from qfx.quant import quantizers
 from qfx.quant.cast import integer_frac
 
 
+@explained_init
 class BinaryPointFreezer:
     """Watches the binary points of `model`.
 
@@ -28,10 +31,10 @@ class BinaryPointFreezer:
     def __init__(self, model: nn.Module, window: int = 200, hysteresis: float = 0.0) -> None:
         self._quantizers = {path: q for path, q in quantizers(model).items() if q.spec.learn and q.enabled}
         self._sizes = [q.frac.numel() for q in self._quantizers.values()]
-        self._recent: deque[Tensor] = deque(maxlen=window)
+        self._recent: deque[Tensor] = deque(maxlen=argument("the freezer", "window", window, whole(1)))
         self._flips: Tensor | None = None
         self._pressure: Tensor | None = None
-        self.hysteresis = hysteresis
+        self.hysteresis = argument("the freezer", "hysteresis", hysteresis, number(0))
 
     @property
     def flips(self) -> dict[str, int]:

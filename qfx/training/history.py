@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qfx import notebook
+from qfx.annotations import explained
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,6 +33,7 @@ class History:
         return notebook.table(repr(self), ("epoch", "loss"), [(epoch, f"{loss:.4g}") for epoch, loss in enumerate(self.losses, 1)])
 
     @classmethod
+    @explained
     def joined(cls, parts: Sequence[History]) -> History:
         """Of trainings that followed each other."""
         flips: Counter[str] = Counter()

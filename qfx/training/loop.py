@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from qfx.annotations import explained
+from qfx.arguments import function, instance, shown
+from qfx.checks import argument, whole
 from qfx.errors import InputError, TrainingError
+from qfx.frontend.given import check_network
 from qfx.training.freezing import BinaryPointFreezer
 from qfx.training.groups import parameter_groups
 from qfx.training.history import History
@@ -31,6 +35,7 @@ class Batches(Protocol):
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
 
 
+@explained
 def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | None = None) -> History:
     """Train `model` on (input, label) batches and leave it in eval mode.
 
@@ -44,9 +49,16 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
         the mean loss of each epoch, and how often binary points have changed.
 
     Raises:
-        InputError: no data.
+        InputError: no network, no recipe, no data, or batches that are no pairs of tensors.
         TrainingError: a loss that is no longer finite.
     """
+    check_network(model)
+    instance("the recipe", recipe, Recipe, "a qfx.Recipe is wanted, such as qfx.Recipe(epochs=10)")
+    if progress is not None:
+        function("progress", progress, "progress(epochs done, epochs)")
+    given: Any = data
+    if not isinstance(given, Sized) or not isinstance(given, Iterable) or isinstance(given, str | bytes | Mapping | Tensor):
+        raise InputError(f"the data are {shown(given)}; a list of batches (input, label) is wanted, or a torch DataLoader")
     steps = recipe.epochs * len(data)
     if steps == 0:
         raise InputError(f"nothing to train on: {recipe.epochs} epochs of {len(data)} batches")
@@ -60,7 +72,8 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
     step, means = 0, list[float]()
     for epoch in range(recipe.epochs):
         losses: list[Tensor] = []
-        for x, y in data:
+        for batch in data:
+            x, y = _pair(batch)
             losses.append(train_step(model, optimizer, x, y, recipe))
             schedule.step()
             freezer.step()
@@ -80,8 +93,24 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
     return History(tuple(means), step, freezer.flips)
 
 
+def _pair(batch: Any) -> tuple[Tensor, Tensor]:
+    parts = cast("Sequence[Any]", batch) if isinstance(batch, list | tuple) else [batch]
+    if len(parts) != 2 or not all(isinstance(part, Tensor) for part in parts):
+        found = ", ".join(shown(part) for part in parts)
+        raise InputError(f"a batch holds {found}; two tensors are wanted, the input (batch, ...) and the label (batch,)")
+    return parts[0], parts[1]
+
+
+@explained
 def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch: int = 256) -> float:
-    """Part of the samples classified correctly, in percent."""
+    """Part of the samples classified correctly, in percent; `batch` samples at a time.
+
+    Raises:
+        InputError: no samples, or a batch of none.
+    """
+    batch = argument("accuracy", "batch", batch, whole(1))
+    if len(y) == 0:
+        raise InputError("accuracy of no samples means nothing; give one or more")
     model.eval()
     with torch.no_grad():
         starts = range(0, len(y), batch)

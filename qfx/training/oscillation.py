@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from qfx.annotations import explained_init
+from qfx.checks import argument, number
 from qfx.nn.conv2d import Convolution
 from qfx.nn.linear import Linear
 from qfx.quant import Quantizer
@@ -38,6 +40,7 @@ class _Watched:
     frozen: Tensor
 
 
+@explained_init
 class OscillationFreezer:
     """Watches the weights of convolutions and linear layers.
 
@@ -48,7 +51,8 @@ class OscillationFreezer:
     """
 
     def __init__(self, model: nn.Module, threshold: float = 0.02, momentum: float = 0.01) -> None:
-        self.threshold, self.momentum = threshold, momentum
+        self.threshold = argument("the freezer of weights", "threshold", threshold, number(0, 1))
+        self.momentum = argument("the freezer of weights", "momentum", momentum, number(0, 1))
         layers = [layer for layer in model.modules() if isinstance(layer, Convolution | Linear)]
         watched = [layer for layer in layers if layer.weight_quant.enabled and layer.weight_quant.spec.width <= FEW_BITS]
         self._watched = [_watch(layer.weight, layer.weight_quant) for layer in watched]

@@ -1,4 +1,4 @@
-"""How to train, and in which stages. Every value is checked; a recipe can be kept in a TOML file, whose keys are the attributes."""
+"""How to train, and in which phases. Every value is checked; a recipe can be kept in a TOML file, whose keys are the attributes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from qfx import settings
-from qfx.settings import Check, keep_checked, read_toml
+from qfx import checks
+from qfx.annotations import explained
+from qfx.checks import Check, keep
+from qfx.errors import ConfigError
+from qfx.settings import read_toml
 from qfx.training.groups import FRAC_LR
 
 
@@ -44,9 +47,10 @@ class Recipe:
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        keep_checked(self, "the recipe", _RECIPE)
+        keep(self, "the recipe", _RECIPE, ConfigError)
 
     @classmethod
+    @explained
     def read(cls, file: Path | str) -> Recipe:
         """The recipe in a TOML file.
 
@@ -57,8 +61,8 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One stage of a training from wider codes to narrower ones.
+class Phase:
+    """One phase of a training from wider codes to narrower ones.
 
     Attributes:
         recipe: how to train.
@@ -74,23 +78,23 @@ class Stage:
     extra_digits: int | None = 0
 
     def __post_init__(self) -> None:
-        keep_checked(self, "the stage", _STAGE)
+        keep(self, "the phase", _PHASE, ConfigError)
 
 
 _RECIPE: Mapping[str, Check] = {
-    "epochs": settings.count,
-    "lr": settings.number(0),
-    "weight_decay": settings.number(0),
-    "frac_lr": settings.number(0),
-    "freeze_after": settings.number(0, 1),
-    "freeze_early": settings.flag,
-    "hysteresis": settings.number(0),
-    "oscillation_threshold": settings.or_none(settings.number(0, 1)),
-    "digit_penalty": settings.number(0),
-    "label_smoothing": settings.number(0, 1),
+    "epochs": checks.whole(0),
+    "lr": checks.number(0),
+    "weight_decay": checks.number(0),
+    "frac_lr": checks.number(0),
+    "freeze_after": checks.number(0, 1),
+    "freeze_early": checks.flag,
+    "hysteresis": checks.number(0),
+    "oscillation_threshold": checks.or_none(checks.number(0, 1)),
+    "digit_penalty": checks.number(0),
+    "label_smoothing": checks.number(0, 1),
 }
-_STAGE: Mapping[str, Check] = {
-    "recipe": settings.instance(Recipe),
-    "extra_bits": settings.count,
-    "extra_digits": settings.or_none(settings.count),
+_PHASE: Mapping[str, Check] = {
+    "recipe": checks.instance(Recipe),
+    "extra_bits": checks.whole(0),
+    "extra_digits": checks.or_none(checks.whole(0)),
 }

@@ -13,6 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from qfx.annotations import explained
+from qfx.errors import QuantizationError
 from qfx.nn.conv2d import Convolution
 from qfx.nn.linear import Linear
 from qfx.quant import Quantizer
@@ -20,18 +22,36 @@ from qfx.quant.cast import quantize
 from qfx.quant.rounding import exp2
 
 
+@explained
 def digit_penalty(model: nn.Module) -> Tensor:
-    """The sum over all convolutions and linear layers; differentiable in the weights."""
-    layers = [layer for layer in model.modules() if isinstance(layer, Convolution | Linear) and layer.weight_quant.enabled]
+    """The sum over all convolutions and linear layers; differentiable in the weights.
+
+    Raises:
+        QuantizationError: the model has none, or their quantizers are off.
+    """
+    layers = [layer for layer in _layers(model) if layer.weight_quant.enabled]
+    if not layers:
+        raise QuantizationError("the quantizers of the weights are off, so they have no digits; switch them on with set_enabled")
     return torch.stack([_layer(layer.weight, layer.weight_quant) for layer in layers]).sum()
 
 
+@explained
 def mean_digits(model: nn.Module) -> float:
-    """Signed digits of a weight's code, the mean over all weights of convolutions and linear layers."""
-    layers = [layer for layer in model.modules() if isinstance(layer, Convolution | Linear)]
+    """Signed digits of a weight's code, the mean over all weights of convolutions and linear layers.
+
+    Raises:
+        QuantizationError: the model has none.
+    """
     with torch.no_grad():
-        counts = [_sparser(layer.weight, layer.weight_quant)[1].flatten() for layer in layers]
+        counts = [_sparser(layer.weight, layer.weight_quant)[1].flatten() for layer in _layers(model)]
     return float(torch.cat(counts).to(torch.float64).mean())
+
+
+def _layers(model: nn.Module) -> list[Convolution | Linear]:
+    layers = [layer for layer in model.modules() if isinstance(layer, Convolution | Linear)]
+    if not layers:
+        raise QuantizationError(f"{type(model).__name__} has no convolution or linear layer of qfx.nn; convert the model first")
+    return layers
 
 
 def _layer(weight: Tensor, quantizer: Quantizer) -> Tensor:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from qfx.annotations import explained
+from qfx.checks import argument, whole
 from qfx.errors import InputError
 from qfx.nn.batch_norm import BatchNorm1d, BatchNorm2d
 
@@ -14,6 +16,7 @@ LEAST_STEPS = 100
 """Batches after which running statistics have forgotten the formats before freezing."""
 
 
+@explained
 def reestimate_statistics(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], steps: int = LEAST_STEPS) -> int:
     """Set every running mean and variance to its plain average over `steps` batches, taken as often as needed.
 
@@ -27,8 +30,9 @@ def reestimate_statistics(model: nn.Module, batches: Iterable[tuple[Tensor, Tens
         the number of batches used; 0 for a model without batch normalisation.
 
     Raises:
-        InputError: no batches.
+        InputError: no batches, or fewer than 1 step.
     """
+    steps = argument("reestimate_statistics", "steps", steps, whole(1))
     norms = [module for module in model.modules() if isinstance(module, BatchNorm1d | BatchNorm2d)]
     if not norms:
         return 0

@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import importlib
+import io
 import json
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -27,7 +28,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from qfx.annotations import explained_init
+from qfx.checks import argument, whole
 from qfx.errors import QuantizationError, ToolMissingError
+from qfx.files import add_text, write_text
 from qfx.ops.base import signed_digits
 from qfx.quant import Quantizer, quantizers
 from qfx.quant.cast import integer_frac, quantize
@@ -101,6 +105,7 @@ class _Measured:
         return float(signed_digits(self.codes.cpu().numpy().astype(np.int64)).mean())
 
 
+@explained_init
 class Watcher:
     """Watches the quantizers of `model` that are switched on; a calibrated model, since others have no formats.
 
@@ -120,7 +125,7 @@ class Watcher:
             what = f"the quantizers {', '.join(missing)} are not calibrated" if missing else "no quantizer is switched on"
             raise QuantizationError(f"{what}; run qfx.conversion.calibrate(model, batches) before watching")
         self.steps = 0
-        self._every, self._writers = every, writers
+        self._every, self._writers = argument("the watcher", "every", every, whole(0)), writers
         self._measured: dict[str, _Measured] = {}
         self._hooks: list[RemovableHandle] = []
         self._fracs = self._in_use()
@@ -213,49 +218,59 @@ class Watcher:
         self._hooks.clear()
 
 
+@explained_init
 class CsvWriter:
     """A line per row, under a line with the names of the columns.
 
     Args:
         file: made anew.
+
+    Raises:
+        WriteError: it cannot be written; it ends with the rows before.
     """
 
     def __init__(self, file: Path | str) -> None:
         self._file = Path(file)
-        self._append("w", [[field.name for field in dataclasses.fields(Row)]])
+        write_text(self._file, _csv([[field.name for field in dataclasses.fields(Row)]]))
 
     def write(self, rows: Sequence[Row]) -> None:
         """Add the rows; what was not measured stays empty."""
-        self._append("a", [dataclasses.astuple(row) for row in rows])
+        add_text(self._file, _csv([dataclasses.astuple(row) for row in rows]))
 
     def close(self) -> None:
         """Nothing: the file is complete after each write."""
 
-    def _append(self, mode: str, lines: Sequence[Sequence[Any]]) -> None:
-        with self._file.open(mode, newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(lines)
+
+def _csv(lines: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(lines)
+    return text.getvalue()
 
 
+@explained_init
 class JsonLinesWriter:
     """A JSON object per row and line.
 
     Args:
         file: made anew.
+
+    Raises:
+        WriteError: it cannot be written; it ends with the rows before.
     """
 
     def __init__(self, file: Path | str) -> None:
         self._file = Path(file)
-        self._file.write_text("")
+        write_text(self._file, "")
 
     def write(self, rows: Sequence[Row]) -> None:
         """Add the rows; what was not measured is null."""
-        with self._file.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(dataclasses.asdict(row)) + "\n" for row in rows)
+        add_text(self._file, "".join(json.dumps(dataclasses.asdict(row)) + "\n" for row in rows))
 
     def close(self) -> None:
         """Nothing: the file is complete after each write."""
 
 
+@explained_init
 class TensorBoardWriter:
     """Scalars `path/column` for TensorBoard.
 

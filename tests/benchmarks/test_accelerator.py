@@ -13,7 +13,7 @@ from benchmarks import accelerator
 from benchmarks._depths import depth_difference
 from benchmarks.accelerator import NETWORKS, VARIANTS, judge, main, random_row, row, targets, wrong_cycles
 from qfx.errors import ToolMissingError
-from qfx.export.hls.choices import plain_folding
+from qfx.export.hls.node_folds import plain_folding
 from qfx.fixed import IntArray
 from qfx.ir import Graph
 from qfx.testing.branches import branching

@@ -52,10 +52,29 @@ def test_results(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert judge(equivalent, GRAPH, project) == Verdict(equivalent, "equivalent", "the code 0 gives 0 on either branch")
     same = planted(project, "kernels/relu.hpp", "++position", "position += 1", "relu_v")
     assert judge(same, GRAPH, project).note == "the optimized program is the same, byte for byte"
+    apart = planted(project, "layers.hpp", "READS = 8;", "READS = 9;", "deep")
+    assert judge(apart, GRAPH, project) == Verdict(
+        apart, "asserted", "READS words are STRIDE_ROWS rows, or an equal share of a frame"
+    )
+    other = planted(project, "layers.hpp", "READS = 8;", "READS = 9;", "mean")
+    assert judge(other, GRAPH, project).result == "wrong layer"
+    stopped = planted(project, "kernels/requantize.hpp", "position < L::in::WORDS", "position <= L::in::WORDS", "cast", "recast")
+    verdict = judge(stopped, GRAPH, project)
+    assert verdict.result == "stream" and "requantize<layer::cast> reads more than the 16 of a frame" in verdict.note
     found = planted(project, "kernels/relu.hpp", before, "code != 0", "relu_v")
     assert judge(found, GRAPH, project) == Verdict(found, "found", "relu")
     broken = planted(project, "kernels/relu.hpp", before, "code >", "relu_v")
     assert judge(broken, GRAPH, project).result == "not compiled"
+
+
+def test_a_rule_for_one_more() -> None:
+    def changed(value: int) -> Mutant:
+        return Mutant(
+            "khot", "setting", "layers.hpp", 1, "    static const unsigned LINES = 6;", f"    LINES = {value};", frozenset({"mean"})
+        )
+
+    rule = next(rule for rule in mutate.EQUIVALENT if rule.one_more)
+    assert rule.holds(changed(7)) and not rule.holds(changed(5)) and not rule.holds(changed(8))
 
 
 def test_targets(project: Path) -> None:

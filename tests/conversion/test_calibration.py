@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -89,3 +91,46 @@ def test_refused() -> None:
         calibrate(model, [torch.ones(2, 2)], "percentile", percentile=0)
     with pytest.raises(InputError, match="calibrate needs at least one batch"):
         calibrate(model, [])
+
+
+def _linear() -> nn.Module:
+    return qfx.convert(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), torch.randn(8, 3))
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        (
+            {"a": torch.zeros(2, 3)},
+            r"the batches are a dict; a list of tensors \(batch, ...\) is wanted, or a DataLoader",
+        ),
+        ([(torch.zeros(2, 3), torch.zeros(2))], r"a batch has 2 tensors, but Sequential.forward takes others: .* without labels"),
+        (
+            [torch.zeros(2, 3), torch.zeros(2, 4)],
+            r"batch 0 has the shapes \[2, 3\], but batch 1 has \[2, 4\]; all have",
+        ),
+        (
+            [torch.zeros(2, 3), torch.zeros(0, 3)],
+            r"batch 1 has the shape \[0, 3\]; \(batch, ...\) is wanted, with a sample",
+        ),
+        ([torch.full((2, 3), torch.nan)], "batch 0 holds 6 of 6 values that are NaN or infinite"),
+        ([torch.zeros(2, 4)], r"the network fails on inputs of \[2, 4\]: mat1 and mat2 shapes cannot be multiplied"),
+    ],
+)
+def test_batches_that_do_not_fit(batches: Any, message: str) -> None:
+    model = _linear()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items() if "frac" in name}
+    with pytest.raises(InputError, match=message):
+        calibrate(model, batches)
+    assert before.keys() and all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
+
+
+def test_one_tensor_is_one_batch_and_arrays_are_taken() -> None:
+    x, found = torch.randn(8, 3), list[dict[str, Any]]()
+    given: list[Any] = [[x], x, x.numpy(), [x[:4], x[4:].numpy()], (part for part in (x,))]
+    for batches in given:
+        torch.manual_seed(0)
+        model = _linear()
+        calibrate(model, batches)
+        found.append({name: tensor.tolist() for name, tensor in model.state_dict().items() if "frac" in name})
+    assert all(fracs == found[0] for fracs in found)

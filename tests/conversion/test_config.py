@@ -113,7 +113,7 @@ def test_the_file_in_the_guide(tmp_path: Path) -> None:
 
 
 def test_names_that_load_torch_when_they_are_used() -> None:
-    assert qfx.convert.__module__ == "qfx.conversion.convert"
+    assert qfx.convert.__module__ == "qfx.conversion.converted"
     with pytest.raises(AttributeError, match="module 'qfx' has no attribute 'nothing'"):
         vars(qfx)["__getattr__"]("nothing")
 

@@ -31,13 +31,13 @@ from qfx.export.cost import (
     table,
     total,
 )
-from qfx.export.hls.choices import choices
 from qfx.export.hls.folding import Fold
 from qfx.export.hls.kernels import OpKernel, kernel_of
 from qfx.export.hls.kernels.convert import Convert
 from qfx.export.hls.kernels.elementwise import Elementwise
 from qfx.export.hls.kernels.pool import Pool
 from qfx.export.hls.kernels.sliding_window import SlidingWindow
+from qfx.export.hls.node_folds import choices
 from qfx.export.hls.operation import operation_of
 from qfx.export.hls.words import Words
 from qfx.fixed import FixedType, Overflow, Rounding

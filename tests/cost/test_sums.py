@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qfx.export.cost.resources import Resources
-from qfx.export.hls.choices import NodeCosts, choices
+from qfx.export.hls.node_folds import Candidates
 from qfx.fixed import FixedType, Overflow
 from qfx.ir import Graph, GraphBuilder, Value
 from qfx.ops import Add, AvgPool2d, Clamp, Conv2d, MaxPool2d, Op, ReLU, Requantize
@@ -23,8 +23,8 @@ def one(op: Op, width: int, height: int = 6, *, operands: int = 1, constants: tu
 
 def by_lanes(graph: Graph) -> dict[int, Resources]:
     """Codes per word -> what the node costs, whole pixels among them."""
-    (node,), costs = graph.nodes, NodeCosts(graph)
-    return {fold.writes: costs(node, fold) for fold in choices(graph, node) if fold.product in ("", "dsp")}
+    (node,), candidates = graph.nodes, Candidates(graph)
+    return {fold.writes: candidates.of(node, fold).cost for fold in candidates.folds(node) if fold.product in ("", "dsp")}
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,14 @@ def test_agreement() -> None:
     document = report.document()
     assert list(document) == ["engines", "samples", "values_compared", "mismatches", "layers"]
     assert [layer["name"] for layer in document["layers"]] == [node.name for node in GRAPH.nodes]
-    assert document["layers"][0] == {"name": "stem.conv", "op": "conv2d", "type": "ap_fixed<11, 6>", "values": 90, "mismatches": 0}
+    assert document["layers"][0] == {
+        "name": "stem.conv",
+        "op": "conv2d",
+        "type": "ap_fixed<11, 6>",
+        "values": 90,
+        "compared": 3600,
+        "mismatches": 0,
+    }
     assert sum(layer["values"] for layer in document["layers"]) == ELEMENTS
 
 
@@ -102,6 +109,23 @@ def test_the_first_layer_is_named_even_if_a_later_chunk_has_it(monkeypatch: pyte
     }
 
 
+def test_an_input_that_an_engine_has_read_wrong_is_named() -> None:
+    """The layers behind it compute what they are given."""
+    right = Simulator(GRAPH).run({"x": IMAGES})
+    read: IntArray = IMAGES.astype(np.int64)
+    read[7, 1, 2, 3] = 15 - read[7, 1, 2, 3]
+
+    def change(values: dict[str, npt.NDArray[Any]], x: IntArray) -> None:
+        values.update(Simulator(GRAPH).run({"x": read}))
+
+    report = compare_engines(GRAPH, [Fake("sim"), Fake("csim", change)], IMAGES)
+    first = report.first
+    assert first is not None and (first.layer, first.op, first.sample, first.index) == ("x", "input", 7, (1, 2, 3))
+    assert first.codes == {"sim": int(right["x"][7, 1, 2, 3]), "csim": int(read[7, 1, 2, 3])} and first.operands == {}
+    assert (report.layers[0].name, report.layers[0].op, report.layers[0].mismatches) == ("x", "input", 1)
+    assert report.layers[1].name == "stem.conv" and report.layers[1].mismatches > 0 and len(report.layers) == len(GRAPH.nodes) + 1
+
+
 def test_every_engine_is_compared_with_the_first() -> None:
     report = compare_engines(GRAPH, [Fake("a", bump("add", 4, (0, 0, 0))), Fake("b"), Fake("c", bump("add", 4, (0, 0, 0)))], IMAGES)
     assert report.mismatches == 1
@@ -129,10 +153,31 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chunk_size(GRAPH, 2) == comparison.CHUNK_BYTES // per_sample
     monkeypatch.setattr(comparison, "CHUNK_BYTES", 8 * per_sample)
     one, two = Fake("a"), Fake("b")
-    told: list[tuple[int, int]] = []
-    compare_engines(GRAPH, [one, two], IMAGES, lambda task, done, total: told.append((done, total)))
-    assert one.batches == two.batches == [8, 8, 4]
-    assert told == [(8, 20), (16, 20), (20, 20)]
+    told: list[tuple[str, int, int]] = []
+    compare_engines(GRAPH, [one, two], IMAGES, lambda task, done, total: told.append((task, done, total)))
+    assert one.batches == two.batches == [6, 7, 7]
+    assert [item for item in told if item[0] == "compare"] == [("compare", 6, 20), ("compare", 13, 20), ("compare", 20, 20)]
+    monkeypatch.setattr(comparison, "CHUNK_BYTES", per_sample)
+    one.batches.clear()
+    compare_engines(GRAPH, [one, two], IMAGES)
+    assert one.batches == [3, 3, 4, 3, 3, 4]  # several at least
+
+
+def test_few_samples_are_run_again() -> None:
+    """What differs in the second run of a sample only, as where state is kept between frames, differs; each element counts once."""
+
+    def change(values: dict[str, npt.NDArray[Any]], x: IntArray) -> None:
+        values["head"][len(x) - 1 :, 2] += 1
+        values["head"][2:, 0] -= 1
+
+    for count, batch in ((1, 3), (2, 4)):
+        fake = Fake("csim", change)
+        report = compare_engines(GRAPH, [Fake("sim"), fake], IMAGES[:count])
+        assert fake.batches == [batch]
+        assert (report.samples, report.values_compared, report.mismatches) == (count, count * ELEMENTS, 3 if count == 2 else 2)
+        assert report.first is not None and (report.first.layer, report.first.sample, report.first.index) == ("head", 0, (0,))
+        code = int(Simulator(GRAPH).run({"x": IMAGES})["head"][0, 0])
+        assert report.first.codes == {"sim": code, "csim": code - 1}
 
 
 def test_an_engine_that_leaves_a_layer_out() -> None:

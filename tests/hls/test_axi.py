@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from qfx.errors import ExportError
-from qfx.export.hls.choices import plain_folding
 from qfx.export.hls.design import design
 from qfx.export.hls.folding import Fold
+from qfx.export.hls.node_folds import plain_folding
 from qfx.export.hls.validator import validate
 from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder

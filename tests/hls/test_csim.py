@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from pathlib import Path
@@ -10,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qfx.engines.comparison import compare_engines
 from qfx.errors import InputError, ProjectError, ToolMissingError
 from qfx.ops import Conv2d, MaxPool2d, ReLU
 from qfx.ops.sampling import constant
 from qfx.sim import Simulator
-from qfx.sim.csim import CHUNK_WORDS, CSimulator
+from qfx.sim.csim import AT_ONCE, CHUNK_WORDS, FRAMES, CSimulator
 from qfx.testing.projects import frames, write_project
 from tests.hls.build import S6, assert_equal, chain, image, small_network
 
@@ -85,13 +87,62 @@ def test_two_frames_in_a_row_equal_two_runs(engine: CSimulator) -> None:
             np.testing.assert_array_equal(codes[0], together[name][frame], err_msg=name)
 
 
-def test_chunks_equal_one_run(project: Path, engine: CSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs = frames(GRAPH, 7)
-    assert 7 * engine.layout.frame_words < CHUNK_WORDS
-    for words, jobs in ((3, 1), (6, 2), (100, 3), (1, 8)):
-        monkeypatch.setattr("qfx.sim.csim.CHUNK_WORDS", words * engine.layout.frame_words)
-        monkeypatch.setattr(engine, "_jobs", jobs)
+def calls_of(engine: CSimulator, count: int, jobs: int, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The frames of each call of each process."""
+    found: list[list[int]] = []
+    right = engine._execute  # pyright: ignore[reportPrivateUsage]
+
+    def execute(command: list[str]) -> None:
+        found.append([int(frames) for frames in command[2].split(",")])
+        right(command)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_jobs", jobs)
+        patch.setattr(engine, "_execute", execute)
+        inputs = frames(GRAPH, count)
         assert_equal(GRAPH, engine.run(inputs), inputs)
+    return sorted(found)
+
+
+def test_every_process_runs_several_frames_whatever_the_jobs(engine: CSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    for jobs in (1, 2, 128):
+        assert calls_of(engine, 100, jobs, monkeypatch) == [[7, 7]] * 5 + [[8, 7]] * 2
+        assert calls_of(engine, 17, jobs, monkeypatch) == [[4, 4], [5, 4]]
+        assert calls_of(engine, 4, jobs, monkeypatch) == [[2, 2]]
+        assert calls_of(engine, 1, jobs, monkeypatch) == [[1]]
+    assert engine.layout.frame_words * FRAMES * AT_ONCE < CHUNK_WORDS
+
+
+def test_little_memory_means_fewer_frames_and_fewer_processes(engine: CSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    for memory, sizes in ((4 * AT_ONCE, [[2, 1], [2, 2], [2, 2]]), (1, [[2, 1], [2, 2], [2, 2]]), (7 * AT_ONCE, [[3, 2], [3, 3]])):
+        with monkeypatch.context() as patch:
+            patch.setattr("qfx.sim.csim.CHUNK_WORDS", memory * engine.layout.frame_words)
+            assert calls_of(engine, 11, 64, monkeypatch) == sizes
+
+
+@pytest.mark.parametrize("samples", [1, 2, 40])
+def test_state_kept_between_frames_is_found_whatever_the_jobs(copy: Path, samples: int) -> None:
+    """The first frame is right: the pool's window stage starts the next one at another line of its ring."""
+    spoil(copy, "kernels/sliding_window.hpp", "top_line += L::FRAME_STEP;", "top_line += 1;")
+    reports = [
+        compare_engines(
+            TINY, [Simulator(TINY), CSimulator(copy, optimize="-O0", jobs=jobs, cache=copy / "cache")], frames(TINY, samples)
+        )
+        for jobs in (1, 2, 100, 128)
+    ]
+    first = reports[0].first
+    assert first is not None and (first.layer, first.engines) == ("step1", ("csim",))
+    assert 0 < reports[0].mismatches <= 2 * samples * sum(TINY.values[name].size for name in ("step1", "step2"))
+    assert all(report == reports[0] for report in reports)
+
+
+def test_state_kept_between_calls_is_found(copy: Path) -> None:
+    spoil(
+        copy, "kernels/relu.hpp", "    for (unsigned frame", "    static unsigned calls = 0;\n    ++calls;\n    for (unsigned frame"
+    )
+    spoil(copy, "kernels/relu.hpp", "y.write(y_word);", "y_word = calls == 1 ? y_word : ~y_word;\n            y.write(y_word);")
+    report = compare_engines(TINY, [Simulator(TINY), CSimulator(copy, optimize="-O0")], frames(TINY, 1))
+    assert report.first is not None and report.first.layer == "step0"
 
 
 def test_only_the_values_wanted(engine: CSimulator) -> None:
@@ -144,14 +195,50 @@ def test_a_weight_word_changed_by_one_bit(copy: Path) -> None:
 
 def test_reading_an_empty_stream(copy: Path) -> None:
     spoil(copy, "kernels/relu.hpp", "x.read();", "x.read();\n            x.read();")
-    with pytest.raises(ProjectError, match=r"stream 'x' is read while it is empty, after \d+ words"):
+    with pytest.raises(
+        ProjectError,
+        match=r"'x' is read while it is empty, after 16 words, in a call of 1 frame: relu<layer::step0> reads more than the 16 of",
+    ):
         CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
 
 
 def test_words_left_over(copy: Path) -> None:
     spoil(copy, "kernels/max_pool2d.hpp", "y.write(y_word);", "y.write(y_word);\n                    y.write(y_word);")
-    with pytest.raises(ProjectError, match=r"stream 'step1' has \d+ words left at the end"):
+    with pytest.raises(
+        ProjectError,
+        match=r"stream 'step1' has 6 words left at the end, of 12, in a .*: max_pool2d<layer::step1> writes more than the 6 of",
+    ):
         CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
+
+
+def test_words_that_are_missing(copy: Path) -> None:
+    """The stage that finds its stream empty has read what it should."""
+    spoil(copy, "kernels/relu.hpp", "y.write(y_word);", "if (position != 0) {\n                y.write(y_word);\n            }")
+    message = (
+        r"'step0' is read while it is empty, after 15 words, in a call of 1 frame: relu<layer::step0> writes fewer than the 16 of"
+    )
+    with pytest.raises(ProjectError, match=message):
+        CSimulator(copy, optimize="-O0").run(frames(TINY, 1))
+
+
+@pytest.mark.parametrize(
+    ("setting", "layer", "message"),
+    [
+        ("READS", "step1", "READS words are STRIDE_ROWS rows"),
+        ("BEATS", "step1", "a turn has cycles for all steps and reads"),
+        ("WEIGHT_WORDS", "step2", "there is a word of weights per group of outputs"),
+        ("BIAS_WIDTH", "step2", "a code is as wide as the bits that it takes"),
+    ],
+)
+def test_settings_that_do_not_fit_together(copy: Path, setting: str, layer: str, message: str) -> None:
+    """With a larger one, the values would be the same."""
+    path = copy / "hls/layers.hpp"
+    start, struct, rest = path.read_text().partition(f"struct {layer} ")
+    changed, count = re.subn(rf"\b{setting} = (\d+);", lambda found: f"{setting} = {int(found[1]) + 1};", rest, count=1)
+    assert count == 1
+    path.write_text(start + struct + changed)
+    with pytest.raises(ProjectError, match=rf"(?s)does not compile:.*L = layer::{layer};.*static assertion failed: {message}"):
+        CSimulator(copy, optimize="-O0").compile()
 
 
 def test_two_streams_of_a_name(copy: Path) -> None:
@@ -243,6 +330,18 @@ def test_no_compiler(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(ToolMissingError, match="'no-such-compiler' is not on PATH; install g\\+\\+ or set CXX"):
         CSimulator(copy).compile()
+
+
+def test_headers_of_the_machine_do_not_take_the_place_of_others(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    for name in ("ap_fixed.h", "hls_stream.h"):
+        (folder / name).write_text("#error this one\n")
+    for variable in ("CPATH", "CPLUS_INCLUDE_PATH"):
+        monkeypatch.setenv(variable, str(folder))
+    CSimulator(copy, optimize="-O0").compile()
 
 
 def test_no_headers(copy: Path, tmp_path: Path) -> None:

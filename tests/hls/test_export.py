@@ -6,7 +6,7 @@ import itertools
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jinja2
 import numpy as np
@@ -20,7 +20,7 @@ from qfx.export.hls.board import load_board
 from qfx.export.hls.design import Design, design
 from qfx.export.hls.folding import lanes
 from qfx.export.hls.names import RESERVED, identifier, unique_identifiers
-from qfx.export.hls.render import Renderer, render
+from qfx.export.hls.render import Renderer, layout, render
 from qfx.export.hls.signed_digits import naf
 from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder
@@ -73,6 +73,18 @@ def test_the_files_of_a_project(tmp_path: Path) -> None:
     data = (tmp_path / "data/input.dat").read_text().split()
     codes = frames(chain("net", image(S6, 2, 2, 2), (ReLU(), [])), 2)["x"]
     assert [int(code) for code in data] == codes.transpose(0, 2, 3, 1).ravel().tolist()
+
+
+def test_the_layout_says_what_each_stream_carries_and_between_which_stages() -> None:
+    plan = design(forked(2))
+    flows: Any = layout(plan)["flows"]
+    assert list(flows) == ["s_in", *(stream.name for stream in plan.streams), "m_out"]
+    assert {name: flows[name]["words"] for name in flows if name in {s.name for s in plan.streams}} == {
+        stream.name: stream.frame_words for stream in plan.streams
+    }
+    assert flows["x"] == {"words": 6, "writer": "axi_in<port::s_in>", "reader": "fork<value::x>"}
+    assert (flows["s_in"]["writer"], flows["s_in"]["reader"]) == ("", "axi_in<port::s_in>")
+    assert (flows["m_out"]["writer"], flows["m_out"]["reader"]) == ("axi_out<port::m_out>", "")
 
 
 @pytest.mark.parametrize("readers", [2, 3, 5])
@@ -232,7 +244,7 @@ def test_products_too_wide_for_an_ap_int() -> None:
     graph = chain("n", image(S6, 2), (Affine(2), [scale, constant("offset", S6, (2,), 1)]))
     assert design(graph).stages[1].kernel.function == "affine_khot"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("qfx.export.hls.settings.MAX_AP_WIDTH", 10)
+        patch.setattr("qfx.export.hls.stage_settings.MAX_AP_WIDTH", 10)
         with pytest.raises(ExportError, match=r"node 'step0': its product takes \d+ bits, above the 10 of an ap_int"):
             design(graph)
 

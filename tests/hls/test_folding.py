@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from qfx.errors import ExportError
-from qfx.export.hls.choices import choices, plain_folding
 from qfx.export.hls.folding import Fold
 from qfx.export.hls.kernels.window import Window, plan_ring
+from qfx.export.hls.node_folds import choices, plain_folding
 from qfx.export.hls.validator import validate
 from qfx.fixed import FixedType
 from qfx.ir import Graph, GraphBuilder, Node, Value

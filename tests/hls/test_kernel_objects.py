@@ -8,12 +8,12 @@ from functools import cache
 import pytest
 
 from qfx.errors import ExportError
-from qfx.export.hls.choices import NodeCosts, choices
 from qfx.export.hls.design import Design, design
 from qfx.export.hls.folding import Fold
 from qfx.export.hls.kernels import KERNELS, OP_KERNELS, SERVED, OpKernel, kernel_class, kernel_of
 from qfx.export.hls.kernels.op import FIFO_DEPTH
 from qfx.export.hls.names import identifier
+from qfx.export.hls.node_folds import Candidates
 from qfx.export.hls.operation import operation_of
 from qfx.export.hls.render import Renderer
 from qfx.ir import Graph
@@ -119,16 +119,16 @@ def test_iterations_hold_all_that_is_touched() -> None:
 
 def test_plain_folds_are_choices_and_what_is_alike_costs_the_same() -> None:
     for graph in graphs()[:6]:
-        costs = NodeCosts(graph)
+        candidates = Candidates(graph)
         for node in graph.nodes:
-            operation = costs.operation(node)
-            folds = list(choices(graph, node))
+            operation = candidates.operation(node)
+            folds = list(candidates.folds(node))
             plain = kernel_class(operation).plain(operation)
             assert plain in folds or plain.reads != (plain.writes,)
             for fold in folds[:: max(1, len(folds) // 4)]:
-                alone = kernel_of(operation, fold).node_resources(FIFO_DEPTH)
-                assert costs(node, fold) == alone
-                assert (alone.lut > 0) != kernel_class(operation).relabels(operation)
+                kernel, found = kernel_of(operation, fold), candidates.of(node, fold)
+                assert (found.fold, found.cycles, found.cost) == (fold, kernel.cycles, kernel.node_resources(FIFO_DEPTH))
+                assert (found.cost.lut > 0) != kernel_class(operation).relabels(operation)
 
 
 def test_a_label_costs_nothing_and_takes_no_cycles() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from qfx.export.hls.design import design
 from qfx.export.hls.kernels.rearrange import counters_of
 from qfx.export.hls.names import identifier
-from qfx.export.hls.settings import Code
+from qfx.export.hls.stage_settings import Code
 from qfx.export.hls.validator import multiplications, validate
 from qfx.fixed import FixedType, IntArray
 from qfx.ir import Graph, GraphBuilder, Value

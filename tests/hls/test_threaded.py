@@ -14,7 +14,6 @@ import pytest
 from qfx.errors import ProjectError
 from qfx.export.fold import Search
 from qfx.export.hls.board import load_board
-from qfx.export.hls.choices import NodeCosts
 from qfx.export.hls.design import Design, design
 from qfx.export.hls.folding import Fold
 from qfx.export.schedule import Network, deadlock
@@ -158,7 +157,7 @@ def test_many_random_networks(seed: int, tmp_path: Path) -> None:
 def test_a_folded_resnet(tmp_path: Path) -> None:
     """ResNet-8 as fast as an Ultra96 can hold it: values at the stated and at the least depths, and deadlocks below these."""
     graph = ready(ResNet8())
-    folding = Search(graph, load_board("ultra96"), NodeCosts(graph)).fastest().folding
+    folding = Search(graph, load_board("ultra96")).fastest().folding
     engine = ThreadedSimulator(write_project(graph, tmp_path, folding=folding))
     model, inputs = design(graph, folding).network, frames(graph, 2)
     live = live_depths(engine.hls)

@@ -131,6 +131,14 @@ def test_a_planted_violation_is_named(
     assert found[0].file != file or rule.startswith(("stream-use", "dataflow-body")) or abs(found[0].line - line) <= 4
 
 
+def test_static_assertions_are_no_hardware(khot: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(khot, tmp_path / "hls"))
+    text = (copy / RELU).read_text()
+    assert RESULT in text
+    (copy / RELU).write_text(text.replace(RESULT, f'static_assert(L::in::WORDS * 2 / 2 == L::in::WORDS, "even"); {RESULT}'))
+    assert validate(copy) == [] and multiplications(copy)["stem_relu"] == []
+
+
 def test_a_violation_prints_as_a_compiler_message(project: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(project, tmp_path / "hls"))
     path = copy / RELU

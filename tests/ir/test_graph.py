@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from qfx.errors import GraphError
 from qfx.fixed import FixedType, Overflow, Rounding
-from qfx.ir import Graph, GraphBuilder, Node, load_graph, save_graph
+from qfx.ir import Graph, GraphBuilder, Node, Value, load_graph, save_graph
 from qfx.ops import Add, Affine, AvgPool2d, Linear, ReLU, Requantize, Reshape
 
 S8 = FixedType(True, 8, 4)
@@ -51,10 +53,24 @@ def test_print_is_one_line_per_value() -> None:
 def test_consumers_and_activations() -> None:
     graph = small_graph()
     assert [node.name for node in graph.consumers("x")] == ["bn", "sum"]
+    assert graph.consumers("head") == [] and graph.consumers("nothing") == []
     assert graph.activations() == ["x", "bn", "act", "act.quant", "sum", "pool", "flat", "head"]
     assert graph.node("sum").inputs == ("act.quant", "x")
     with pytest.raises(GraphError, match="graph 'small' has no node 'nothing'"):
         graph.node("nothing")
+
+
+def test_consumers_are_those_of_now() -> None:
+    """They are looked up in an index, which a graph that has grown or changed in place makes anew."""
+    build = GraphBuilder("grows")
+    x = build.input("x", S8, (2,))
+    graph = build.build(build.add("twice", Add(), x, x))
+    assert [node.name for node in graph.consumers("x")] == ["twice", "twice"]
+    graph.consumers("x").clear()
+    graph = build.build(build.add("more", ReLU(), x))
+    assert [node.name for node in graph.consumers("x")] == ["twice", "twice", "more"]
+    graph.nodes[1] = Node("more", ReLU(), ("twice",))
+    assert [node.name for node in graph.consumers("twice")] == ["more"] and len(graph.consumers("x")) == 2
 
 
 def test_a_graph_survives_its_files(tmp_path: Path) -> None:
@@ -128,6 +144,19 @@ def test_builder_errors_name_node_and_source() -> None:
         _ = x.codes
 
 
+def test_constants_are_stored_as_narrow_as_they_are(tmp_path: Path) -> None:
+    build = GraphBuilder("wide")
+    x = build.input("x", S8, (3,))
+    codes = {"weight": [[1, -2, 3]] * 2, "bias": [-(2**31), 2**31]}
+    operands = [build.constant(name, FixedType(True, 40, 4), np.array(array)) for name, array in codes.items()]
+    save_graph(build.build(build.add("head", Linear(), x, *operands)), tmp_path)
+    with np.load(tmp_path / "graph.npz") as arrays:
+        assert [str(arrays[name].dtype) for name in arrays.files] == ["int8", "int64"]
+    loaded = load_graph(tmp_path)
+    assert all(loaded.values[name].codes.dtype == np.int64 for name in codes)
+    assert all(loaded.values[name].codes.tolist() == array for name, array in codes.items())
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(GraphError, match=r"no graph in .*: graph.json is missing; export the project again"):
         load_graph(tmp_path)
@@ -166,3 +195,82 @@ def test_a_pickled_constant_is_never_loaded(tmp_path: Path) -> None:
     np.savez(tmp_path / "graph.npz", constant_0=hostile, constant_1=hostile, constant_2=hostile, allow_pickle=True)
     with pytest.raises(GraphError, match="holds no readable graph"):
         load_graph(tmp_path)
+
+
+def entry(document: Any, kind: str) -> Any:
+    """The attributes of the first node of a kind."""
+    return next(node for node in document["nodes"] if node["kind"] == kind)["attributes"]
+
+
+DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
+    "attribute of another type": (
+        lambda d: entry(d, "linear").update(digits="two"),
+        "the attributes of node 'head' make no linear: linear: attribute digits is 'two', which is no int | None",
+    ),
+    "bool for a number": (lambda d: entry(d, "linear").update(digits=True), "attribute digits is True, which is no int | None"),
+    "pair of three": (lambda d: entry(d, "reshape").update(shape=[1.5]), r"attribute shape is (1.5,), which is no tuple[int, ...]"),
+    "attribute that is not there": (lambda d: entry(d, "linear").update(power=2), "unexpected keyword argument 'power'"),
+    "unknown tag": (lambda d: entry(d, "linear").update(digits={"pickle": 1}), "make no linear: 'pickle'"),
+    "two tags": (lambda d: entry(d, "linear").update(digits={"a": 1, "b": 1}), "make no linear: "),
+    "no width": (
+        lambda d: d["values"][0]["type"].update(width=None),
+        "field 'values[0].type.width' is missing or of the wrong kind",
+    ),
+    "wide": (lambda d: d["values"][0]["type"].update(width=99), "a fixed-point width of 99 bits is outside 1..63"),
+    "frac of text": (lambda d: d["values"][0]["type"].update(frac="1"), "field 'values[0].type.frac' is missing"),
+    "extent of text": (lambda d: d["values"][0].update(shape=["1"]), "field 'values[0].shape[0]' is missing"),
+    "no elements": (lambda d: d["values"][0].update(shape=[2, 0, 3]), "value 'x' has shape [2, 0, 3]; every extent is 1 or more"),
+    "too many elements": (lambda d: d["values"][0].update(shape=[1 << 40]), "their product 2,147,483,648 or less"),
+    "value twice": (lambda d: d["values"].append(d["values"][0]), "value 'x' is there twice"),
+    "no name": (lambda d: d["values"][0].update(name=""), "value '' needs a name of its own that is text"),
+    "NUL": (lambda d: d["values"][0].update(name="a\0"), r"has the character '\x00'"),
+    "no such input": (lambda d: d.update(inputs=["y"]), "input 'y' is not defined"),
+    "input twice": (lambda d: d.update(inputs=["x", "x"]), "input 'x' is there twice"),
+    "constant as input": (lambda d: d.update(inputs=["x", "bn.scale"]), "input 'bn.scale' is a constant"),
+    "more constants": (lambda d: d["values"][0].update(constant=True), "has no array in graph.npz; export the project again"),
+    "no list": (lambda d: d.update(nodes={}), "field 'nodes' is missing or of the wrong kind"),
+    "input in a list": (lambda d: d["nodes"][0].update(inputs=[["x"]]), "field 'nodes[0].inputs[0]' is missing"),
+    "step without an axis": (
+        lambda d: d.update(host=[{"name": "p", "kind": "softmax", "source": "head"}]),
+        "field 'host[0].axis' is missing",
+    ),
+    "kind of nothing": (lambda d: d["nodes"][0].update(kind=["x"]), "field 'nodes[0].kind' is missing"),
+    "result that is not listed": (lambda d: d["nodes"][0].update(name="other"), "computes a value that the graph does not list"),
+    "version of text": (lambda d: d.update(version=["1"]), "has format version ['1'], this QFX reads version 1"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_damage_is_named(what: str, tmp_path: Path) -> None:
+    save_graph(small_graph(), tmp_path)
+    change, message = DAMAGE[what]
+    document = json.loads((tmp_path / "graph.json").read_text())
+    change(document)
+    (tmp_path / "graph.json").write_text(json.dumps(document))
+    with pytest.raises(GraphError, match=re.escape(message)):
+        load_graph(tmp_path)
+
+
+def test_constants_of_another_kind(tmp_path: Path) -> None:
+    save_graph(small_graph(), tmp_path)
+    with np.load(tmp_path / "graph.npz") as arrays:
+        changed = {name: array.astype(np.float64) for name, array in arrays.items()}
+    np.savez(tmp_path / "graph.npz", **changed)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(GraphError, match=r"constant '.*' has an array of float64 in graph.npz; export the project again"):
+        load_graph(tmp_path)
+
+
+def test_a_source_that_is_no_text_is_written_as_far_as_it_is(tmp_path: Path) -> None:
+    graph = small_graph()
+    graph.nodes[0] = replace(graph.nodes[0], source="models\udcff.py")
+    save_graph(graph, tmp_path)
+    assert load_graph(tmp_path).nodes[0].source == "models?.py"
+
+
+def test_values_are_made_of_what_they_say() -> None:
+    for given in ((3, S8, (1,)), ("x", "ap_fixed<8, 4>", (1,)), ("x", S8, [1]), ("x", S8, (1.5,)), ("x", S8, (True,))):
+        with pytest.raises(GraphError, match="a value is made of a name, a FixedType and a tuple of ints, not of "):
+            Value(*given)  # pyright: ignore[reportArgumentType]
+    for constant in ([1], np.zeros(1), np.zeros(1, "m8[s]")):
+        with pytest.raises(GraphError, match=r"constant 'x' is a \w+ and no array of int64 codes"):
+            Value("x", S8, (1,), constant)  # pyright: ignore[reportArgumentType]

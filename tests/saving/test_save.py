@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -161,7 +159,7 @@ def test_a_class_of_the_user_s(saved: tuple[Own, Path]) -> None:
         qfx.load(str(file))
     assert str(raised.value) == (
         f"{file} does not say how its network is made: the network is of the class {Own.__module__}.Own; make one, and load into"
-        " it: qfx.load(path, model)"
+        " it: qfx.load(path, network), or module:factory and --weights on the command line"
     )
     model = Own().train()
     assert qfx.load(file, model) is model and model.training
@@ -205,20 +203,6 @@ def test_a_model_that_differs(model: Callable[[], nn.Module], message: str, save
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
-def test_every_part_of_a_format_counts() -> None:
-    from qfx.saving.match import format_text
-
-    spec = QuantSpec(8, k_hot=2, max_exponent=3)
-    others: list[dict[str, Any]] = [{"width": 7}, {"signed": False}, {"k_hot": 3}, {"max_exponent": 2}, {"per_channel": True}]
-    others += [{"rounding": Rounding.TRN}]
-    texts = {format_text(dataclasses.replace(spec, **change)) for change in others}
-    wrapping = format_text(QuantSpec(8, overflow=Overflow.WRAP))
-    assert len(texts | {format_text(spec)}) == len(others) + 1 and wrapping != format_text(QuantSpec(8))
-    assert format_text(spec) == "8 bits signed, 2-hot up to 2**3, AP_RND, AP_SAT"
-    free = dataclasses.replace(spec, frac=3, learn=False, scale_gradient=True)
-    assert format_text(free) == format_text(spec)
-
-
 def test_a_function_of_the_user_s(tmp_path: Path) -> None:
     def doubled(x: Tensor) -> Tensor:
         return 2 * x
@@ -251,3 +235,21 @@ def test_it_trains_on(tmp_path: Path) -> None:
     assert all(parameter.grad is not None for parameter in found.parameters() if parameter.requires_grad)
     with torch.no_grad():
         next(found.parameters()).add_(1.0)  # the tensors are its own, and may be written
+
+
+def test_a_loaded_network_goes_on_as_the_saved_one_would(tmp_path: Path) -> None:
+    """It lowers to the same graph, trains to the same weights, and is saved again; the float model is gone."""
+    torch.manual_seed(0)
+    images, labels = torch.randint(0, 256, (32, 4)), torch.randint(0, 3, (32,))
+    config = qfx.ConvertConfig.bits(4, input=qfx.InputFormat(type=PIXELS))
+    network = qfx.convert(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), images, config)
+    qfx.save(network, tmp_path / "network.qfx")
+    found = qfx.load(tmp_path / "network.qfx")
+    assert isinstance(found, qnn.Model) and found.lower((4,)).text() == network.lower((4,)).text()
+    for one in (network, found):
+        torch.manual_seed(0)
+        qfx.fit(one, [(images, labels)], qfx.Recipe(epochs=3, lr=1e-2))
+    assert equal(network, found, images)
+    qfx.save(found, tmp_path / "again.qfx")
+    found.load_state_dict(network.state_dict())
+    assert equal(qfx.load(tmp_path / "again.qfx"), network, images)

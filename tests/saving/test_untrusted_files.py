@@ -17,6 +17,7 @@ import qfx
 from qfx import nn as qnn
 from qfx.conversion import calibrate
 from qfx.errors import InputError
+from qfx.files import joint_hash
 from qfx.quant import QuantSpec
 from qfx.saving.tensor_file import read_tensors, write_tensors
 
@@ -46,6 +47,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def with_document(file: Path, change: Callable[[Document], object], to: Path) -> Path:
     """A copy whose document was changed by somebody who knows the layout; its digest fits."""
     tensors, document = read_tensors(file)
+    assert document is not None
     change(document)
     write_tensors(to, tensors, document)
     return to
@@ -64,18 +66,60 @@ def test_it_is_in_the_layout_of_safetensors(file: Path) -> None:
     assert header["conv.weight"]["dtype"] == "F32" and header["conv.weight"]["shape"] == [4, 2, 3, 3]
 
 
+def test_the_layout_in_which_qfx_wrote_it_before(file: Path, tmp_path: Path) -> None:
+    """The same file by hand: the tensors in another order, the header padded."""
+    tensors, document = read_tensors(file)
+    assert document is not None
+    header, rest = dict[str, Any](), b""
+    for name, tensor in reversed(tensors.items()):
+        part = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+        dtype = {torch.float32: "F32", torch.bool: "BOOL", torch.int64: "I64"}[tensor.dtype]
+        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [len(rest), len(rest) + len(part)]}
+        rest += part
+    text = json.dumps(document)
+    header["__metadata__"] = {"format": "pt", "qfx": text, "sha256": joint_hash(text.encode(), rest)}
+    head = json.dumps(header).encode()
+    (tmp_path / "before").write_bytes(in_layout(head + b" " * (-len(head) % 8), rest))
+    x = torch.randn(3, 2, 5, 5)
+    assert torch.equal(qfx.load(tmp_path / "before")(x), qfx.load(file)(x))
+
+
+def in_layout(header: bytes, rest: bytes = b"") -> bytes:
+    """A file with this header."""
+    return len(header).to_bytes(8, "little") + header + rest
+
+
+PLACE = b'{"dtype":"F32","shape":[2],"data_offsets":[0,8]}'
+NEITHER = r"other is neither a file of qfx\.save nor a state dict of torch\.save or safetensors: "
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is no file of qfx.save: "),
-        (b"hello", "is no file of qfx.save: "),
-        (b"\x80\x04N." * 9, "is no file of qfx.save: "),
-        (b"\xff" * 8 + b"{}", "is no file of qfx.save: '__metadata__'; give one, or save the network again"),
-        ((2).to_bytes(8, "little") + b"[]", "is no file of qfx.save: "),
-        ((19).to_bytes(8, "little") + b'{"__metadata__":{}}', "is no file of qfx.save: 'qfx'"),
-        ((200_000).to_bytes(8, "little") + b"[" * 200_000, "is no file of qfx.save: "),
+        (b"", NEITHER),
+        (b"hello", NEITHER),
+        (b"\x80\x04N." * 9, r"other is no state dict that torch\.load reads with weights_only=True: "),
+        (b"\xff" * 8 + b"{}", NEITHER + ".*header too large; give one, or save again"),
+        (in_layout(b"{}" + b" " * 100_000_000), NEITHER + ".*header too large"),
+        (in_layout(b"[]"), NEITHER),
+        (
+            in_layout(b'{"__metadata__":{}}'),
+            "other holds a state dict, which does not say how its network is made; make one, and load",
+        ),
+        (in_layout(b"[" * 200_000), NEITHER),
+        (in_layout(b'{"a":' + b"[" * 200_000), NEITHER + ".*recursion limit exceeded"),
+        (in_layout(b'{"a":%s,"a":%s}' % (PLACE, PLACE), bytes(8)), NEITHER + "'a' stands there twice"),
+        (in_layout(b'{"__metadata__":{"qfx":"{}","qfx":"[]"}}'), NEITHER + "'qfx' stands there twice"),
+        (in_layout(b'{"__metadata__":{"qfx":"{}"}}'), NEITHER + "'sha256'; give one"),
+        (in_layout(b'{"a":%s}' % PLACE, bytes(7)), NEITHER + ".*file not fully covered"),
+        (in_layout(b'{"a":%s}' % PLACE, bytes(9)), NEITHER + ".*file not fully covered"),
+        (
+            in_layout(b'{"a":%s}' % PLACE.replace(b"F32", b"C64").replace(b"[2]", b"[1]"), bytes(8)),
+            "a is a tensor of torch.complex64",
+        ),
+        (in_layout(b'{"a":%s}' % PLACE.replace(b"F32", b"F4").replace(b"[2]", b"[16]"), bytes(8)), NEITHER + "'F4'"),
     ],
-    ids=["empty", "text", "pickle", "long", "list", "bare", "deep"],
+    ids=range(16),
 )
 def test_something_else(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(content)
@@ -83,8 +127,29 @@ def test_something_else(content: bytes, message: str, tmp_path: Path) -> None:
         qfx.load(tmp_path / "other")
 
 
+def test_a_document_that_is_none(file: Path, tmp_path: Path) -> None:
+    tensors, document = read_tensors(file)
+    assert document is not None
+    others: list[tuple[Any, str]] = [
+        ([], "its document is no object"),
+        ({**document, "modules": 0}, "does not hold a network that QFX has"),
+    ]
+    for other, message in others:
+        write_tensors(tmp_path / "other", tensors, other)
+        with pytest.raises(InputError, match=message):
+            qfx.load(tmp_path / "other")
+
+
+def test_a_length_that_begins_as_a_pickle_does(tmp_path: Path) -> None:
+    header = b'{"a":%s}' % PLACE
+    (tmp_path / "other").write_bytes(in_layout(header + b" " * (128 - len(header)), bytes(8)))
+    assert list(read_tensors(tmp_path / "other")[0]) == ["a"]
+    with pytest.raises(InputError, match="other holds a state dict"):
+        qfx.load(tmp_path / "other")
+
+
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none\.qfx cannot be read: No such file or directory"):
+    with pytest.raises(InputError, match=r"there is no file .*none\.qfx"):
         qfx.load(tmp_path / "none.qfx")
     with pytest.raises(InputError, match="cannot be read: Is a directory"):
         qfx.load(tmp_path)
@@ -115,7 +180,7 @@ def test_places_that_do_not_fit(file: Path, tmp_path: Path) -> None:
         header["conv.weight"][key] = value
         head = json.dumps(header).encode()
         (tmp_path / "moved").write_bytes(len(head).to_bytes(8, "little") + head + content[start:])
-        with pytest.raises(InputError, match=r"is no file of qfx\.save: a tensor of shape .* does not fit its place"):
+        with pytest.raises(InputError, match=NEITHER.replace("other", "moved") + "Error while deserializing"):
             qfx.load(tmp_path / "moved")
 
 
@@ -240,6 +305,7 @@ def places(document: Any) -> Iterator[tuple[Any, Any]]:
 @pytest.mark.slow
 def test_a_changed_document_is_a_network_or_an_error(file: Path, tmp_path: Path) -> None:
     tensors, document = read_tensors(file)
+    assert document is not None
     count, errors = len([*places(document)]), 0
     picked, junk = random.Random(0), list[Any]([None, 7, -1, 1e300, "x", "conv", [], {}, {"tuple": []}, {"node": "x"}, True])
     for _ in range(300):

@@ -84,7 +84,7 @@ def test_everything_counts_in_the_key(tmp_path: Path, monkeypatch: pytest.Monkey
         keys.append(program_key([tmp_path / "a"], "g++", ["-O0"]))
     keys.append(program_key([tmp_path / "a"], "g++", ["-O1"]))
     keys.append(program_key([tmp_path / "a"], "gcc", ["-O0"]))
-    monkeypatch.setenv("CPATH", "/elsewhere")
+    monkeypatch.setenv("LIBRARY_PATH", "/elsewhere")
     keys.append(program_key([tmp_path / "a"], "g++", ["-O0"]))
     file.rename(tmp_path / "a/b/y.hpp")
     keys.append(program_key([tmp_path / "a"], "g++", ["-O0"]))

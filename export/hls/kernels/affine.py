@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from qfx import ops
-from qfx.export.cost.arithmetic import Add
+from qfx.export.cost.computing import Add
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.kernels.per_channel import PerChannel
 from qfx.export.hls.kernels.product import aligned_table, constants_table, lane_table
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 
 
 class Affine(PerChannel[ops.Affine]):
     """y[c] = scale[c] * x[c] + offset[c], exact; both terms are aligned to the grid of y."""
 
-    kind = "affine"
     serves = ops.Affine
-    functions = ("affine",)
 
     def describe(self, settings: Settings) -> None:
         _, scale, offset = self.operation.operands

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from qfx import ops
-from qfx.export.cost.arithmetic import Maximum
+from qfx.export.cost.computing import Maximum
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Fold
-from qfx.export.hls.kernels.base import Header, Touched, every
+from qfx.export.hls.kernels.base import Touched, every
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.kernels.op import own_lanes
 from qfx.export.hls.operation import Operation
@@ -17,15 +17,9 @@ from qfx.export.hls.operation import Operation
 class ArgMax(Movement[ops.ArgMax]):
     """y = the place of the greatest code of x; of equals, the first."""
 
-    kind = "argmax"
     serves = ops.ArgMax
-    functions = ("argmax",)
     latency = 3
     takes = "a comparator"
-
-    @property
-    def header(self) -> Header:
-        return self.from_template("argmax", "argmax")
 
     @property
     def iterations(self) -> int:

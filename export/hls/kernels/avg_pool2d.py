@@ -13,7 +13,7 @@ from qfx.export.hls.kernels.pool import Pool
 from qfx.export.hls.kernels.product import product_resources
 from qfx.export.hls.kernels.window import Window
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 from qfx.fixed import FixedType
 
 
@@ -23,7 +23,6 @@ class AvgPool2d(Pool[ops.AvgPool2d]):
     Windows that overlap the padding may have smaller areas; a table has the code of 1 / area of each pixel then.
     """
 
-    kind = "avg_pool2d"
     serves = ops.AvgPool2d
     functions = ("avg_pool2d", "avg_pool2d_scaled", "avg_pool2d_places", "avg_pool2d_pixels", "avg_pool2d_pixels_scaled")
 

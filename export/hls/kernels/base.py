@@ -15,7 +15,7 @@ import numpy as np
 
 from qfx.export.cost.resources import Resources
 from qfx.export.cost.storage import Control
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 from qfx.fixed import IntArray
 
 

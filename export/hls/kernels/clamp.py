@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from qfx import ops
-from qfx.export.cost.arithmetic import Clamp as Datapath
+from qfx.export.cost.computing import Clamp as Datapath
 from qfx.export.cost.resources import Resources
-from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise
 from qfx.export.hls.kernels.relu import TAKES
-from qfx.export.hls.settings import Code, Settings
+from qfx.export.hls.stage_settings import Code, Settings
 
 
 class Clamp(Elementwise[ops.Clamp]):
     """y = min(max(x, low), high) on the grid of y."""
 
-    kind = "clamp"
     serves = ops.Clamp
-    functions = ("clamp",)
     latency = 3
     takes = TAKES
     passes = True
-
-    @property
-    def header(self) -> Header:
-        return self.from_template("clamp", "clamp")
 
     def describe(self, settings: Settings) -> None:
         x, (low, high) = self.x.type, self.op.limits(self.x.value)

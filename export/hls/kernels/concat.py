@@ -11,14 +11,13 @@ from qfx.export.hls.folding import Fold, divisors
 from qfx.export.hls.kernels.base import Header, Touched, every
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 from qfx.export.hls.words import Words
 
 
 class Concat(Movement[ops.Concat]):
     """Values one after the other, each aligned to the finest of their grids: whole words, or code by code along channels."""
 
-    kind = "concat"
     serves = ops.Concat
     functions = ("concat#", "concat#_words")
     latency = 3

@@ -18,7 +18,7 @@ from qfx.export.hls.kernels.product import Encoding, aligned_table
 from qfx.export.hls.kernels.window import Window
 from qfx.export.hls.kernels.windowed import Windowed
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 from qfx.fixed import IntArray
 
 AT_ONCE = "RUN * PE * SIMD multiplications by constants and RUN * PE adder trees"
@@ -27,9 +27,6 @@ LATENCY = 8
 
 class AnyConvolution(Windowed[ops.Conv2d], Weighted[ops.Conv2d]):
     """What convolutions of all kinds of groups have in common."""
-
-    kind = "conv2d"
-    serves = ops.Conv2d
 
     @classmethod
     def window_of(cls, operation: Operation[ops.Conv2d]) -> Window:
@@ -93,6 +90,7 @@ class Conv2d(AnyConvolution):
     A group of channels, or all, into an output; all of them at once for several pixels.
     """
 
+    serves = ops.Conv2d
     functions = ("conv2d", "conv2d_pixels")
     latency = LATENCY
 
@@ -148,6 +146,7 @@ class Conv2d(AnyConvolution):
 class DepthwiseConv2d(AnyConvolution):
     """y[c, i, j] = bias[c] + sum over r, s of weight[c, 0, r, s] * x[c, i * stride + r * dilation - padding, ...]."""
 
+    serves = ops.Conv2d
     functions = ("conv2d_depthwise", "conv2d_depthwise_pixels")
     latency = 6
     takes = "per lane WORD_TAPS multiplications, an adder tree and an accumulator; weights"

@@ -20,15 +20,6 @@ T = TypeVar("T", bound=Op)
 class Elementwise(OpKernel[T]):
     """A word of the result for a word of every operand; each lane is a datapath of its own."""
 
-    @property
-    def function(self) -> str:
-        return self.kind
-
-    @property
-    def iterations(self) -> int:
-        """WORDS of the result."""
-        return self.out.words
-
     def touched(self) -> Touched:
         at = every(self.iterations)
         return Touched(dict.fromkeys(range(len(self.inputs)), at), {0: at})

@@ -12,7 +12,7 @@ from qfx.export.hls.kernels.matrix import Weighted
 from qfx.export.hls.kernels.op import own_lanes
 from qfx.export.hls.kernels.product import aligned_table
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 
 TAKES = "SIMD * PE multiplications, PE adder trees and accumulators, weights, a window's words"
 """What matrix_vector is made of."""
@@ -21,9 +21,7 @@ TAKES = "SIMD * PE multiplications, PE adder trees and accumulators, weights, a 
 class Linear(Weighted[ops.Linear]):
     """y[o] = bias[o] + sum over i of weight[o, i] * x[i]."""
 
-    kind = "linear"
     serves = ops.Linear
-    functions = ("linear",)
     latency = 8
     takes = TAKES
 

@@ -7,25 +7,18 @@ import numpy as np
 from qfx import ops
 from qfx.export.cost.memory import table
 from qfx.export.cost.resources import Resources
-from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise
 from qfx.export.hls.kernels.relu import TAKES
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 
 
 class Lookup(Elementwise[ops.Lookup]):
     """y = the entry of a table for each code; the bits of the code are the address."""
 
-    kind = "lookup"
     serves = ops.Lookup
-    functions = ("lookup",)
     latency = 3
     takes = TAKES
     passes = True
-
-    @property
-    def header(self) -> Header:
-        return self.from_template("lookup", "lookup")
 
     def describe(self, settings: Settings) -> None:
         x, entries = self.operation.operands

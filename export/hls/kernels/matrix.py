@@ -17,8 +17,8 @@ from qfx.export.hls.kernels.packed import HEADER as PACKED_HEADER
 from qfx.export.hls.kernels.packed import packed_table, packing_of
 from qfx.export.hls.kernels.product import ENDINGS, ByConstants, Encoding, product_ways
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings
-from qfx.export.hls.settings import Storage as Place
+from qfx.export.hls.stage_settings import Settings
+from qfx.export.hls.stage_settings import Storage as Place
 from qfx.fixed import IntArray
 from qfx.ir import Value
 from qfx.ops.multiplying import SumOfProducts

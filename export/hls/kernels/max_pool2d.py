@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from qfx import ops
-from qfx.export.cost.arithmetic import Maximum
+from qfx.export.cost.computing import Maximum
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.pool import Pool
 from qfx.export.hls.kernels.window import Window
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 
 
 class MaxPool2d(Pool[ops.MaxPool2d]):
     """y = the largest code of each window; padding is the smallest code and never wins."""
 
-    kind = "max_pool2d"
     serves = ops.MaxPool2d
     functions = ("max_pool2d", "max_pool2d_pixels")
     latency = 4

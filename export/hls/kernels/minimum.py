@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from qfx import ops
-from qfx.export.cost.arithmetic import Maximum as Datapath
+from qfx.export.cost.computing import Maximum as Datapath
 from qfx.export.cost.resources import Resources
-from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise
-from qfx.export.hls.settings import Code, Settings
+from qfx.export.hls.stage_settings import Code, Settings
 
 
 class Minimum(Elementwise[ops.Minimum]):
     """y = min(a, b), both aligned to the finer of their grids."""
 
-    kind = "minimum"
     serves = ops.Minimum
-    functions = ("minimum",)
     latency = 3
     takes = "a comparator per lane"
-
-    @property
-    def header(self) -> Header:
-        return self.from_template("minimum", "minimum")
 
     @property
     def wide(self) -> Code:

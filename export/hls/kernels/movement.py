@@ -15,10 +15,6 @@ T = TypeVar("T", bound=Op)
 class Movement(OpKernel[T]):
     """A kernel without a datapath."""
 
-    @property
-    def function(self) -> str:
-        return self.kind
-
     def resources(self) -> Resources:
         """What it keeps, what chooses, and the counters of rows, columns and the words of a pixel."""
         return self.kept() + counters(self.out.height, self.out.width, self.out.groups)

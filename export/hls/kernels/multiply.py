@@ -15,7 +15,6 @@ from qfx.export.hls.operation import Operation
 class Multiply(Elementwise[ops.Multiply]):
     """y = a * b, exact; b has the shape of a, or one factor per channel, kept for the frame."""
 
-    kind = "multiply"
     serves = ops.Multiply
     functions = ("multiply_values", "multiply_channels")
     latency = 5

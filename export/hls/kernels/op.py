@@ -10,9 +10,9 @@ from typing import ClassVar, Generic, TypeVar
 from qfx.export.cost.memory import fifo
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import MAX_WORD_BITS, Fold, Product, divisors, lanes
-from qfx.export.hls.kernels.base import Parameterized
+from qfx.export.hls.kernels.base import Header, Parameterized
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings, Storage
+from qfx.export.hls.stage_settings import Settings, Storage
 from qfx.export.hls.words import Words
 from qfx.ops.base import Op
 
@@ -48,13 +48,32 @@ class OpKernel(Parameterized, Generic[T]):
     """
 
     serves: ClassVar[type[Op]]
-    """The op."""
+    """The op, of whose kind the kernel is; its function and its header are named after it, where nothing else is said."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "serves" in vars(cls):
+            cls.kind = cls.serves.kind
+            cls.functions = vars(cls).get("functions", (cls.kind,))
 
     def __init__(self, operation: Operation[T], fold: Fold) -> None:
         self.operation = operation
         self.fold = fold
         self.inputs = tuple(Words(value, lanes) for value, lanes in zip(operation.streams, fold.reads, strict=True))
         self.out = Words(operation.out, fold.writes)
+
+    @property
+    def function(self) -> str:
+        return self.kind
+
+    @property
+    def header(self) -> Header:
+        return self.from_template(self.function, self.kind)
+
+    @property
+    def iterations(self) -> int:
+        """WORDS of the result."""
+        return self.out.words
 
     @property
     def op(self) -> T:

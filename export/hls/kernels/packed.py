@@ -8,7 +8,7 @@ from qfx.errors import ExportError
 from qfx.export.cost.packing import Packing, best_packing, check_packing
 from qfx.export.hls.kernels.base import LANES, Header
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings, Storage
+from qfx.export.hls.stage_settings import Settings, Storage
 from qfx.fixed import FixedType, IntArray
 from qfx.ops.base import Op
 

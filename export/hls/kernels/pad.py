@@ -5,32 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from qfx import ops
-from qfx.export.hls.kernels.base import Header, Touched, every, where
+from qfx.export.hls.kernels.base import Touched, every, where
 from qfx.export.hls.kernels.movement import Movement
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 
 
 class Pad(Movement[ops.Pad]):
     """y = x with padding of one code."""
 
-    kind = "pad"
     serves = ops.Pad
-    functions = ("pad",)
     latency = 3
     takes = "counters"
-
-    @property
-    def header(self) -> Header:
-        return self.from_template("pad", "pad")
 
     def describe(self, settings: Settings) -> None:
         above, left = self.op.before
         settings.constant(above=above, left=left, columns=self.out.width, x_columns=self.x.width, border=self.op.code)
-
-    @property
-    def iterations(self) -> int:
-        """WORDS of y."""
-        return self.out.words
 
     def touched(self) -> Touched:
         inside = np.zeros((self.out.height, self.out.width, self.out.groups), np.int64)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from qfx import ops
-from qfx.export.cost.arithmetic import PReLU as Datapath
+from qfx.export.cost.computing import PReLU as Datapath
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.kernels.per_channel import PerChannel
 from qfx.export.hls.kernels.product import lane_table
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 
 
 class PReLU(PerChannel[ops.PReLU]):
     """y[c] = x[c] where x[c] > 0, slope[c] * x[c] elsewhere, on one grid."""
 
-    kind = "prelu"
     serves = ops.PReLU
-    functions = ("prelu",)
 
     def describe(self, settings: Settings) -> None:
         slope, frac, x = self.operation.operands[1], self.out.type.frac, self.x.type

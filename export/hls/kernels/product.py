@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from qfx.errors import ExportError
-from qfx.export.cost.arithmetic import Multiply, MultiplyKhot, dsp_blocks
+from qfx.export.cost.computing import Multiply, MultiplyKhot, dsp_blocks
 from qfx.export.cost.memory import table
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Product
 from qfx.export.hls.kernels.base import LANES, Header
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 from qfx.export.hls.words import Words
 from qfx.fixed import FixedType
 from qfx.ir import Value

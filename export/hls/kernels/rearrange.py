@@ -11,14 +11,13 @@ from qfx.export.cost.memory import table
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.reshape import ThroughMemory
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 from qfx.fixed import IntArray
 
 
 class Rearrange(ThroughMemory[ops.Rearrange]):
     """A frame is read back in another order of its axes, by nested counters or by a table of addresses."""
 
-    kind = "rearrange"
     serves = ops.Rearrange
     functions = ("rearrange#", "rearrange_table")
 

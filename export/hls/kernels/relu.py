@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from qfx import ops
-from qfx.export.cost.arithmetic import ReLU as Datapath
+from qfx.export.cost.computing import ReLU as Datapath
 from qfx.export.cost.resources import Resources
-from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise
 
 TAKES = "comparators, an adder or a table per lane"
@@ -15,16 +14,10 @@ TAKES = "comparators, an adder or a table per lane"
 class ReLU(Elementwise[ops.ReLU]):
     """y = max(x, 0)."""
 
-    kind = "relu"
     serves = ops.ReLU
-    functions = ("relu",)
     latency = 3
     takes = TAKES
     passes = True
-
-    @property
-    def header(self) -> Header:
-        return self.from_template("relu", "relu")
 
     def lane(self) -> Resources:
         return Datapath(self.x.type.width).resources()

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from qfx import ops
 from qfx.errors import ExportError
-from qfx.export.cost.arithmetic import Requantize as Datapath
+from qfx.export.cost.computing import Requantize as Datapath
 from qfx.export.cost.resources import Resources
-from qfx.export.hls.kernels.base import Header
 from qfx.export.hls.kernels.elementwise import Elementwise
 from qfx.export.hls.kernels.relu import TAKES
-from qfx.export.hls.settings import MAX_AP_WIDTH, Fixed, Settings
+from qfx.export.hls.stage_settings import MAX_AP_WIDTH, Fixed, Settings
 from qfx.fixed import FixedType, Rounding
 
 
 class Requantize(Elementwise[ops.Requantize]):
     """y = the nearest code of y's format, as ap_fixed rounds and saturates or wraps on assignment."""
 
-    kind = "requantize"
     serves = ops.Requantize
-    functions = ("requantize",)
     latency = 3
     takes = TAKES
     passes = True
-
-    @property
-    def header(self) -> Header:
-        return self.from_template("requantize", "requantize")
 
     def describe(self, settings: Settings) -> None:
         x, y = self.x.type, self.out.type

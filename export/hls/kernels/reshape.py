@@ -9,11 +9,11 @@ from qfx import ops
 from qfx.export.cost.memory import buffer
 from qfx.export.cost.resources import Resources
 from qfx.export.hls.folding import Fold
-from qfx.export.hls.kernels.base import Header, Touched, every
+from qfx.export.hls.kernels.base import Touched, every
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.kernels.op import own_lanes
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 from qfx.export.hls.words import Words
 from qfx.ops.base import Op
 
@@ -47,13 +47,7 @@ class ThroughMemory(Movement[T]):
 class Reshape(ThroughMemory[ops.Reshape]):
     """The same codes under another shape, in channel-major order as torch.reshape."""
 
-    kind = "reshape"
     serves = ops.Reshape
-    functions = ("reshape",)
-
-    @property
-    def header(self) -> Header:
-        return self.from_template("reshape", "reshape")
 
     @classmethod
     def relabels(cls, operation: Operation[ops.Reshape]) -> bool:

@@ -12,7 +12,6 @@ from qfx.export.hls.operation import Operation
 class Shift(Movement[ops.Shift]):
     """The result is the operand's stream under another label; no stage is made of it."""
 
-    kind = "shift"
     serves = ops.Shift
     functions = ()
     latency = 1

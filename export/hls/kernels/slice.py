@@ -13,13 +13,12 @@ from qfx.export.hls.kernels.base import Header, Touched, every, where
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.kernels.op import own_lanes
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 
 
 class Slice(Movement[ops.Slice]):
     """Every STEP-th place of each axis from its START to its LAST: whole words, or a code at a time."""
 
-    kind = "slice"
     serves = ops.Slice
     functions = ("slice", "slice_words")
     latency = 3

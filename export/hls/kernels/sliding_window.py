@@ -13,7 +13,7 @@ from qfx.export.cost.resources import Resources
 from qfx.export.hls.kernels.base import LANES, Header, Touched, counters, every, where
 from qfx.export.hls.kernels.op import WindowStage
 from qfx.export.hls.kernels.window import Ring, Turn, Window, plan_ring, plan_span, plan_turn
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 from qfx.export.hls.words import Words
 from qfx.fixed import IntArray
 
@@ -143,7 +143,7 @@ class SlidingWindow(_Stage):
 
     def describe(self, settings: Settings) -> None:
         s, ring, turn = self.sight, self.ring, self.turn
-        window, groups, frame_words = s.window, s.x.groups, s.x.height * s.x.row_words
+        window, groups = s.window, s.x.groups
         settings.padding = "lowest" if s.lowest else "zero"
         settings.constant(
             kernel_height=window.kernel[0],
@@ -151,8 +151,6 @@ class SlidingWindow(_Stage):
             lines=ring.lines,
             row_words=s.x.row_words,
             ahead=ring.ahead,
-            frame_words=frame_words,
-            own_words=frame_words - ring.ahead,
             reads=ring.reads,
             read_every=turn.read_every,
             scan=turn.scan,
@@ -208,10 +206,12 @@ class SlidingWords(SlidingWindow):
 
     def describe(self, settings: Settings) -> None:
         super().describe(settings)
-        _describe_counters(self.sight, settings)
+        s, groups = self.sight, self.sight.x.groups
+        inside = groups // s.apart
+        settings.constant(inside=inside, outside=s.apart, pixel_step=s.window.stride[1] * groups - (s.apart - 1) * inside)
 
 
-class SlidingColumns(SlidingWindow):
+class SlidingColumns(SlidingWords):
     """The words under a column of the kernel in one."""
 
     functions = ("sliding_window_columns",)
@@ -219,14 +219,7 @@ class SlidingColumns(SlidingWindow):
 
     def describe(self, settings: Settings) -> None:
         super().describe(settings)
-        _describe_counters(self.sight, settings)
         settings.constant(tap_width=self.sight.x.word_width)
-
-
-def _describe_counters(sight: Sight, settings: Settings) -> None:
-    groups, inside = sight.x.groups, sight.x.groups // sight.apart
-    step = sight.window.stride[1] * groups - (sight.apart - 1) * inside
-    settings.constant(inside=inside, outside=sight.apart, pixel_step=step)
 
 
 class _InRegisters(SlidingWindow):

@@ -11,13 +11,12 @@ from qfx.export.hls.folding import Fold
 from qfx.export.hls.kernels.base import Header, Touched, every, where
 from qfx.export.hls.kernels.movement import Movement
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 
 
 class Upsample(Movement[ops.Upsample]):
     """y[c, i, j] = x[c, i / factor, j / factor], rounded down; or zero where factor does not divide i and j."""
 
-    kind = "upsample"
     serves = ops.Upsample
     functions = ("upsample", "upsample_zeros")
     latency = 3
@@ -44,11 +43,6 @@ class Upsample(Movement[ops.Upsample]):
     def kept(self) -> Resources:
         """A row of x, which is sent again."""
         return Resources() if self.op.zeros else buffer(self.x.word_width, self.x.row_words)
-
-    @property
-    def iterations(self) -> int:
-        """WORDS of y."""
-        return self.out.words
 
     def touched(self) -> Touched:
         read = np.zeros((self.out.height, self.out.width, self.out.groups), np.int64)

@@ -15,7 +15,7 @@ from qfx.export.hls.kernels.op import OpKernel, WindowStage, same_lanes
 from qfx.export.hls.kernels.sliding_window import Sight, window_stage, window_width
 from qfx.export.hls.kernels.window import Window, plan_span
 from qfx.export.hls.operation import Operation
-from qfx.export.hls.settings import Settings
+from qfx.export.hls.stage_settings import Settings
 from qfx.export.hls.words import Words
 from qfx.ops.base import Op
 

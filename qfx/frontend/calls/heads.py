@@ -6,7 +6,7 @@ import dataclasses
 import operator
 from dataclasses import dataclass
 
-from torch import nn
+from torch import fx, nn
 
 from qfx.errors import LoweringError
 from qfx.frontend.calls.call import Call, same
@@ -38,6 +38,16 @@ class Head:
         if len(self.steps) == 1 or not isinstance(index, int) or not -len(self.steps) <= index < len(self.steps):
             return None
         return dataclasses.replace(self, steps=(self.steps[index],))
+
+    def ends(self, node: fx.Node) -> bool:
+        """Whether nothing but the outputs of the model read `node`, whose result this is, or parts of it."""
+        parts = ((user, self.part(user.target, user.args)) for user in node.users if user.op != "output")
+        return all(part is not None and part.ends(user) for user, part in parts)
+
+    @property
+    def misplaced(self) -> str:
+        """What a message says of a head that something else reads."""
+        return f"{self.name}, post-processing on the CPU, which can only end a network"
 
 
 def softmax(scope: Scope, x: Value, dim: int | None = None, _stacklevel: object = None, dtype: object = None) -> Head:

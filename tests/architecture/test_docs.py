@@ -96,21 +96,27 @@ def test_commands_and_options_exist() -> None:
         assert [option for option in options if option not in text] == []
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if EXAMPLE.search(page.read_text())], ids=page_id)
-def test_python_examples_run(page: Path, tmp_path: Path) -> None:
-    """The ```python blocks of a page, one after the other, in an empty folder."""
+WITH_EXAMPLES = [page for page in PAGES if EXAMPLE.search(page.read_text())]
+
+
+def run_examples(page: Path, folder: Path) -> None:
+    """The ```python blocks of a page, one after the other."""
     program = "\n".join(EXAMPLE.findall(page.read_text()))
     command = [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", program]
-    result = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    result = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     assert result.returncode == 0, result.stdout
 
 
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=page_id)
+def test_python_examples_run(page: Path, tmp_path: Path) -> None:
+    run_examples(page, tmp_path)
+
+
 @pytest.mark.full
-def test_the_readme_runs_twice_in_one_folder(tmp_path: Path) -> None:
-    program = "\n".join(EXAMPLE.findall((ROOT / "README.md").read_text()))
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=page_id)
+def test_python_examples_run_twice_in_one_folder(page: Path, tmp_path: Path) -> None:
     for _ in range(2):
-        result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert result.returncode == 0, result.stderr
+        run_examples(page, tmp_path)
 
 
 def test_results_name_command_and_date() -> None:

@@ -11,25 +11,28 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 import qfx.nn as qnn
+from qfx import arguments
+from qfx.annotations import explained
 from qfx.conversion.calibration import calibrate
 from qfx.conversion.config import ConvertConfig, InputFormat
 from qfx.conversion.handlers import HANDLERS
-from qfx.conversion.paths import RESERVED, allowed
+from qfx.conversion.paths import RESERVED
 from qfx.conversion.shapes import record
 from qfx.conversion.walk import Walk
-from qfx.errors import ConversionError, LoweringError
+from qfx.errors import ConversionError, InputError, LoweringError
 from qfx.files import File
 from qfx.fixed import FixedType
-from qfx.frontend.trace import Trace, trace
+from qfx.frontend.given import Inputs, check_finite, check_network, tensors
+from qfx.frontend.trace import Trace, described, trace
 from qfx.nn.quantize import RAW, InputLayer
 from qfx.quant import QuantSpec, best_frac, quantizers, set_enabled
+from qfx.quant.once import making
 
 COMPARED = 4
 """Samples on which the float model and the converted one are compared."""
@@ -44,61 +47,106 @@ class Converted(fx.GraphModule, qnn.Model):
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        restore, given = super().__reduce__()[:2]
-        return _restored, (restore, given)
+        restore, (state, *rest) = super().__reduce__()[:2]
+        return _restored, (
+            restore,
+            ({**state, "_plan": None}, *rest),
+        )  # the plan is about these tensors, and has a trace of its own
 
 
 def _restored(restore: Any, given: tuple[Any, ...]) -> Converted:
     """torch.fx restores a plain GraphModule, whatever class it had."""
-    plain: fx.GraphModule = restore(*given)
+    with making:  # it traces
+        plain: fx.GraphModule = restore(*given)
     return Converted(plain, plain.graph, plain._get_name())  # pyright: ignore[reportPrivateUsage]
 
 
-def convert(model: nn.Module, sample: Tensor | Sequence[Tensor], config: ConvertConfig | File | None = None) -> Converted:
+@explained
+def convert(model: nn.Module, sample: Inputs, config: ConvertConfig | File | None = None) -> Converted:
     """Convert a float model: the same weights and names, with casts where qfx.nn's networks have them, calibrated on the sample.
 
     Args:
         model: in plain torch; it is not changed.
-        sample: what the converted network will read, (batch, ...), a tensor per input: raw integers where the configuration has
-            mean and std, or a type that is not `real`, real values otherwise. A few hundred samples are plenty.
+        sample: what the converted network will read, (batch, ...), a tensor or NumPy array per input, in order or by name: raw
+            integers of any dtype where the configuration has mean and std, or a type that is not `real`, real values otherwise,
+            which are taken in float32. A few hundred samples are plenty.
         config: widths and exceptions, or a TOML file with them; None for 8 bits.
 
     Returns:
         the network in eval mode, calibrated.
 
     Raises:
-        ConversionError: what has no quantized counterpart, all of it, by name and with what to do; or a sample that does not fit.
+        ConversionError: what has no quantized counterpart, all of it, by name and with what to do; a sample that does not fit; a
+            model that fails on it, or computes NaN.
         ConfigError: a wrong configuration.
-        InputError: a sample of real values where raw integers are read.
+        InputError: no network that has Python code, or no sample; weights or a sample that are not finite; a sample of real values
+            where raw integers are read.
         LoweringError: the model cannot be traced.
         ExactnessError: widths beyond what torch computes exactly.
     """
-    config = (
-        ConvertConfig() if config is None else config if isinstance(config, ConvertConfig) else ConvertConfig.read(Path(config))
-    )
-    samples = (sample,) if isinstance(sample, Tensor) else tuple(sample)
-    own = _copied(model)
+    config = _config(config)
+    own = _copied(check_network(model, "the model"))
     if type(own).__module__.startswith("torch.nn") and not isinstance(own, nn.Sequential):
         own = nn.Sequential(own)  # the root of a trace is never a leaf
-    traced = trace(own)
-    _rename(traced)
+    _check_root(own)
+    traced = trace(own, RESERVED)
+    samples = _samples(traced, sample)
     inputs = _inputs(traced, config, samples)
     few = tuple(part[:COMPARED] for part in samples)
+    _check_weights(traced)
     set_enabled(traced.module, False)  # of layers of qfx.nn that are there already
-    results, wanted = record(traced.module, own, _as_floats(inputs, few))
-    walk = Walk(traced, results, config, inputs, HANDLERS)
+    found = record(traced, own, _as_floats(inputs, few))
+    walk = Walk(traced, found.results, config, inputs, HANDLERS)
     walk.run()
     if walk.problems:
         raise ConversionError(_listed(type(model).__name__, walk.problems))
+    if found.not_finite:
+        raise ConversionError(
+            f"the float model computes values on the sample that are NaN or infinite, the first in {found.not_finite}"
+        )
     converted = Converted(_rooted(walk.modules), walk.graph, type(model).__name__)
     converted.to(samples[0].device).eval()
-    _compare(converted, few, wanted)
-    calibrate(converted, [samples], config.calibration, percentile=config.percentile)
+    _compare(converted, few, found.returned)
+    calibrate(converted, [samples], config.calibration, percentile=config.percentile, statistics=config.statistics)
     try:
         _prove(converted, few)
     except LoweringError as error:
         raise ConversionError(_listed(type(model).__name__, [str(error)])) from error
     return converted
+
+
+_CONFIGURATION = "a qfx.ConvertConfig is wanted, or the path of a TOML file with one"
+
+
+def _config(given: ConvertConfig | File | None) -> ConvertConfig:
+    if given is None or isinstance(given, ConvertConfig):
+        return given or ConvertConfig()
+    return ConvertConfig.read(arguments.path("the configuration", given, _CONFIGURATION))
+
+
+def _samples(traced: Trace, sample: Inputs) -> tuple[Tensor, ...]:
+    """The sample of each input; real values as the float model takes them."""
+    names = [str(node.target) for node in traced.nodes if node.op == "placeholder"]
+    given = tensors("the sample", sample, names)
+    parts = tuple(part.detach().to(torch.float32) if part.is_floating_point() else part for part in given)
+    for name, part in zip(names, parts, strict=True):
+        if part.dim() < 2 or len(part) == 0:
+            raise ConversionError(f"the sample of input {name!r} has shape {list(part.shape)}; (batch, ...) is wanted")
+        check_finite(f"the sample of input {name!r}", part)
+    return parts
+
+
+def _check_weights(traced: Trace) -> None:
+    """Whether the parameters and buffers of the layers that are called are finite.
+
+    Raises:
+        InputError: they are not; names the tensor.
+    """
+    for node, path in traced.paths.items():
+        layer = traced.layer(node)
+        if layer is not None:
+            for name, tensor in (*layer.named_parameters(), *layer.named_buffers()):
+                check_finite(f"{path}.{name} ({type(layer).__name__}) of the float model", tensor)
 
 
 def _prove(converted: Converted, samples: Sequence[Tensor]) -> None:
@@ -119,26 +167,29 @@ def _copied(model: nn.Module) -> nn.Module:
     """A copy in float32 and eval, without what wraps it for several devices or a compiler.
 
     Raises:
+        InputError: parameters or buffers that are complex numbers, or without values.
         ConversionError: torch cannot copy it.
     """
     wrapper: Any = getattr(model, "_orig_mod", model)
     own: nn.Module = wrapper.module if type(wrapper) in _PARALLEL else wrapper
+    for name, tensor in (*own.named_parameters(), *own.named_buffers()):
+        if tensor.is_complex():
+            raise InputError(f"{name} of the float model holds complex numbers ({tensor.dtype}); only real ones can be converted")
+        if tensor.is_meta:
+            raise InputError(f"{name} of the float model is on the device meta, which holds no values; load its weights first")
     try:
         return copy.deepcopy(own).to(torch.float32).eval()
     except RuntimeError as error:
         raise ConversionError(
-            f"{type(own).__name__} cannot be copied: {str(error).splitlines()[0]}; tensors that are computed from parameters, as"
+            f"{type(own).__name__} cannot be copied: {described(error)}; tensors that are computed from parameters, as"
             " torch.nn.utils.weight_norm keeps them, have to be removed first"
         ) from error
 
 
-def _rename(traced: Trace) -> None:
-    """Submodules with a name that `Converted` has for something else get a `_` behind it."""
-    for name in RESERVED & dict(traced.module.named_children()).keys():
-        traced.module.add_module(f"{name}_", traced.module.get_submodule(name))
-    for node in traced.nodes:
-        if node.op == "call_module":
-            node.target = allowed(str(node.target))
+def _check_root(model: nn.Module) -> None:
+    """Raises ConversionError where the model itself has hooks; the walk finds those of its parts."""
+    if vars(model)["_forward_hooks"] or vars(model)["_forward_pre_hooks"]:
+        raise ConversionError(f"{type(model).__name__} has hooks, which the converted network would not run; remove them first")
 
 
 def _listed(name: str, problems: Sequence[str]) -> str:
@@ -164,11 +215,9 @@ def _inputs(traced: Trace, config: ConvertConfig, samples: Sequence[Tensor]) -> 
     """The layer that reads each input.
 
     Raises:
-        ConversionError: samples or names that do not fit the model.
+        ConversionError: names that the model does not have, or a format that does not fit the sample.
     """
     names = [str(node.target) for node in traced.nodes if node.op == "placeholder"]
-    if len(names) != len(samples):
-        raise ConversionError(f"the model reads {len(names)} inputs, {', '.join(names)}, but the sample has {len(samples)}")
     unknown = [name for name in config.inputs if name not in names]
     if unknown:
         raise ConversionError(f"[inputs] names {unknown[0]!r}, but the model reads {', '.join(names)}")
@@ -179,13 +228,11 @@ def _inputs(traced: Trace, config: ConvertConfig, samples: Sequence[Tensor]) -> 
 
 
 def _input_layer(name: str, given: InputFormat, config: ConvertConfig, sample: Tensor) -> InputLayer:
-    if sample.dim() < 2 or len(sample) == 0:
-        raise ConversionError(f"the sample of input {name!r} has shape {list(sample.shape)}; (batch, ...) is wanted")
     if given.mean is not None:
         scale, offset = dataclasses.replace(config.scale(), learn=False), QuantSpec(config.constants, learn=False)
         quant = QuantSpec(given.width, learn=config.learn)
         specs: dict[str, Any] = {"scale": scale, "offset": offset, "output": quant}
-        if sample.dim() < 2 or len(given.mean) != sample.shape[1]:
+        if len(given.mean) != sample.shape[1]:
             raise ConversionError(f"input {name!r} has {sample.shape[1]} channels, but mean and std have {len(given.mean)} entries")
         return qnn.QuantInput(given.mean, given.std, given.full_scale, given.type or RAW, **specs)
     if given.type is not None:

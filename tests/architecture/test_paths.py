@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.test_imports import module_name, sources
+from tests.architecture.test_imports import module_name, sources
 
 
 def wanting_path(tree: ast.AST, public: bool = True) -> Iterator[str]:

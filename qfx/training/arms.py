@@ -138,7 +138,7 @@ def train_arms(
         seed: of initial weights, shuffling and shifting; the test images are always the same.
         bits: widths of the ptq, fixed and learned arms.
         multiplier_free: whether to train that arm.
-        progress: called after each epoch.
+        progress: called when an arm begins, and after each of its epochs.
 
     Returns:
         float first, then ptq, fixed and learned per width, then multiplier-free.
@@ -164,7 +164,7 @@ def _train_float(data: Digits, seed: int, progress: Progress | None) -> Arm:
     torch.manual_seed(seed)
     model = _converted(DigitsNet(), ConvertConfig(), data)
     set_enabled(model, False)
-    fit(model, ShiftedBatches(data.train_x, data.train_y, seed), FLOAT_RECIPE, _named(progress, "float"))
+    fit(model, ShiftedBatches(data.train_x, data.train_y, seed), FLOAT_RECIPE, _named(progress, "float", FLOAT_RECIPE))
     return Arm("float", model, accuracy(model, data.test_x, data.test_y))
 
 
@@ -185,10 +185,15 @@ def _train_quantized(
     name: str, config: ConvertConfig, reference: Converted, data: Digits, seed: int, progress: Progress | None
 ) -> Arm:
     model = _quantized(reference, config, data)
-    freezer = fit(model, ShiftedBatches(data.train_x, data.train_y, seed + 1), QAT_RECIPE, _named(progress, name))
+    told = _named(progress, name, QAT_RECIPE)
+    freezer = fit(model, ShiftedBatches(data.train_x, data.train_y, seed + 1), QAT_RECIPE, told)
     score = accuracy(model, data.test_x, data.test_y)
     return Arm(name, model, score, config.activations, sum(freezer.flips.values()))
 
 
-def _named(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
-    return None if progress is None else lambda done, total: progress(name, done, total)
+def _named(progress: Progress | None, name: str, recipe: Recipe) -> Callable[[int, int], None] | None:
+    """Tells that an arm's training begins, and gives what is called after each epoch."""
+    if progress is None:
+        return None
+    progress(name, 0, recipe.epochs)
+    return lambda done, total: progress(name, done, total)

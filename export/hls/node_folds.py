@@ -1,8 +1,9 @@
-"""Every fold that a node's kernel can have, with its cycles and its cost."""
+"""The folds that a node's kernel can have, with its cycles and its cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from qfx.errors import ExportError
 from qfx.export.cost.resources import Resources
@@ -61,8 +62,22 @@ def node_cycles(graph: Graph, node: Node, fold: Fold) -> int:
     return kernel_of(operation_of(graph, node), fold).cycles
 
 
-class NodeCosts:
-    """The kernels of a graph's nodes under any fold, and what they take; what constants say is looked up once.
+@dataclass(frozen=True)
+class Candidate:
+    """A fold of a node, and what it gives.
+
+    Attributes:
+        cycles: per frame, of the slower of the node's stages.
+        cost: resource usage of the node's stages, with FIFOs of two words behind them.
+    """
+
+    fold: Fold
+    cycles: int
+    cost: Resources
+
+
+class Candidates:
+    """The nodes of a graph under the folds that they can have; layers that are alike are costed once.
 
     Args:
         graph: a verified graph.
@@ -70,16 +85,22 @@ class NodeCosts:
 
     def __init__(self, graph: Graph) -> None:
         self._operations = {node.name: operation_of(graph, node) for node in graph.nodes}
-        self._known: dict[tuple[Likeness, Fold], Resources] = {}
+        self._known: dict[tuple[Likeness, Fold], Candidate] = {}
 
     def operation(self, node: Node) -> Operation[Op]:
         """The node with its values."""
         return self._operations[node.name]
 
-    def __call__(self, node: Node, fold: Fold) -> Resources:
-        """Resource usage of the node's stages, with FIFOs of two words behind them."""
-        operation = self._operations[node.name]
-        key = (operation.likeness, fold)  # equal layers of a network cost the same
+    def folds(self, node: Node) -> Iterator[Fold]:
+        """Every fold that the node's kernel can have."""
+        operation = self.operation(node)
+        return kernel_class(operation).folds(operation)
+
+    def of(self, node: Node, fold: Fold) -> Candidate:
+        """The node under a fold, by one kernel."""
+        operation = self.operation(node)
+        key = (operation.likeness, fold)
         if key not in self._known:
-            self._known[key] = kernel_of(operation, fold).node_resources(FIFO_DEPTH)
+            kernel = kernel_of(operation, fold)
+            self._known[key] = Candidate(fold, kernel.cycles, kernel.node_resources(FIFO_DEPTH))
         return self._known[key]

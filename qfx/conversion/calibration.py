@@ -11,7 +11,9 @@ import enum
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -20,19 +22,21 @@ from torch import Tensor, nn
 
 from qfx.annotations import explained
 from qfx.arguments import shown
-from qfx.checks import argument
+from qfx.checks import argument, flag
 from qfx.checks import number as finite
+from qfx.conversion.layerwise import Search, Walk, even_batches, moments
 from qfx.errors import InputError, QfxError, QuantizationError
 from qfx.frontend.given import Array, check_finite, check_network, tensor
-from qfx.frontend.leaf import NetworkModule
+from qfx.frontend.leaf import network_of
 from qfx.frontend.trace import described, user_line
-from qfx.quant import QuantSpec, best_frac, quantizers, set_enabled
+from qfx.nn.batch_norm import BatchNorm
+from qfx.quant import Quantizer, QuantSpec, best_frac, quantizers, set_enabled
 from qfx.quant.cast import quantize
+from qfx.quant.exact_arithmetic import exact_arithmetic
+from qfx.quant.search import MOST_SAMPLES as MSE_SAMPLES
 from qfx.quant.spec import MAX_FRAC
 from qfx.settings import nearest
 
-Search = Callable[[Tensor, QuantSpec], Tensor]
-"""Finds the binary point for a tensor: int64, a scalar or (channels,)."""
 Batch = Array | Sequence[Array]
 """What a model takes in one call: a tensor or a NumPy array, or one per input."""
 
@@ -49,56 +53,111 @@ class Method(enum.Enum):
 
 
 @explained
-def calibrate(model: nn.Module, batches: Iterable[Batch], method: Method | str = Method.MSE, *, percentile: float = 99.99) -> None:
-    """Give every quantizer the binary point that fits what reaches it.
+def calibrate(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    method: Method | str = Method.MSE,
+    *,
+    percentile: float = 99.99,
+    statistics: bool = True,
+) -> None:
+    """Give every quantizer the binary point that fits what reaches it, and batch normalisations the statistics of it.
 
-    One forward pass in eval over all batches at once, layer after layer: each quantizer sees inputs that the ones before it have
-    already quantized. Weights, scales and slopes are calibrated on their own values. Can be called again; quantizers
-    whose spec gives a frac keep it. Quantizers that were switched off are switched on, frozen ones learn again.
+    The network is gone through in eval, call by call (`qfx.conversion.layerwise`): each quantizer sees inputs that the ones before
+    it have already quantized. The running statistics of batch normalisations are corrected by what that has changed, since those of
+    the float network do not fit what few bits leave of its values. Weights, scales and slopes are calibrated on their own values.
+    How samples are distributed over batches does not matter, and memory is bounded. Can be called again, also in the middle of a
+    training; quantizers whose spec gives a frac keep it. Those that were switched off are switched on, frozen ones learn again.
 
     Args:
-        model: the network.
+        model: the network; its mode stays.
         batches: inputs as the model takes them, (batch, ...) each, or a tuple of them where it takes several; a few hundred
             samples are plenty. A tensor alone is one batch.
         method: `mse`, `max` or `percentile`.
         percentile: for that method, of the magnitudes, in 0..100.
+        statistics: whether running statistics are corrected; those of batch normalisations that have never been trained are taken
+            from the samples.
 
     Raises:
         InputError: no network, no data, data that do not fit it or are not finite, or an unknown method.
-        QuantizationError: a quantizer that the forward does not reach.
+        LoweringError: the model cannot be traced.
+        QuantizationError: a quantizer that the forward does not reach, or values that are NaN or infinite.
+
+    After an error the model is as it was.
+
+    Warns:
+        UserWarning: a quantizer makes 0 of all its values, by path.
     """
     search = search_of(method, percentile)
     check_network(model)
-    inputs = _inputs(model, batches)
+    inputs = even_batches(_inputs(model, batches))
+    with _restored_on_error(model), torch.no_grad(), exact_arithmetic(inputs[0][0].device):
+        silent = _calibrate(model, inputs, search, argument("calibrate", "statistics", statistics, flag))
+    if silent:
+        warnings.warn(
+            f"the quantizers {', '.join(silent)} make 0 of every value they are given, so what follows them learns nothing;"
+            " give them more bits, calibrate with method='max', or look at the layers before them",
+            stacklevel=2,
+        )
+
+
+def _calibrate(model: nn.Module, inputs: Sequence[tuple[Tensor, ...]], search: Search, statistics: bool) -> list[str]:
     found = quantizers(model)
     modes = {module: module.training for module in model.modules()}
-    set_enabled(model, True)
-    for quantizer in found.values():
-        quantizer.calibrating, quantizer.search = True, search
-        quantizer.calibrated.fill_(quantizer.spec.frac is not None)
-        quantizer.frozen.fill_(False)
     model.eval()
     try:
-        with torch.no_grad():
-            model(*inputs)
+        old = moments(model, inputs) if statistics else None
+        walk = Walk(model, inputs, search, _values_for(search), old)
+        set_enabled(model, True)
+        for quantizer in found.values():
+            quantizer.calibrated.fill_(quantizer.spec.frac is not None)
+            quantizer.frozen.fill_(False)
+            quantizer.collector = walk.see
+        walk.run()
     except QfxError:
         raise
     except (Exception, SystemExit) as error:  # the code is the user's, and may raise anything
         line, _ = user_line(error)
-        shapes = ", ".join(str(list(part.shape)) for part in inputs)
+        shapes = ", ".join(str(list(part.shape)) for part in inputs[0])
         raise InputError(f"the network fails on inputs of {shapes}{f' at {line}' if line else ''}: {described(error)}") from error
     finally:
         for quantizer in found.values():
-            quantizer.calibrating, quantizer.search = False, best_frac
+            quantizer.collector = None
         for module, training in modes.items():
             module.training = training
     missed = [path for path, quantizer in found.items() if not quantizer.calibrated]
     if missed:
         raise QuantizationError(f"the forward pass did not reach the quantizers {', '.join(missed)}; remove them or use them")
+    return walk.silent
 
 
-def _inputs(model: nn.Module, batches: Any) -> tuple[Tensor, ...]:
-    """All batches as one, a tensor per input.
+def _values_for(search: Search) -> int | None:
+    """How many values a search wants to see; None for the least and the largest."""
+    if not isinstance(search, functools.partial):
+        return MSE_SAMPLES
+    return None if search.keywords["percentile"] == 100.0 else MOST_SAMPLES
+
+
+@contextmanager
+def _restored_on_error(model: nn.Module) -> Generator[None]:
+    """Whatever calibration changes is as it was if it fails."""
+    owners = [module for module in model.modules() if isinstance(module, Quantizer | BatchNorm)]
+    tensors = [tensor for owner in owners for tensor in (*owner.parameters(recurse=False), *owner.buffers(recurse=False))]
+    values = [tensor.detach().clone() for tensor in tensors]
+    enabled = {owner: owner.enabled for owner in owners if isinstance(owner, Quantizer)}
+    try:
+        yield
+    except BaseException:
+        with torch.no_grad():
+            for tensor, value in zip(tensors, values, strict=True):
+                tensor.copy_(value)
+        for quantizer, was in enabled.items():
+            quantizer.enabled = was
+        raise
+
+
+def _inputs(model: nn.Module, batches: Any) -> list[tuple[Tensor, ...]]:
+    """The batches, a tensor per input.
 
     Raises:
         InputError: something else, none, or batches that fit neither each other nor the model.
@@ -114,7 +173,7 @@ def _inputs(model: nn.Module, batches: Any) -> tuple[Tensor, ...]:
         if [part.shape[1:] for part in batch] != [part.shape[1:] for part in given[0]]:
             first, other = (", ".join(str(list(part.shape)) for part in parts) for parts in (given[0], batch))
             raise InputError(f"batch 0 has the shapes {first}, but batch {index} has {other}; all have to be alike")
-    takes = model.module if isinstance(model, NetworkModule) and model.module is not None else model
+    takes = network_of(model)
     try:
         inspect.signature(takes.forward).bind(*given[0])
     except TypeError as error:
@@ -122,7 +181,7 @@ def _inputs(model: nn.Module, batches: Any) -> tuple[Tensor, ...]:
             f"a batch has {len(given[0])} tensors, but {type(takes).__name__}.forward takes others: {error}; give the inputs alone,"
             " without labels"
         ) from error
-    return tuple(torch.cat(parts) for parts in zip(*given, strict=True))
+    return given
 
 
 def _batch(index: int, batch: object) -> tuple[Tensor, ...]:

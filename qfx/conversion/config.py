@@ -199,7 +199,8 @@ class ConvertConfig(Formats):
         types: settings of `Formats` by one of `TYPES`, as {"PReLU": {"constants": 6}}.
         layers: settings of `Formats` by name, with the wildcards of file names; later ones come before earlier ones, and the
             weights given here count for the first and last layers, too.
-        calibration, percentile: how binary points follow from the sample; `method` and `percentile` of `qfx.conversion.calibrate`.
+        calibration, percentile, statistics: how binary points follow from the sample; `method` and the others of
+            `qfx.conversion.calibrate`.
 
     Raises:
         ConfigError: unknown or wrong entries; says where, and lists what is known.
@@ -212,6 +213,7 @@ class ConvertConfig(Formats):
     layers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     calibration: Method = Method.MSE
     percentile: float = 99.99
+    statistics: bool = True
 
     def __post_init__(self) -> None:
         keep(self, "the configuration", _CONFIG, ConfigError)
@@ -291,4 +293,5 @@ _CONFIG: Mapping[str, Check] = {
     "layers": _layers,
     "calibration": checks.choice(Method),
     "percentile": settings.percentile,
+    "statistics": checks.flag,
 }

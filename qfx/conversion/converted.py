@@ -107,7 +107,7 @@ def convert(model: nn.Module, sample: Inputs, config: ConvertConfig | File | Non
     converted = Converted(_rooted(walk.modules), walk.graph, type(model).__name__)
     converted.to(samples[0].device).eval()
     _compare(converted, few, found.returned)
-    calibrate(converted, [samples], config.calibration, percentile=config.percentile)
+    calibrate(converted, [samples], config.calibration, percentile=config.percentile, statistics=config.statistics)
     try:
         _prove(converted, few)
     except LoweringError as error:

@@ -35,3 +35,8 @@ class NetworkModule(nn.Module):
     """
 
     module: nn.Module | None
+
+
+def network_of(model: nn.Module) -> nn.Module:
+    """The network itself, without a wrapper round it."""
+    return model.module if isinstance(model, NetworkModule) and model.module is not None else model

@@ -19,7 +19,7 @@ from qfx.frontend.calls.table import BY_NAME, call_of, lower_call
 from qfx.frontend.given import check_network
 from qfx.frontend.hooks import check_hooks
 from qfx.frontend.in_place import read_again
-from qfx.frontend.leaf import InputLeaf, Leaf, NetworkModule
+from qfx.frontend.leaf import InputLeaf, Leaf, network_of
 from qfx.frontend.scope import Scope
 from qfx.frontend.sizes import ARITHMETIC, asks_for_size, size
 from qfx.frontend.trace import Trace, trace
@@ -81,7 +81,7 @@ def lower_traced(model: nn.Module, input_shape: Shapes, name: str = "network") -
             f"the graph name {name[:20]}... has {len(name)} characters, and files are named after it; {MAX_NAME} at most"
         )
     check_network(model)
-    model = model.module if isinstance(model, NetworkModule) and model.module is not None else model
+    model = network_of(model)
     quantizers(model)  # each learns its path, for messages
     traced = trace(model)
     return _Lowering(traced, _shapes(input_shape, traced), name).run()

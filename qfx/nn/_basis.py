@@ -24,14 +24,14 @@ class Basis:
     Attributes:
         modules: every module of the model once, in a fixed order.
         tensors: every parameter and buffer.
-        exact: whether the model computes exactly: a quantizer is on, and none is being calibrated.
+        exact: whether the model computes exactly: a quantizer is on.
     """
 
     def __init__(self, model: nn.Module, shapes: Sequence[Shape]) -> None:
         self.shapes = list(shapes)
         self.modules = _modules(model)
         quantizers = [module for module in self.modules if isinstance(module, Quantizer)]
-        self.exact = any(q.enabled for q in quantizers) and not any(q.calibrating for q in quantizers)
+        self.exact = any(q.enabled for q in quantizers)
         self._formats = [(quantizer.enabled, quantizer.spec) for quantizer in quantizers]
         self._modes = [module.training for module in self.modules]
         self.tensors = [t for m in self.modules for t in (*m._parameters.values(), *m._buffers.values()) if t is not None]

@@ -107,6 +107,17 @@ class BatchNorm(Layer):
             self.running_mean.lerp_(mean.to(kept), weight)
             self.running_var.lerp_((var * (count / (count - 1))).to(kept), weight)
 
+    @property
+    def untrained(self) -> bool:
+        """Whether the running statistics are those of a new layer."""
+        return not bool(self.running_mean.any()) and bool((self.running_var == 1).all())
+
+    def set_statistics(self, mean: Tensor, var: Tensor) -> None:
+        """Take these as running mean and unbiased variance, (num_features,) each."""
+        with torch.no_grad():
+            self.running_mean.copy_(mean)
+            self.running_var.copy_(var)
+
     def lower(self, scope: Scope, *inputs: Value) -> Value:
         (x,) = inputs
         with torch.no_grad():

@@ -72,7 +72,7 @@ class Lookup(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.cast(".pre", self.pre, x)
-        if self.exact and not (self.pre.calibrating or self.quant.calibrating):
+        if self.exact and self.pre.ready and self.quant.ready:
             return self.emit(self.tap("", self._read(x)))
         return self.quant(self.function(x))
 

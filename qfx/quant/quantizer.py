@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -38,8 +38,7 @@ class Quantizer(Stated):
         calibrated: whether `frac` means anything yet.
         frozen: whether training no longer moves `frac`.
         enabled: if False, the quantizer passes floats through.
-        calibrating: if True, the forward finds the binary point of its input first.
-        search: finds it, from a tensor and the spec.
+        collector: while a network is calibrated, what a quantizer without a binary point shows its input to first.
         name: module path, for messages.
     """
 
@@ -58,8 +57,7 @@ class Quantizer(Stated):
         self.register_buffer("calibrated", torch.tensor(spec.frac is not None))
         self.register_buffer("frozen", torch.tensor(False))
         self.enabled = True
-        self.calibrating = False
-        self.search: Callable[[Tensor, QuantSpec], Tensor] = best_frac
+        self.collector: Callable[[Quantizer, Tensor], None] | None = None
         self.name = ""
         self._flags: dict[str, tuple[Tensor, int, bool]] = {}
 
@@ -75,7 +73,9 @@ class Quantizer(Stated):
         if not self.enabled:
             return x
         if not ready:
-            if self.calibrating or self.training:
+            if self.collector is not None:
+                self.collector(self, x)
+            elif self.training:
                 self.calibrate(x)
             self._check_calibrated()
         if not self.training and self.spec.width > FLOAT32_BITS:
@@ -89,7 +89,7 @@ class Quantizer(Stated):
     @property
     def ready(self) -> bool:
         """Whether the forward casts, and does nothing else."""
-        return self.enabled and not self.calibrating and self._flag("calibrated")
+        return self.enabled and self._flag("calibrated")
 
     @property
     def watched(self) -> bool:
@@ -111,18 +111,26 @@ class Quantizer(Stated):
                 known = self._flags[name] = (buffer, version, bool(buffer))
         return known[2]
 
-    def calibrate(self, x: Tensor) -> None:
+    def calibrate(self, x: Tensor, search: Callable[[Tensor, QuantSpec], Tensor] = best_frac) -> None:
         """Set the binary point to the one that `search` finds for `x`, unless the spec gives one.
+
+        Raises:
+            QuantizationError: x is empty or not finite.
+        """
+        self.check(x)
+        if self.spec.frac is None:
+            with torch.no_grad():
+                self.frac.copy_(search(x, self.spec))
+        self.calibrated.fill_(True)
+
+    def check(self, x: Tensor) -> None:
+        """Whether `x` can be calibrated on.
 
         Raises:
             QuantizationError: x is empty or not finite.
         """
         if x.numel() == 0 or not bool(torch.isfinite(x).all()):
             raise QuantizationError(f"{self._label()} cannot be calibrated on an empty or non-finite tensor")
-        if self.spec.frac is None:
-            with torch.no_grad():
-                self.frac.copy_(self.search(x, self.spec))
-        self.calibrated.fill_(True)
 
     def freeze(self, frac: Tensor | None = None) -> None:
         """Stop learning, at integer `frac` (default: the one in use, so that no output changes)."""
@@ -170,6 +178,10 @@ class Quantizer(Stated):
         if not np.array_equal(codes, scaled):
             raise QuantizationError(f"{self._label()} gave values that are off its grid 2**-{type.frac}")
         return codes, type
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was read of the buffers: a copy's count their changes anew."""
+        return {**self.__dict__, "_flags": {}}
 
     def format_codes(self) -> list[int]:
         """For state dicts, see `qfx.quant.stated`."""

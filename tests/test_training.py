@@ -152,7 +152,7 @@ def test_calibration_is_sequential_and_repeatable() -> None:
     entering = data.x / 32
     assert int(found["0.quant"].fracs) == int(best_frac(entering, found["0.quant"].spec))
     state = {key: value.clone() for key, value in model.state_dict().items()}
-    found["1.weight_quant"].freeze(torch.tensor(0))
+    found["1.weight_quant"].freeze()
     calibrate(model, [data.x])
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
     assert not model.training

@@ -8,8 +8,8 @@
 
        mean += mean_new - mean_old,    var *= var_new / var_old
 
-   Old is the network as it came: quantized where all quantizers are on and calibrated, else in floating point. A batch
-   normalisation that has never been trained takes mean_new and var_new.
+   Old is the network as it came: quantized where all quantizers are on and calibrated, else in floating point. The variance of a
+   channel that is constant in one of them stays. A batch normalisation that has never been trained takes mean_new and var_new.
 4. Values that a later call reads are kept. Beyond `MOST_BYTES` of them none is kept, and each call that has something to find
    computes all before it anew: slow, in the memory of one batch.
 """
@@ -257,7 +257,8 @@ class Walk:
         if norm.untrained:
             norm.set_statistics(new.mean(), new.var() * (new.count / max(1, new.count - 1)))
         else:
-            ratio = torch.where(old.var() > 0, new.var() / old.var(), torch.ones_like(old.var()))
+            both = (old.var() > 0) & (new.var() > 0)  # a channel that quantization has made constant keeps a finite scale
+            ratio = torch.where(both, new.var() / old.var(), torch.ones_like(old.var()))
             norm.set_statistics(norm.running_mean + (new.mean() - old.mean()), norm.running_var * ratio)
 
     def _keep(self, node: fx.Node, kept: list[Values]) -> None:

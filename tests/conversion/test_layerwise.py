@@ -114,6 +114,17 @@ def test_a_trained_one_corrects_them_by_what_quantization_has_changed(samples: T
         assert torch.allclose(norm.running_var, (var * ratio).float(), rtol=1e-4)
 
 
+def test_a_channel_that_quantization_makes_constant_keeps_its_variance(samples: Tensor) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5)).eval()
+    with torch.no_grad():
+        model.get_parameter("0.weight")[1] *= 1e-4  # 0 in 4 bits
+        model.get_buffer("1.running_mean")[1] = 0.001
+        model.get_buffer("1.running_var")[1] = 0.005
+    var = qfx.convert(model, samples, for_images(4)).get_buffer("1.running_var")
+    assert float(var[1]) == pytest.approx(0.005)
+    assert bool((var[[0, 2, 3]] != 1).all())
+
+
 def test_the_same_again_changes_nothing_and_statistics_can_be_left_alone(samples: Tensor) -> None:
     model = network(samples)
     once = state(model)

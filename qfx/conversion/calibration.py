@@ -191,6 +191,9 @@ def _batch(index: int, batch: object) -> tuple[Tensor, ...]:
         if part.dim() == 0 or len(part) == 0:
             raise InputError(f"batch {index} has the shape {list(part.shape)}; (batch, ...) is wanted, with a sample or more")
         check_finite(f"batch {index}", part)
+    if len({len(part) for part in found}) > 1:
+        sizes = ", ".join(str(len(part)) for part in found)
+        raise InputError(f"batch {index} holds {sizes} samples of its inputs; as many of each are wanted")
     return found
 
 

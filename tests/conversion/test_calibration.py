@@ -113,6 +113,7 @@ def _linear() -> nn.Module:
             [torch.zeros(2, 3), torch.zeros(0, 3)],
             r"batch 1 has the shape \[0, 3\]; \(batch, ...\) is wanted, with a sample",
         ),
+        ([(torch.zeros(2, 3), torch.zeros(5, 3))], "batch 0 holds 2, 5 samples of its inputs; as many of each are wanted"),
         ([torch.full((2, 3), torch.nan)], "batch 0 holds 6 of 6 values that are NaN or infinite"),
         ([torch.zeros(2, 4)], r"the network fails on inputs of \[2, 4\]: mat1 and mat2 shapes cannot be multiplied"),
     ],
@@ -134,3 +135,12 @@ def test_one_tensor_is_one_batch_and_arrays_are_taken() -> None:
         calibrate(model, batches)
         found.append({name: tensor.tolist() for name, tensor in model.state_dict().items() if "frac" in name})
     assert all(fracs == found[0] for fracs in found)
+
+
+def test_a_sample_of_as_many_of_each_input() -> None:
+    class Sum(nn.Module):
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return torch.relu(a) + torch.relu(b)
+
+    with pytest.raises(InputError, match="batch 0 holds 5, 8 samples of its inputs"):
+        qfx.convert(Sum(), (torch.rand(5, 3), torch.rand(8, 3)))

@@ -220,6 +220,7 @@ class Walk:
         """A layer that is called again gets the binary points for all its calls together."""
         for quantizer in self._seen.keys() & set(layer.modules()):
             quantizer.calibrated.fill_(False)
+            self.silent = [name for name in self.silent if name != quantizer.name]
 
     def _prepare(self, layer: nn.Module, node: fx.Node) -> None:
         """Find what the call needs and does not have."""

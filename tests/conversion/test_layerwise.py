@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterator
 from typing import cast
@@ -207,6 +208,25 @@ def test_a_layer_that_is_called_twice_fits_both_calls() -> None:
     assert type.max_int * 2.0**-type.frac >= 127
     with torch.no_grad():
         assert float(model.eval()(torch.full((1, 1), 32.0))) == pytest.approx(128, abs=2)
+
+
+@pytest.mark.parametrize("bias", [4.0, -4.0])
+def test_a_layer_that_is_called_twice_is_silent_if_both_calls_are(bias: float) -> None:
+    class Twice(qnn.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.input, self.relu, self.shift = qnn.QuantInput(type=RAW), qnn.ReLU(), qnn.Linear(1, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.relu(self.shift(self.relu(self.input(x))))
+
+    model = Twice()
+    with torch.no_grad():
+        model.shift.weight.fill_(1.0)
+        model.get_parameter("shift.bias").fill_(bias)
+    named = r"the quantizers relu\.quant make 0 of every value"
+    with contextlib.nullcontext() if bias > 0 else pytest.warns(UserWarning, match=named):
+        calibrate(model, [torch.full((2, 1), -32.0)])  # 0, and then the bias
 
 
 def test_a_sample_is_even_and_has_both_ends() -> None:

@@ -102,6 +102,8 @@ EDITS: dict[str, Callable[[Path], object]] = {
     "README.md": lambda path: (path / "README.md").write_text("mine\n"),
     "hls/kernels/mine.hpp": lambda path: (path / "hls/kernels/mine.hpp").write_text("// mine\n"),
     "hls/ap_fixed.h": lambda path: (path / "hls/ap_fixed.h").write_text("// mine\n"),
+    "hls/mine.cc": lambda path: (path / "hls/mine.cc").write_text("// mine\n"),
+    "hls/mine.mk": lambda path: (path / "hls/mine.mk").write_text("mine:\n"),
     "manifest.json": lambda path: (path / "manifest.json").write_text("{"),
 }
 

@@ -10,11 +10,8 @@ from pathlib import Path
 
 from qfx.errors import ProjectError, QfxWarning
 from qfx.files import File
-from qfx.project.inventory import JUDGED, compare_files
+from qfx.project.inventory import JUDGED, compare_files, is_source
 from qfx.project.manifest import MANIFEST, read_manifest
-
-SOURCES = (".cpp", ".hpp", ".h", ".v", ".tcl", ".cfg")
-"""Endings of files that somebody may have put beside the project's; what tools leave behind ends otherwise or lies deeper."""
 
 _NAMED = 3
 """Files that a message names."""
@@ -39,7 +36,8 @@ def kept_aside(path: File, projects: Iterable[Path]) -> Path | None:
 
 def edited(project: File) -> list[Path]:
     """Files of a project that are not as QFX wrote them: of `hls/` and the README those that were changed, and sources that were
-    put beside them; the manifest, if it cannot be read. Other files are QFX's alone: damaged ones are nobody's work.
+    put beside them, while what tools leave behind is called otherwise or lies deeper; the manifest, if it cannot be read. Other
+    files are QFX's alone: damaged ones are nobody's work.
     """
     project = Path(project)
     if not (project / MANIFEST).is_file():
@@ -51,5 +49,5 @@ def edited(project: File) -> list[Path]:
     ours = {name: digest for name, digest in listed.items() if name == "README.md" or name.startswith(f"{JUDGED}/")}
     folders = {Path(name).parent for name in ours} - {Path()}
     found = compare_files(project, listed)
-    added = (name for name in found.added if Path(name).suffix in SOURCES and Path(name).parent in folders)
+    added = (name for name in found.added if is_source(name) and Path(name).parent in folders)
     return sorted(project / name for name in (*ours.keys() & set(found.edited), *added))

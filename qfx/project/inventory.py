@@ -111,9 +111,13 @@ def _shadowed(name: str) -> str:
     return f", in the place of the header <{header}>" if header in {*OPEN_HEADERS, *OWN_HEADERS} else ""
 
 
+def is_source(name: str) -> bool:
+    """Whether a file of this name takes part in a build wherever it lies."""
+    return Path(name).suffix.lower() in SOURCES or Path(name).name.lower() in MAKEFILES
+
+
 def _can_take_part(file: Path, name: str) -> bool:
-    in_build = name.startswith(f"{JUDGED}/") or file.suffix.lower() in SOURCES or file.name.lower() in MAKEFILES
-    return in_build or file.is_symlink()
+    return name.startswith(f"{JUDGED}/") or is_source(name) or file.is_symlink()
 
 
 def _own_directory(name: str, listed: Mapping[str, str]) -> str:

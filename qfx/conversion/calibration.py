@@ -24,7 +24,7 @@ from qfx.annotations import explained
 from qfx.arguments import shown
 from qfx.checks import argument, flag
 from qfx.checks import number as finite
-from qfx.conversion.layerwise import Search, Walk, even_batches, moments
+from qfx.conversion.layerwise import CallByCall, Search, even_batches, moments
 from qfx.errors import InputError, QfxError, QuantizationError
 from qfx.frontend.given import Array, check_finite, check_network, tensor
 from qfx.frontend.leaf import network_of
@@ -107,7 +107,7 @@ def _calibrate(model: nn.Module, inputs: Sequence[tuple[Tensor, ...]], search: S
     model.eval()
     try:
         old = moments(model, inputs) if statistics else None
-        walk = Walk(model, inputs, search, _values_for(search), old)
+        walk = CallByCall(model, inputs, search, _values_for(search), old)
         set_enabled(model, True)
         for quantizer in found.values():
             quantizer.calibrated.fill_(quantizer.spec.frac is not None)

@@ -45,7 +45,7 @@ class Collected(BaseException):  # no error, and no handler of errors may catch 
     """Ends a call: a quantizer has seen its input and has no binary point yet."""
 
 
-class Sample:
+class EvenSample:
     """What reaches a quantizer: an even sample of the values, the least and the largest.
 
     Args:
@@ -152,7 +152,7 @@ def calls_of(model: nn.Module) -> Trace:
     return trace(network)
 
 
-class Walk:
+class CallByCall:
     """See the module.
 
     Args:
@@ -185,7 +185,7 @@ class Walk:
         self._calls = Counter(layer for node in self.traced.nodes if (layer := self.traced.layer(node)) is not None)
         self._last = {read: node for node in self.traced.nodes for read in node.all_input_nodes}
         self._kept: list[Values] | None = [{} for _ in batches]
-        self._seen: dict[Quantizer, Sample] = {}
+        self._seen: dict[Quantizer, EvenSample] = {}
         self._size = 0
         self._interpreter = fx.Interpreter(self.traced.module, garbage_collect_values=False)
 
@@ -212,7 +212,7 @@ class Walk:
             quantizer.calibrate(x, self.search)
             return
         quantizer.check(x)
-        sample = self._seen.setdefault(quantizer, Sample(self.samples, self.most or 1))
+        sample = self._seen.setdefault(quantizer, EvenSample(self.samples, self.most or 1))
         sample.add(x, self._size)
         raise Collected(quantizer)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import qfx
 from qfx import nn as qnn
 from qfx.conversion import calibrate, layerwise
-from qfx.conversion.layerwise import Sample
+from qfx.conversion.layerwise import EvenSample
 from qfx.errors import InputError, QuantizationError
 from qfx.fixed import FixedType
 from qfx.models import ResNet
@@ -231,7 +231,7 @@ def test_a_layer_that_is_called_twice_is_silent_if_both_calls_are(bias: float) -
 
 def test_a_sample_is_even_and_has_both_ends() -> None:
     x = torch.arange(4000.0).reshape(4, 1000)
-    whole, parts = Sample(4, 400), Sample(4, 400)
+    whole, parts = EvenSample(4, 400), EvenSample(4, 400)
     whole.add(x, 4)
     for row in x:
         parts.add(row.unsqueeze(0), 1)

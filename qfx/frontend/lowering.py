@@ -62,9 +62,9 @@ def lower(model: nn.Module, input_shape: Shapes, name: str = "network") -> Graph
         name: of the graph, a C identifier.
 
     Raises:
-        InputError: no network that has Python code; shapes or a name of another kind.
-        LoweringError: a call that has no exact form on integers, or a hook that may change a value; names it, its line, and what
-            to do.
+        InputError: no network that has Python code; shapes of another kind.
+        LoweringError: a name that is no C identifier, or too long for files; a call that has no exact form on integers, or a hook
+            that may change a value; names it, its line, and what to do.
         QuantizationError: a quantizer that is not calibrated or switched off.
         GraphError: shapes that do not fit.
     """

@@ -16,7 +16,7 @@ FAULT = re.compile(
 
 def explained(message: str, flows: Mapping[str, Flow]) -> str:
     """The lines of a message; those about streams name the stage whose words are too many or too few, earlier stages first."""
-    order = {stage: place for place, stage in enumerate(dict.fromkeys(flow.writer for flow in flows.values()))}
+    order = {stage: place for place, stage in enumerate(dict.fromkeys(flow.writer for flow in flows.values() if flow.writer))}
     lines = [_explained(line, flows) for line in message.splitlines()]
     return "\n".join(line for line, _ in sorted(lines, key=lambda entry: order.get(entry[1], len(order))))
 

@@ -8,6 +8,7 @@ from qfx.sim.csim_layout import Flow
 from qfx.sim.stream_faults import explained
 
 FLOWS = {
+    "s": Flow(4, "", "first<layer::a>"),
     "a": Flow(4, "first<layer::a>", "second<layer::b>"),
     "b": Flow(2, "second<layer::b>", "third<layer::c>"),
     "m": Flow(3, "third<layer::c>", ""),

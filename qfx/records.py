@@ -63,7 +63,7 @@ def parse_json(text: str) -> Any:
         ValueError: it is no JSON, or has what this module's description leaves out.
     """
     try:
-        document = json.loads(text, parse_float=_finite, parse_constant=_finite, object_pairs_hook=_once)
+        document = json.loads(text, parse_float=_finite, parse_constant=_finite, object_pairs_hook=once)
     except RecursionError:
         raise ValueError("its entries are nested too deeply") from None
     if "\\u" in text:
@@ -94,7 +94,12 @@ def _finite(text: str) -> float:
     return number
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, for `object_pairs_hook`.
+
+    Raises:
+        ValueError: a key is given twice; of such keys `json` takes the last one, and says nothing.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from qfx.errors import InputError
 from qfx.files import File, joint_hash, new_file
+from qfx.records import once
 
 DTYPES = (
     torch.bool,
@@ -68,7 +69,7 @@ def read_tensors(file: File) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
             content = Path(file).read_bytes()
         tensors = safetensors.load(content)
         header, rest = _split(content)
-        metadata = json.loads(header, object_pairs_hook=_once).get("__metadata__", {})
+        metadata = json.loads(header, object_pairs_hook=once).get("__metadata__", {})
         document = _document(file, metadata, rest) if DOCUMENT in metadata else None
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror or error}") from error
@@ -89,7 +90,7 @@ def _document(file: File, metadata: Mapping[str, str], rest: bytes) -> dict[str,
     digest, text = metadata[DOCUMENT][:DIGITS], metadata[DOCUMENT][DIGITS:]
     if digest != joint_hash(text.encode(), rest):
         raise InputError(f"{file} was cut short or altered: its content differs from its sha256; save the network again")
-    document: Any = json.loads(text, object_pairs_hook=_once)
+    document: Any = json.loads(text, object_pairs_hook=once)
     if not isinstance(document, dict):
         raise ValueError("its document is no object")
     return cast("dict[str, Any]", document)
@@ -99,15 +100,6 @@ def _split(content: bytes) -> tuple[bytes, bytes]:
     """The header of a file of safetensors and the tensors' bytes; the first 8 bytes are the header's length."""
     end = 8 + int.from_bytes(content[:8], "little")
     return content[8:end], content[end:]
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of two equal names the library takes one, and says nothing."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there twice")
-    return found
 
 
 def _plain(name: str, tensor: Tensor) -> Tensor:

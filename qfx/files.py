@@ -208,12 +208,17 @@ def _target(file: File) -> Path:
     """What a link leads to, so that the link stays.
 
     Raises:
-        WriteError: it is a directory.
+        WriteError: it is a directory, or a link that leads to itself.
     """
     path = _named(file)
     if os.path.isdir(path):  # noqa: PTH112  no error of a name that is too long, as of the next line
         raise WriteError(f"{file} is a directory; give the name of a file")
-    return path.resolve() if os.path.islink(path) else path  # noqa: PTH114
+    if not os.path.islink(path):  # noqa: PTH114
+        return path
+    target = Path(os.path.realpath(path))
+    if os.path.islink(target):  # noqa: PTH114
+        raise WriteError(f"{file} is a link that leads to itself; give the name of a file")
+    return target
 
 
 def _named(path: File) -> Path:

@@ -325,6 +325,9 @@ def test_devices_and_pipes_are_written_to(tmp_path: Path) -> None:
 def test_names_that_cannot_be_files(tmp_path: Path) -> None:
     with pytest.raises(WriteError, match=re.escape(f"{tmp_path} is a directory; give the name of a file")):
         check_writable(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(WriteError, match=r"loop is a link that leads to itself; give the name of a file"):
+        check_writable(tmp_path / "loop")
     with pytest.raises(WriteError, match=r"x/y cannot be written: No such file or directory; make the folder .*x first"):
         check_writable(tmp_path / "x" / "y")
     long = tmp_path / ("x" * 256)

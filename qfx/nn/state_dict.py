@@ -131,7 +131,7 @@ def _wrapped(own: State, weights: Set[str], state: State) -> str | None:
 
 def _prefix(weights: Set[str], state: State) -> str:
     """What stands before the names of the weights in a state dict; empty where they do not stand there."""
-    first = min(weights, key=len)
+    first = min(weights, key=lambda name: (len(name), name))
     for key in state:
         if isinstance(key, str) and key.endswith(f".{first}"):  # pyright: ignore[reportUnnecessaryIsInstance]
             prefix = key.removesuffix(first)
@@ -146,7 +146,7 @@ def _stripped(prefix: str, place: str) -> str:
 
 
 def _sizes(own: State, state: State) -> Iterator[str]:
-    for name in own.keys() & state.keys():
+    for name in (name for name in own if name in state):
         here, there = tuple(own[name].shape), tuple(getattr(state[name], "shape", ()))
         if here != there and not name.endswith(KEY) and (here, there) != ((), (1,)):  # which torch takes for a scalar
             yield f"{name}: {SOURCE} has {list(there)}; the network has {list(here)}"

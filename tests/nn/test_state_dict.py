@@ -201,9 +201,12 @@ def test_a_float_model_for_the_state_dict_of_a_network(eight: qfx.Converted) -> 
 def test_names_and_sizes_that_differ(eight: qfx.Converted) -> None:
     state: State = {name: tensor for name, tensor in eight.state_dict().items() if not name.startswith("norm.")}
     with pytest.raises(StateError) as raised:
-        eight.load_state_dict({**state, "head.weight": torch.zeros(4, 2), "spare": torch.zeros(1)})
+        others = {"head.weight": torch.zeros(4, 2), "body.weight": torch.zeros(4), "stem.weight": torch.zeros(5)}
+        eight.load_state_dict({**state, **others, "spare": torch.zeros(1)})
     lines = str(raised.value).splitlines()
     assert lines[1:] == [
+        "  stem.weight: the state dict has [5]; the network has [2, 1, 3, 3]",
+        "  body.weight: the state dict has [4]; the network has [2, 2, 3, 3]",
         "  head.weight: the state dict has [4, 2]; the network has [3, 2]",
         "  it lacks norm.bias, norm.num_batches_tracked, norm.offset_quant.calibrated, norm.offset_quant.frac,"
         " norm.offset_quant.frozen, norm.running_mean and 5 more",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ import numpy.typing as npt
 from qfx.annotations import explained
 from qfx.array_files import read_npz
 from qfx.errors import GraphError, InputError, ProjectError, QfxError
+from qfx.files import new_file
 from qfx.fixed import FixedType, IntArray, Overflow, Rounding
 from qfx.ir.graph import Graph, Node
 from qfx.ir.host_step import HostStep
 from qfx.ir.value import Value
-from qfx.records import read_json, record_of
+from qfx.records import read_json, record_of, write_json
 
 VERSION = 1
 """Version of the file format; raised when a reader of the old one would misread the new one."""
@@ -28,7 +28,11 @@ VERSION = 1
 
 @explained
 def save_graph(graph: Graph, folder: Path | str) -> tuple[Path, Path]:
-    """Write `graph.json` and `graph.npz` into `folder`; returns their paths."""
+    """Write `graph.json` and `graph.npz` into `folder`, each complete or not at all; returns their paths.
+
+    Raises:
+        WriteError: they cannot be written.
+    """
     json_path, npz_path = Path(folder, "graph.json"), Path(folder, "graph.npz")
     constants = {value.name: value.codes for value in graph.values.values() if value.constant is not None}
     document = {
@@ -52,10 +56,11 @@ def save_graph(graph: Graph, folder: Path | str) -> tuple[Path, Path]:
         ],
         **({"host": [step.document() for step in graph.host]} if graph.host else {}),
     }
-    json_path.write_text(json.dumps(document, indent=1) + "\n")
+    write_json(json_path, document)
     # Positional names: a value name is free text, an archive member is a file name.
     arrays: dict[str, Any] = {f"constant_{index}": _narrow(codes) for index, codes in enumerate(constants.values())}
-    np.savez_compressed(npz_path, **arrays)
+    with new_file(npz_path) as stream:
+        np.savez_compressed(stream, **arrays)
     return json_path, npz_path
 
 

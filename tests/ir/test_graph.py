@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import re
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qfx.errors import GraphError
+from qfx.errors import GraphError, WriteError
 from qfx.fixed import FixedType, Overflow, Rounding
 from qfx.ir import Graph, GraphBuilder, Node, Value, load_graph, save_graph
 from qfx.ops import Add, Affine, AvgPool2d, Linear, ReLU, Requantize, Reshape
@@ -174,6 +176,22 @@ def test_a_truncated_file_is_an_error(tmp_path: Path, name: str) -> None:
         (tmp_path / name).write_bytes(data[:size])
         with pytest.raises(GraphError, match="holds no readable graph"):
             load_graph(tmp_path)
+
+
+def test_what_cannot_be_written_leaves_the_former_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(WriteError, match=r"graph\.json cannot be written: .*; make the folder .*none first"):
+        save_graph(small_graph(), tmp_path / "none")
+    save_graph(small_graph(), tmp_path)
+
+    def full(file: Any, **arrays: Any) -> None:
+        with contextlib.nullcontext(file) if hasattr(file, "write") else Path(file).open("wb") as stream:
+            stream.write(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(WriteError, match=r"graph\.npz cannot be written: No space left on device; free some space"):
+        save_graph(small_graph(), tmp_path)
+    assert load_graph(tmp_path).name == "small" and {file.name for file in tmp_path.iterdir()} == {"graph.json", "graph.npz"}
 
 
 def test_other_versions_and_unknown_ops_are_refused(tmp_path: Path) -> None:

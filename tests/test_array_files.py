@@ -75,6 +75,16 @@ def test_numbers_that_are_no_codes(array: np.ndarray, message: str, tmp_path: Pa
         read_archive(tmp_path / "x.npz")
 
 
+def test_an_archive_that_unpacks_to_less_than_it_says(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<i8", "fortran_order": False, "shape": (20,)})
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", stream.getvalue() + bytes(80))
+        archive.infolist()[0].file_size += 80  # what the directory at the end says
+    with pytest.raises(InputError, match=r"'a\.npy': it ends after 80 of 160 bytes of elements"):
+        read_npz(tmp_path / "x.npz")
+
+
 @pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
 @pytest.mark.parametrize("dtype", ["i1", "u2", "<i4", ">i4", ">u8", "f4", ">f8", "?"])
 @pytest.mark.parametrize("shape", [(), (0, 3), (5,), (3, 4, 5), (600, 700)])

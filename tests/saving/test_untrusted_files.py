@@ -325,11 +325,13 @@ def test_a_save_that_fails_leaves_what_was_there(file: Path, tmp_path: Path) -> 
     calibrate(network, [torch.zeros(1, 2)])
     qfx.save(network, tmp_path / "kept")
     before = (tmp_path / "kept").read_bytes()
-    network.register_buffer("phase", torch.zeros(2, dtype=torch.complex64))
-    with pytest.raises(
-        InputError, match=r"phase is a tensor of torch.complex64, which cannot be saved; the dtypes are torch.bool, "
+    for phase, message in (
+        (torch.zeros(2, dtype=torch.complex64), r"of torch.complex64, which cannot be saved; the dtypes are torch.bool, "),
+        (torch.eye(2).to_sparse(), r"of layout torch.sparse_coo, which cannot be saved; make it dense"),
     ):
-        qfx.save(network, tmp_path / "kept")
+        network.register_buffer("phase", phase)
+        with pytest.raises(InputError, match=rf"phase is a tensor {message}"):
+            qfx.save(network, tmp_path / "kept")
     assert (tmp_path / "kept").read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 

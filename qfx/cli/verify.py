@@ -116,7 +116,6 @@ def _verified(
             seed=options.seed,
             outputs_only=options.outputs_only,
             sanitize=("address", "undefined") if options.sanitize else (),
-            strict=options.strict,
             cache=cache,
             progress=told,
         )

@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
+from torch import nn
 
 import qfx
 from qfx.annotations import explained, explained_init
@@ -140,3 +142,13 @@ def test_public_functions(call: Callable[[], object], message: str) -> None:
     with pytest.raises(InputError) as found:
         call()
     assert str(found.value) == message
+
+
+def test_sparse_tensors_and_paths_that_no_system_has() -> None:
+    sparse: Any = torch.ones(2).to_sparse()
+    with pytest.raises(InputError, match=r"x is .*wanted is Tensor"):
+        qfx.quant.best_frac(sparse, qfx.QuantSpec(4))
+    with pytest.raises(InputError, match=r"per_channel is .*wanted is bool"):
+        qfx.QuantSpec.weights(4, per_channel=sparse)
+    with pytest.raises(InputError, match="the folder is .*which names no file and no folder"):
+        qfx.ir.save_graph(qfx.lower(qfx.convert(nn.Linear(1, 1), torch.ones(2, 1)), (1,)), "a\0b")

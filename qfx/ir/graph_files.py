@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from qfx import arguments
 from qfx.annotations import explained
 from qfx.array_files import read_npz
 from qfx.errors import GraphError, InputError, ProjectError, QfxError
@@ -29,7 +30,8 @@ VERSION = 1
 @explained
 def save_graph(graph: Graph, folder: Path | str) -> tuple[Path, Path]:
     """Write `graph.json` and `graph.npz` into `folder`; returns their paths."""
-    json_path, npz_path = Path(folder, "graph.json"), Path(folder, "graph.npz")
+    folder = arguments.path("the folder", folder)
+    json_path, npz_path = folder / "graph.json", folder / "graph.npz"
     constants = {value.name: value.codes for value in graph.values.values() if value.constant is not None}
     document = {
         "version": VERSION,
@@ -101,7 +103,8 @@ def load_graph(folder: Path | str) -> Graph:
     Raises:
         GraphError: a file is missing, truncated, of another version, or describes no valid graph.
     """
-    json_path, npz_path = Path(folder, "graph.json"), Path(folder, "graph.npz")
+    folder = arguments.path("the folder", folder)
+    json_path, npz_path = folder / "graph.json", folder / "graph.npz"
     for path in (json_path, npz_path):
         if not path.is_file():
             raise GraphError(f"no graph in {folder}: {path.name} is missing; export the project again")

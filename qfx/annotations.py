@@ -127,8 +127,12 @@ def _fits_class(value: Any, kind: type[Any]) -> bool:
     if getattr(kind, "_is_protocol", False):
         asked = [name for name in dir(kind) if not name.startswith("_") or (name in _BEHAVIOUR and name in kind.__dict__)]
         return getattr(value, "ndim", 1) != 0 and all(hasattr(value, name) for name in asked)
-    return isinstance(value, kind)
+    dense = str(getattr(value, "layout", _DENSE)) == _DENSE
+    return isinstance(value, kind) and dense
 
+
+_DENSE = "torch.strided"
+"""The layout of a tensor, as torch, which is not imported here, prints it."""
 
 _BEHAVIOUR = ("__call__", "__getitem__", "__iter__", "__len__")
 """What a protocol may ask for beside names without an underscore."""

@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
+from torch import nn
 
 import qfx
 from qfx.annotations import explained, explained_init
@@ -133,10 +135,20 @@ def test_constructors() -> None:
         (lambda: qfx.nn.Linear(6, None), "Linear: out_features is None; wanted is int"),  # pyright: ignore
         (lambda: qfx.quant.project_k_hot(3, 1, None), "x is 3 (int); wanted is Tensor"),  # pyright: ignore
         (lambda: qfx.training.mean_digits(3), "model is 3 (int); wanted is nn.Module"),  # pyright: ignore
-        (lambda: qfx.ir.load_graph(None), "folder is None; wanted is Path | str"),  # pyright: ignore
+        (lambda: qfx.ir.load_graph(None), "the folder is None; a path is wanted"),  # pyright: ignore
     ],
 )
 def test_public_functions(call: Callable[[], object], message: str) -> None:
     with pytest.raises(InputError) as found:
         call()
     assert str(found.value) == message
+
+
+def test_sparse_tensors_and_paths_that_no_system_has() -> None:
+    sparse: Any = torch.ones(2).to_sparse()
+    with pytest.raises(InputError, match=r"x is .*wanted is Tensor"):
+        qfx.quant.best_frac(sparse, qfx.QuantSpec(4))
+    with pytest.raises(InputError, match=r"per_channel is .*wanted is bool"):
+        qfx.QuantSpec.weights(4, per_channel=sparse)
+    with pytest.raises(InputError, match=r"the folder is .*which names no file and no folder"):
+        qfx.ir.save_graph(qfx.lower(qfx.convert(nn.Linear(1, 1), torch.ones(2, 1)), (1,)), "a\0b")

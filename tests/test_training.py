@@ -279,3 +279,10 @@ def test_a_step_reads_nothing_from_the_device(monkeypatch: pytest.MonkeyPatch, m
         freezer.step()
         weights.step()
     assert losses[-1].is_meta and all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+def test_accuracy_of_what_does_not_fit() -> None:
+    data = Blobs()
+    for x, y in ((torch.tensor(3.0), data.y), (data.x, torch.tensor(3)), (data.x[:3], data.y[:2])):
+        with pytest.raises(InputError, match=r"accuracy wants inputs \(samples, \.\.\.\) and as many labels \(samples,\), not"):
+            accuracy(small(), x, y)

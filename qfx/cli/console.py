@@ -76,8 +76,8 @@ def err() -> Console:
 
 
 def message(text: str) -> None:
-    """A line or more on standard error, taken literally."""
-    err().print(text, markup=False)
+    """A line or more on standard error, taken literally; what no encoding has is escaped."""
+    err().print(text.encode(errors="backslashreplace").decode(), markup=False)
 
 
 class _RateColumn(ProgressColumn):

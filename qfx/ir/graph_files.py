@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from qfx import arguments
 from qfx.annotations import explained
 from qfx.array_files import read_npz
 from qfx.errors import GraphError, InputError, ProjectError, QfxError
@@ -31,9 +32,11 @@ def save_graph(graph: Graph, folder: Path | str) -> tuple[Path, Path]:
     """Write `graph.json` and `graph.npz` into `folder`, each complete or not at all; returns their paths.
 
     Raises:
+        InputError: no path.
         WriteError: they cannot be written.
     """
-    json_path, npz_path = Path(folder, "graph.json"), Path(folder, "graph.npz")
+    folder = arguments.path("the folder", folder)
+    json_path, npz_path = folder / "graph.json", folder / "graph.npz"
     constants = {value.name: value.codes for value in graph.values.values() if value.constant is not None}
     document = {
         "version": VERSION,
@@ -106,7 +109,8 @@ def load_graph(folder: Path | str) -> Graph:
     Raises:
         GraphError: a file is missing, truncated, of another version, or describes no valid graph.
     """
-    json_path, npz_path = Path(folder, "graph.json"), Path(folder, "graph.npz")
+    folder = arguments.path("the folder", folder)
+    json_path, npz_path = folder / "graph.json", folder / "graph.npz"
     for path in (json_path, npz_path):
         if not path.is_file():
             raise GraphError(f"no graph in {folder}: {path.name} is missing; export the project again")

@@ -71,6 +71,8 @@ class Evaluation:
         kept: constants of layers, which stay while the proof holds; None where none may be kept.
         hooked: modules with hooks.
         observer: sees every step.
+        training: whether the network trains; a layer of it that is kept in eval, such as a frozen batch normalisation, then
+            computes in the dtypes of training, with gradients.
     """
 
     dtypes: Mapping[nn.Module, Dtypes] = field(default_factory=dict[nn.Module, Dtypes])
@@ -80,6 +82,7 @@ class Evaluation:
     kept: dict[nn.Module, Constants] | None = None
     hooked: Set[nn.Module] = frozenset()
     observer: Observer | None = None
+    training: bool = False
     _postponed: dict[int, Postponed] = field(default_factory=dict[int, Postponed])
 
     def dtypes_of(self, layer: nn.Module) -> Dtypes:

@@ -64,8 +64,12 @@ class Layer(Leaf, Stated):
 
     @property
     def exact(self) -> bool:
-        """Whether the layer computes integers exactly: in eval, with its quantizers on."""
-        return not self.training and all(not isinstance(c, Quantizer) or c.enabled for c in self._modules.values())
+        """Whether the layer computes integers exactly: in eval, and the network too, with its quantizers on."""
+        return (
+            not self.training
+            and not running().training
+            and all(not isinstance(c, Quantizer) or c.enabled for c in self._modules.values())
+        )
 
     def format_differences(self, state: Mapping[str, Any], prefix: str) -> Iterator[str]:
         """Those of the layer itself, and casts that only one side has."""
@@ -86,9 +90,14 @@ class Layer(Leaf, Stated):
     def to_accumulator(self, suffix: str, x: Tensor) -> Tensor:
         """`x` in the dtype in which step `suffix` is computed."""
         if not self.exact:
-            return x
+            return self._as_parameters(x) if self.training and x.dtype == torch.float64 else x
         unproved = torch.float64 if self._quantizers() else x.dtype  # without a quantizer, the producer's dtype will do
         return x.to(running().dtypes_of(self).get(suffix, unproved))
+
+    def _as_parameters(self, x: Tensor) -> Tensor:
+        """`x` in the dtype of the parameters: in a network that is no `Model`, a frozen layer before this one gives float64."""
+        kinds = [parameter.dtype for parameter in self._parameters.values() if parameter is not None]
+        return x.to(kinds[0]) if kinds else x
 
     def tap(self, suffix: str, x: Tensor) -> Tensor:
         """Show the value of step `suffix` to whoever observes."""

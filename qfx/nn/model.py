@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -69,7 +70,8 @@ class Model(NetworkModule):
         token = _inside.set(True)
         try:
             if plan is None:
-                return super().__call__(*args, **kwargs)
+                with entered(replace(running(), training=self.training)):
+                    return super().__call__(*args, **kwargs)
             with exact_arithmetic(args[0].device), entered(plan.evaluation(running().observer)):
                 return super().__call__(*args, **kwargs)
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from qfx.annotations import explained
 from qfx.checks import Check, choice, flag, keep, or_none, whole
 from qfx.errors import FormatError, QuantizationError
 from qfx.fixed import FixedType, Overflow, Rounding, check_overflow
@@ -97,6 +98,7 @@ class QuantSpec:
         return replace(free, max_exponent=self.max_exponent)
 
     @classmethod
+    @explained
     def weights(
         cls,
         width: int,
@@ -115,6 +117,7 @@ class QuantSpec:
         return cls(width, signed)
 
     @classmethod
+    @explained
     def of(cls, type: FixedType, rounding: Rounding = Rounding.RND, overflow: Overflow = Overflow.SAT) -> QuantSpec:
         """A format that is known and stays."""
         return cls(type.width, type.signed, type.frac, learn=False, rounding=rounding, overflow=overflow)

@@ -8,7 +8,7 @@ from qfx.training.oscillation import OscillationFreezer
 from qfx.training.phases import fit_phases
 from qfx.training.recipe import Phase, Recipe
 from qfx.training.sparsity import digit_penalty, mean_digits
-from qfx.training.statistics import reestimate_statistics
+from qfx.training.statistics import freeze_statistics, reestimate_statistics
 from qfx.training.watch import CsvWriter, JsonLinesWriter, TensorBoardWriter, Watcher
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "digit_penalty",
     "fit",
     "fit_phases",
+    "freeze_statistics",
     "mean_digits",
     "parameter_groups",
     "reestimate_statistics",

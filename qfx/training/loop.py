@@ -21,7 +21,7 @@ from qfx.training.history import History
 from qfx.training.oscillation import OscillationFreezer
 from qfx.training.recipe import Recipe
 from qfx.training.sparsity import digit_penalty
-from qfx.training.statistics import LEAST_STEPS, reestimate_statistics
+from qfx.training.statistics import LEAST_STEPS, freeze_statistics, reestimate_statistics
 
 Progress = Callable[[int, int], None]
 """Called with the epochs done and the epochs in all."""
@@ -68,12 +68,15 @@ def fit(model: nn.Module, data: Batches, recipe: Recipe, progress: Progress | No
     freezer = BinaryPointFreezer(model, window, recipe.hysteresis)
     weights = None if recipe.oscillation_threshold is None else OscillationFreezer(model, recipe.oscillation_threshold)
     freeze_at = math.ceil(recipe.freeze_after * steps) if recipe.freeze_after < 1 else -1
+    keep_at = math.ceil(recipe.freeze_statistics * steps) if recipe.freeze_statistics < 1 else -1
     model.train()
     step, means = 0, list[float]()
     for epoch in range(recipe.epochs):
         losses: list[Tensor] = []
         for batch in data:
             x, y = _pair(batch)
+            if step == keep_at:
+                freeze_statistics(model)
             losses.append(train_step(model, optimizer, x, y, recipe))
             schedule.step()
             freezer.step()
@@ -106,9 +109,12 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor, batch: int = 256) -> float:
     """Part of the samples classified correctly, in percent; `batch` samples at a time.
 
     Raises:
-        InputError: no samples, or a batch of none.
+        InputError: no samples, a batch of none, or inputs and labels that do not fit each other.
     """
     batch = argument("accuracy", "batch", batch, whole(1))
+    if x.dim() == 0 or y.dim() != 1 or len(x) != len(y):
+        shapes = f"{list(x.shape)} and {list(y.shape)}"
+        raise InputError(f"accuracy wants inputs (samples, ...) and as many labels (samples,), not {shapes}")
     if len(y) == 0:
         raise InputError("accuracy of no samples means nothing; give one or more")
     model.eval()

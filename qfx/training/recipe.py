@@ -25,6 +25,8 @@ class Recipe:
         frac_lr: peak learning rate of binary points.
         freeze_after: part of the steps after which binary points are frozen; 1 for never. If fewer than 100 steps are left, the
             statistics of batch normalisation are taken anew at the end.
+        freeze_statistics: part of the steps after which batch normalisations use and keep their running statistics, weights and
+            biases still learning; 1 for never.
         freeze_early: whether a binary point that has not changed for an eighth of the steps is frozen before that.
         hysteresis: how far a binary point has to be pushed beyond the middle between two integers; see `BinaryPointFreezer`.
         oscillation_threshold: frequency from which weights of few bits are frozen; None for never, see `OscillationFreezer`.
@@ -40,6 +42,7 @@ class Recipe:
     weight_decay: float = 1e-4
     frac_lr: float = FRAC_LR
     freeze_after: float = 0.75
+    freeze_statistics: float = 1.0
     freeze_early: bool = False
     hysteresis: float = 0.0
     oscillation_threshold: float | None = None
@@ -87,6 +90,7 @@ _RECIPE: Mapping[str, Check] = {
     "weight_decay": checks.number(0),
     "frac_lr": checks.number(0),
     "freeze_after": checks.number(0, 1),
+    "freeze_statistics": checks.number(0, 1),
     "freeze_early": checks.flag,
     "hysteresis": checks.number(0),
     "oscillation_threshold": checks.or_none(checks.number(0, 1)),

@@ -17,23 +17,39 @@ LEAST_STEPS = 100
 
 
 @explained
+def freeze_statistics(model: nn.Module) -> int:
+    """Put every batch normalisation into eval: it uses its running statistics and keeps them, as after `norm.eval()` in torch.
+
+    Weights and biases go on learning. `model.train()` undoes it.
+
+    Returns:
+        how many there are.
+    """
+    norms = [module for module in model.modules() if isinstance(module, BatchNorm1d | BatchNorm2d)]
+    for norm in norms:
+        norm.eval()
+    return len(norms)
+
+
+@explained
 def reestimate_statistics(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], steps: int = LEAST_STEPS) -> int:
     """Set every running mean and variance to its plain average over `steps` batches, taken as often as needed.
 
     Freezing a binary point on another integer than the last one, and weights that oscillate, leave statistics behind that no longer
-    fit. Nothing else is changed; the model's mode stays.
+    fit. Nothing else is changed; the model's mode stays, and so do the statistics of layers that are in eval while it trains.
 
     Args:
         batches: (input, label); iterated again from the start until there are enough.
 
     Returns:
-        the number of batches used; 0 for a model without batch normalisation.
+        the number of batches used; 0 for a model without batch normalisation that trains.
 
     Raises:
         InputError: no batches, or fewer than 1 step.
     """
     steps = argument("reestimate_statistics", "steps", steps, whole(1))
-    norms = [module for module in model.modules() if isinstance(module, BatchNorm1d | BatchNorm2d)]
+    frozen = [module for module in model.modules() if model.training and not module.training]
+    norms = [module for module in model.modules() if isinstance(module, BatchNorm1d | BatchNorm2d) and module not in frozen]
     if not norms:
         return 0
     momenta = [norm.momentum for norm in norms]
@@ -42,6 +58,8 @@ def reestimate_statistics(model: nn.Module, batches: Iterable[tuple[Tensor, Tens
         norm.momentum = None  # a plain average, which the first batch starts anew
         norm.num_batches_tracked.zero_()
     model.train()
+    for module in frozen:
+        module.training = False
     done = 0
     try:
         with torch.no_grad():

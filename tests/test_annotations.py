@@ -135,7 +135,7 @@ def test_constructors() -> None:
         (lambda: qfx.nn.Linear(6, None), "Linear: out_features is None; wanted is int"),  # pyright: ignore
         (lambda: qfx.quant.project_k_hot(3, 1, None), "x is 3 (int); wanted is Tensor"),  # pyright: ignore
         (lambda: qfx.training.mean_digits(3), "model is 3 (int); wanted is nn.Module"),  # pyright: ignore
-        (lambda: qfx.ir.load_graph(None), "the folder is None; a path is wanted"),  # pyright: ignore
+        (lambda: qfx.ir.load_graph(None), "the folder is None; a path is wanted, as text or as a pathlib.Path"),  # pyright: ignore
     ],
 )
 def test_public_functions(call: Callable[[], object], message: str) -> None:

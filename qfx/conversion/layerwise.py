@@ -115,7 +115,13 @@ def _joined(samples: Sequence[Batch]) -> Batch:
 
 
 def moments(model: nn.Module, batches: Sequence[Batch]) -> dict[BatchNorm, Moments]:
-    """What reaches each batch normalisation of a model in eval, quantized if all quantizers are ready, else in floating point."""
+    """What reaches each batch normalisation of a model in eval, quantized if all quantizers are ready, else in floating point.
+
+    Call by call, like what follows: a model that is not proved, or cannot be, is calibrated all the same.
+
+    Raises:
+        LoweringError: the model cannot be traced.
+    """
     found = {norm: Moments() for norm in model.modules() if isinstance(norm, BatchNorm)}
 
     def see(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -127,8 +133,9 @@ def moments(model: nn.Module, batches: Sequence[Batch]) -> dict[BatchNorm, Momen
     if not all(quantizer.ready for quantizer in enabled):
         set_enabled(model, False)
     try:
+        network = fx.Interpreter(calls_of(model).module)
         for batch in batches if found else ():
-            model(*batch)
+            network.run(*batch)
     finally:
         for quantizer, was in enabled.items():
             quantizer.enabled = was

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import onnxruntime
@@ -193,7 +194,7 @@ REFUSED: dict[str, tuple[str, Callable[[Net, Tensor], Any]]] = {
     "a layer in training": ("torch.jit.trace in training", _batch_norm_in_training),
     "torch.export": ("torch.export", lambda model, x: torch.export.export(model, (x,))),
     "torch.export, of Python": ("torch.export", lambda model, x: torch.export.export(model, (x,), strict=False)),
-    "torch.onnx by torch.export": ("torch.export", _compiled_by_onnx),
+    **({"torch.onnx by torch.export": ("torch.export", _compiled_by_onnx)} if find_spec("onnxscript") else {}),  # what it needs
     "make_fx": ("make_fx", lambda model, x: make_fx(model)(x)),
     "make_fx, symbolic": ("make_fx", lambda model, x: make_fx(model, tracing_mode="symbolic")(x)),
     "fake tensors": ("a FakeTensorMode", _fake),

@@ -24,7 +24,7 @@ from qfx.annotations import explained
 from qfx.arguments import shown
 from qfx.checks import argument, flag
 from qfx.checks import number as finite
-from qfx.conversion.layerwise import CallByCall, Search, even_batches, moments
+from qfx.conversion.layerwise import CallByCall, Search, calls_of, even_batches, moments
 from qfx.errors import InputError, QfxError, QuantizationError
 from qfx.frontend.given import Array, check_finite, check_network, tensor
 from qfx.frontend.leaf import network_of
@@ -97,7 +97,7 @@ def calibrate(
         warnings.warn(
             f"the quantizers {', '.join(silent)} make 0 of every value they are given, so what follows them learns nothing;"
             " give them more bits, calibrate with method='max', or look at the layers before them",
-            stacklevel=2,
+            stacklevel=3,  # behind `explained`
         )
 
 
@@ -106,8 +106,9 @@ def _calibrate(model: nn.Module, inputs: Sequence[tuple[Tensor, ...]], search: S
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        old = moments(model, inputs) if statistics else None
-        walk = CallByCall(model, inputs, search, _values_for(search), old)
+        traced = calls_of(model)
+        old = moments(model, traced, inputs) if statistics else None
+        walk = CallByCall(traced, inputs, search, _values_for(search), old)
         set_enabled(model, True)
         for quantizer in found.values():
             quantizer.calibrated.fill_(quantizer.spec.frac is not None)

@@ -114,13 +114,13 @@ def _joined(samples: Sequence[Batch]) -> Batch:
     return tuple(torch.cat(parts) for parts in zip(*samples, strict=True))
 
 
-def moments(model: nn.Module, batches: Sequence[Batch]) -> dict[BatchNorm, Moments]:
+def moments(model: nn.Module, traced: Trace, batches: Sequence[Batch]) -> dict[BatchNorm, Moments]:
     """What reaches each batch normalisation of a model in eval, quantized if all quantizers are ready, else in floating point.
 
     Call by call, like what follows: a model that is not proved, or cannot be, is calibrated all the same.
 
-    Raises:
-        LoweringError: the model cannot be traced.
+    Args:
+        traced: the calls of the model.
     """
     found = {norm: Moments() for norm in model.modules() if isinstance(norm, BatchNorm)}
 
@@ -133,9 +133,9 @@ def moments(model: nn.Module, batches: Sequence[Batch]) -> dict[BatchNorm, Momen
     if not all(quantizer.ready for quantizer in enabled):
         set_enabled(model, False)
     try:
-        network = fx.Interpreter(calls_of(model).module)
+        network = fx.Interpreter(traced.module)
         for batch in batches if found else ():
-            network.run(*batch)
+            network.run(*(part.clone() for part in batch))  # a call may change its operand in place
     finally:
         for quantizer, was in enabled.items():
             quantizer.enabled = was
@@ -163,7 +163,7 @@ class CallByCall:
     """See the module.
 
     Args:
-        model: in eval.
+        traced: the calls of a model in eval, see `calls_of`.
         batches: none of them empty.
         search: finds binary points.
         most: values to keep of what reaches a quantizer; None for the least and the largest alone.
@@ -171,20 +171,17 @@ class CallByCall:
 
     Attributes:
         silent: names of the quantizers that made 0 of every value of their sample.
-
-    Raises:
-        LoweringError: the model cannot be traced.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        traced: Trace,
         batches: Sequence[Batch],
         search: Search,
         most: int | None,
         old: Mapping[BatchNorm, Moments] | None = None,
     ) -> None:
-        self.traced = calls_of(model)
+        self.traced = traced
         self.batches, self.search, self.most = batches, search, most
         self._old = old or {}
         self.samples = sum(len(batch[0]) for batch in batches)

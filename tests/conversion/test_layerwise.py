@@ -245,3 +245,18 @@ def test_calibrated_copies_are_independent(samples: Tensor) -> None:
     other = copy.deepcopy(model)
     calibrate(other, [samples.flip(2)], "max")
     assert not same(state(model), state(other))
+
+
+def test_a_call_that_changes_its_operand_does_so_once() -> None:
+    class InPlace(qnn.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.input, self.norm = qnn.Quantize(QuantSpec(8)), qnn.BatchNorm1d(1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(self.input(x.mul_(2)))
+
+    model, x = InPlace(), torch.linspace(-1, 1, 40).reshape(40, 1)
+    before = x.clone()
+    calibrate(model, [x], "max")
+    assert torch.equal(x, before) and int(model.input.quant.fracs) == 5  # of -2 to 2

@@ -33,6 +33,7 @@ from qfx.nn.batch_norm import BatchNorm
 from qfx.quant import Quantizer, QuantSpec, best_frac, quantizers, set_enabled
 from qfx.quant.cast import quantize
 from qfx.quant.exact_arithmetic import exact_arithmetic
+from qfx.quant.kept_modes import modes_kept
 from qfx.quant.search import MOST_SAMPLES as MSE_SAMPLES
 from qfx.quant.spec import MAX_FRAC
 from qfx.settings import nearest
@@ -103,18 +104,18 @@ def calibrate(
 
 def _calibrate(model: nn.Module, inputs: Sequence[tuple[Tensor, ...]], search: Search, statistics: bool) -> list[str]:
     found = quantizers(model)
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     try:
-        traced = calls_of(model)
-        old = moments(model, traced, inputs) if statistics else None
-        walk = CallByCall(traced, inputs, search, _values_for(search), old)
-        set_enabled(model, True)
-        for quantizer in found.values():
-            quantizer.calibrated.fill_(quantizer.spec.frac is not None)
-            quantizer.frozen.fill_(False)
-            quantizer.collector = walk.see
-        walk.run()
+        with modes_kept(model):
+            model.eval()
+            traced = calls_of(model)
+            old = moments(model, traced, inputs) if statistics else None
+            walk = CallByCall(traced, inputs, search, _values_for(search), old)
+            set_enabled(model, True)
+            for quantizer in found.values():
+                quantizer.calibrated.fill_(quantizer.spec.frac is not None)
+                quantizer.frozen.fill_(False)
+                quantizer.collector = walk.see
+            walk.run()
     except QfxError:
         raise
     except (Exception, SystemExit) as error:  # the code is the user's, and may raise anything
@@ -124,8 +125,6 @@ def _calibrate(model: nn.Module, inputs: Sequence[tuple[Tensor, ...]], search: S
     finally:
         for quantizer in found.values():
             quantizer.collector = None
-        for module, training in modes.items():
-            module.training = training
     missed = [path for path, quantizer in found.items() if not quantizer.calibrated]
     if missed:
         raise QuantizationError(f"the forward pass did not reach the quantizers {', '.join(missed)}; remove them or use them")

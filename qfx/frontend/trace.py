@@ -20,6 +20,7 @@ from qfx.frontend.in_place import read_again
 from qfx.frontend.leaf import Leaf
 from qfx.frontend.spelling import spellings
 from qfx.quant import Quantizer
+from qfx.quant.kept_modes import modes_kept
 from qfx.quant.once import making
 
 _QFX = Path(__file__).parents[1]
@@ -116,17 +117,14 @@ def trace(model: nn.Module, reserved: Collection[str] = ()) -> Trace:
 
 def _traced(model: nn.Module, reserved: Collection[str]) -> Trace:
     tracer = Tracer()
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     try:
-        graph = tracer.trace(model)
+        with modes_kept(model):
+            model.eval()
+            graph = tracer.trace(model)
     except QfxError:
         raise
     except (Exception, SystemExit) as error:  # the code is the user's, and may raise anything
         raise LoweringError(_failure(model, error)) from error
-    finally:
-        for module, training in modes.items():
-            module.training = training
     nodes = _live(graph, tracer.root)
     paths = {node: str(node.target) for node in nodes if node.op in ("call_module", "get_attr")}
     spelt = spellings(tracer.root, reserved)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from qfx.annotations import explained
 from qfx.checks import argument, whole
 from qfx.errors import InputError
-from qfx.nn.batch_norm import BatchNorm1d, BatchNorm2d
+from qfx.nn.batch_norm import BatchNorm
+from qfx.quant.kept_modes import modes_kept
 
 LEAST_STEPS = 100
 """Batches after which running statistics have forgotten the formats before freezing."""
@@ -25,10 +26,14 @@ def freeze_statistics(model: nn.Module) -> int:
     Returns:
         how many there are.
     """
-    norms = [module for module in model.modules() if isinstance(module, BatchNorm1d | BatchNorm2d)]
+    norms = _norms(model)
     for norm in norms:
         norm.eval()
     return len(norms)
+
+
+def _norms(model: nn.Module) -> list[BatchNorm]:
+    return [module for module in model.modules() if isinstance(module, BatchNorm)]
 
 
 @explained
@@ -49,20 +54,19 @@ def reestimate_statistics(model: nn.Module, batches: Iterable[tuple[Tensor, Tens
     """
     steps = argument("reestimate_statistics", "steps", steps, whole(1))
     frozen = [module for module in model.modules() if model.training and not module.training]
-    norms = [module for module in model.modules() if isinstance(module, BatchNorm1d | BatchNorm2d) and module not in frozen]
+    norms = [norm for norm in _norms(model) if norm not in frozen]
     if not norms:
         return 0
     momenta = [norm.momentum for norm in norms]
-    modes = {module: module.training for module in model.modules()}
     for norm in norms:
         norm.momentum = None  # a plain average, which the first batch starts anew
         norm.num_batches_tracked.zero_()
-    model.train()
-    for module in frozen:
-        module.training = False
     done = 0
     try:
-        with torch.no_grad():
+        with modes_kept(model), torch.no_grad():
+            model.train()
+            for module in frozen:
+                module.training = False
             while done < steps:
                 before = done
                 for x, _ in batches:
@@ -75,6 +79,4 @@ def reestimate_statistics(model: nn.Module, batches: Iterable[tuple[Tensor, Tens
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-        for module, training in modes.items():
-            module.training = training
     return done

@@ -80,7 +80,6 @@ def lower_traced(model: nn.Module, input_shape: Shapes, name: str = "network") -
         raise LoweringError(
             f"the graph name {name[:20]}... has {len(name)} characters, and files are named after it; {MAX_NAME} at most"
         )
-    check_network(model)
     model = network_of(model)
     quantizers(model)  # each learns its path, for messages
     traced = trace(model)

@@ -21,7 +21,7 @@ import re
 import sys
 import tokenize
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +35,6 @@ SOURCES = {".py", ".j2", ".json", ".toml", ".c", ".cu", ".h", ".hpp", ".cpp", ".
 class Entry:
     """What an entry measures: path -> digest of the code there on the day of the measurement."""
 
-    heading: str
     code: Mapping[str, str]
 
     def changed(self) -> list[str]:
@@ -44,7 +43,7 @@ class Entry:
 
     def measured_now(self) -> Entry:
         """The entry, made of today's code."""
-        return replace(self, code={path: code_digest(ROOT / path) for path in self.code})
+        return Entry({path: code_digest(ROOT / path) for path in self.code})
 
 
 def docstring_lines(tree: ast.AST) -> set[int]:
@@ -102,7 +101,7 @@ def code_digest(path: Path) -> str:
 
 def entries(record: Path = RECORD) -> dict[str, Entry]:
     """All entries by heading."""
-    return {heading: Entry(heading, code) for heading, code in json.loads(record.read_text()).items()}
+    return {heading: Entry(code) for heading, code in json.loads(record.read_text()).items()}
 
 
 def write(all_entries: Mapping[str, Entry], record: Path = RECORD) -> None:

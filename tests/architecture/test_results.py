@@ -45,7 +45,7 @@ def test_a_digest_is_of_names_and_code(tmp_path: Path, monkeypatch: pytest.Monke
     assert code_digest(folder) == before
     (folder / "a.py").rename(folder / "b.py")
     assert code_digest(folder) != before
-    assert Entry("E", {"code": before, "code/b.py": code_digest(folder / "b.py")}).changed() == ["code"]
+    assert Entry({"code": before, "code/b.py": code_digest(folder / "b.py")}).changed() == ["code"]
     (folder / "b.py").unlink()
     with pytest.raises(FileNotFoundError, match="no source file there"):
         code_digest(folder)
@@ -65,7 +65,7 @@ def test_after_a_measurement_an_entry_is_of_todays_code(
     monkeypatch.setattr(_freshness, "PAGE", tmp_path / "results.md")
     monkeypatch.setattr(_freshness, "RECORD", _freshness.ROOT / "docs" / "results" / "measured.json")
     (tmp_path / "results.md").write_text("## One\n\ntext\n")
-    known = {"One": Entry("One", {"sim": "another"})}
+    known = {"One": Entry({"sim": "another"})}
     written: list[dict[str, Entry]] = []
     monkeypatch.setattr(_freshness, "entries", lambda: dict(known))
     monkeypatch.setattr(_freshness, "write", written.append)

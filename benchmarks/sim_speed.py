@@ -216,7 +216,7 @@ def measure(folder: Path, rounds: int) -> dict[str, Timing]:
 
 def _programs() -> int:
     """Programs that C simulation runs at a time."""
-    from qfx.sim.csim import cores
+    from qfx.sim.engine import cores
 
     return cores()
 

@@ -24,7 +24,7 @@ from qfx.files import File, scratch
 from qfx.fixed import IntArray
 from qfx.ir import load_graph
 from qfx.sim.csim_layout import PortLayout, StreamWords, from_beats, load_layout, to_beats, unpack_words
-from qfx.sim.engine import check_inputs
+from qfx.sim.engine import check_inputs, cores
 from qfx.sim.headers import ApTypes, find_ap_types, quick_masking
 from qfx.sim.program_key import INCLUDE_VARIABLES, own_sources, program_key
 from qfx.sim.shares import SEVERAL, shares
@@ -252,11 +252,6 @@ class CSimulator:
             raise ProjectError(f"{self._title} of {self.hls}: {message}")
         ended = signal.Signals(-status).name if status < 0 else f"status {status}"
         raise ProjectError(f"{self._title} of {self.hls} crashed ({ended}): {message}")
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def require_tools() -> None:
